@@ -1,0 +1,17 @@
+//! The algebra: hash-consed array terms, directed rewrites, derivative, evaluation, printers.
+//!
+//! Contract for the other stages (see each module):
+//! - [`Store`] owns nodes, symbols, sizes and bound indices; constructors (`store.add(a, b)`, `store.mul`, `store.dot`,
+//!   `store.quad`, …) check shapes and simplify, so equal terms are equal ids.
+//! - `Store::substitute`, `Store::expand`, `Store::depends_on`, `Store::addends`, `Store::factors`.
+//! - `Store::gradient` (reverse mode on array terms), `Store::eval` (the reference evaluator).
+//! - `print::unicode`, `print::latex`.
+
+mod node;
+mod shape;
+mod shape_of;
+mod store;
+
+pub use node::{Cmp, Fun, IxId, Node, Num, Support, Sym, SymId, SymKind, Term};
+pub use shape::{DimId, Shape, Size, sum_sizes};
+pub use store::{Dim, Ix, Store};

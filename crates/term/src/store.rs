@@ -1,0 +1,133 @@
+//! The hash-consing store: every distinct node exists once, with its shape.
+
+use crate::node::{IxId, Node, Num, Sym, SymId, Term};
+use crate::shape::{DimId, Shape, Size};
+use std::collections::HashMap;
+
+/// A named size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dim {
+    /// As the user wrote it, or as it was inferred (`K`, `D`, `Q`).
+    pub name: String,
+}
+
+/// A bound index: its name and how many values it takes (0-based; printers count from 1, or from `first`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ix {
+    /// Printed name, such as `k`.
+    pub name: String,
+    /// Number of values.
+    pub size: Size,
+}
+
+/// Terms, symbols, sizes and bound indices of one model.
+#[derive(Debug, Clone, Default)]
+pub struct Store {
+    nodes: Vec<Node>,
+    shapes: Vec<Shape>,
+    known: HashMap<Node, Term>,
+    syms: Vec<Sym>,
+    dims: Vec<Dim>,
+    ixs: Vec<Ix>,
+}
+
+impl Store {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// The node of a term.
+    #[must_use]
+    pub fn node(&self, t: Term) -> &Node {
+        &self.nodes[t.index()]
+    }
+    /// The shape of a term.
+    #[must_use]
+    pub fn shape(&self, t: Term) -> &Shape {
+        &self.shapes[t.index()]
+    }
+    /// How many distinct terms there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+    /// True where nothing was built yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+    /// Adds a symbol.
+    pub fn add_sym(&mut self, sym: Sym) -> SymId {
+        self.syms.push(sym);
+        SymId::from_index(self.syms.len() - 1)
+    }
+    /// A symbol's facts.
+    #[must_use]
+    pub fn sym(&self, id: SymId) -> &Sym {
+        &self.syms[id.index()]
+    }
+    /// All symbols.
+    pub fn syms(&self) -> impl Iterator<Item = (SymId, &Sym)> {
+        self.syms.iter().enumerate().map(|(i, s)| (SymId::from_index(i), s))
+    }
+    /// Adds a symbolic size.
+    pub fn add_dim(&mut self, name: impl Into<String>) -> DimId {
+        self.dims.push(Dim { name: name.into() });
+        DimId::from_index(self.dims.len() - 1)
+    }
+    /// A symbolic size's facts.
+    #[must_use]
+    pub fn dim(&self, id: DimId) -> &Dim {
+        &self.dims[id.index()]
+    }
+    /// All symbolic sizes.
+    pub fn dims(&self) -> impl Iterator<Item = (DimId, &Dim)> {
+        self.dims.iter().enumerate().map(|(i, d)| (DimId::from_index(i), d))
+    }
+    /// Adds a bound index.
+    pub fn add_ix(&mut self, name: impl Into<String>, size: Size) -> IxId {
+        self.ixs.push(Ix {
+            name: name.into(),
+            size,
+        });
+        IxId::from_index(self.ixs.len() - 1)
+    }
+    /// A bound index's facts.
+    #[must_use]
+    pub fn ix(&self, id: IxId) -> &Ix {
+        &self.ixs[id.index()]
+    }
+    /// Enters a node as it stands (the constructors in `build` simplify first and then call this).
+    pub(crate) fn intern(&mut self, node: Node) -> Term {
+        if let Some(&t) = self.known.get(&node) {
+            return t;
+        }
+        let shape = crate::shape_of::shape_of(self, &node);
+        let t = Term::from_index(self.nodes.len());
+        self.nodes.push(node.clone());
+        self.shapes.push(shape);
+        self.known.insert(node, t);
+        t
+    }
+    /// A number.
+    pub fn num(&mut self, x: f64) -> Term {
+        self.intern(Node::Num(Num::new(x)))
+    }
+    /// The value of a number node.
+    #[must_use]
+    pub fn as_num(&self, t: Term) -> Option<f64> {
+        match self.node(t) {
+            Node::Num(x) => Some(x.get()),
+            _ => None,
+        }
+    }
+    /// A leaf symbol as a term.
+    pub fn var(&mut self, s: SymId) -> Term {
+        self.intern(Node::Sym(s))
+    }
+    /// A bound index as a term.
+    pub fn index(&mut self, i: IxId) -> Term {
+        self.intern(Node::Ix(i))
+    }
+}
