@@ -1,0 +1,253 @@
+//! The typed graph of a model: every name resolved, every role, plate, shape and support decided.
+//!
+//! Invariants (held by `verify`):
+//! - every symbol a term mentions is a variable of `vars` or an index bound around it;
+//! - deterministic names do not occur in terms: their definitions are substituted;
+//! - shapes fit (sizes are equal symbols or equal numbers), scalars are broadcast with `Fill` where a density needs it;
+//! - indices are 0-based, offset by the family's first position already.
+
+use lvmc_base::{Source, Span, id};
+use lvmc_families::Family;
+use lvmc_syntax::ast;
+use lvmc_term::{DimId, IxId, Size, Store, SymId, Term};
+
+id!(
+    /// A variable.
+    VarId
+);
+id!(
+    /// A plate: where a variable has its values.
+    PlateId
+);
+
+/// What is known about a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A point estimate.
+    Param,
+    /// A constant.
+    Const,
+    /// Gets a posterior.
+    Latent,
+    /// Observed, has a distribution.
+    Data,
+    /// A covariate.
+    Given,
+    /// An auxiliary random variable of a guide.
+    Noise,
+    /// Deterministic, named for the reader (substituted in terms).
+    Deterministic,
+}
+
+/// A plate.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plate {
+    /// One value for the whole data set.
+    Global,
+    /// One value per row; `parent` is the group it lies in, if any.
+    Row {
+        /// The surrounding group.
+        parent: Option<PlateId>,
+    },
+    /// One value per group of the column.
+    Group {
+        /// Grouping column.
+        column: String,
+        /// The surrounding group.
+        parent: Option<PlateId>,
+        /// Place of the `for each`.
+        span: Span,
+    },
+    /// One value per position of a chain. With `range` the chain runs over an index of the model's own inside the
+    /// parent plate; without it over the rows, in the order of `by` or as they stand.
+    Chain {
+        /// The chain's index.
+        index: IxId,
+        /// First and last position, as terms.
+        range: Option<(Term, Term)>,
+        /// The ordering column.
+        by: Option<String>,
+        /// What the chain lies in.
+        parent: Option<PlateId>,
+        /// Place of the `chain`.
+        span: Span,
+    },
+}
+
+/// A size of the model.
+#[derive(Debug, Clone)]
+pub struct DimInfo {
+    /// Its symbol in the store.
+    pub id: DimId,
+    /// Its default or `--set` value as written: a constant term, if any (`dim K = 3`).
+    pub default: Option<usize>,
+    /// The value must come from there where nothing sets it.
+    pub source: DimSource,
+    /// Place of its declaration or first use.
+    pub span: Span,
+    /// Why it exists, for `check`'s table (`columns of x`, `line 4`).
+    pub because: String,
+}
+
+/// Where an unset size comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DimSource {
+    /// The number of columns bound to that variable (its axis `axis`).
+    Columns {
+        /// The variable.
+        var: VarId,
+    },
+    /// The number of distinct values in the columns of that categorical variable.
+    Categories {
+        /// The variable.
+        var: VarId,
+    },
+    /// The user must say: `--set K=…`.
+    Asked,
+}
+
+/// A variable.
+#[derive(Debug, Clone)]
+pub struct Var {
+    /// Its symbol.
+    pub sym: SymId,
+    /// As written.
+    pub name: String,
+    /// Decided role.
+    pub role: Role,
+    /// Family indices, first position each (sizes are the leading axes of the symbol's shape).
+    pub family_first: Vec<i64>,
+    /// The plate.
+    pub plate: PlateId,
+    /// Where it was declared or first stands on a left side.
+    pub span: Span,
+    /// For `check`: why it has this role and type (`line 6`, `Categorical(pi); x depends on it`).
+    pub because: String,
+    /// `data x : unit[D] = pixels / 255`: what is computed from columns. Columns are symbols of role `Given` named
+    /// here.
+    pub observed_as: Option<Term>,
+}
+
+/// A distribution on a right side, arguments as terms.
+#[derive(Debug, Clone)]
+pub enum Dist {
+    /// A family applied to arguments, in the order of `signature`.
+    Family {
+        /// The family.
+        family: &'static dyn Family,
+        /// Which of its signatures.
+        signature: usize,
+        /// Arguments, broadcast to the event.
+        args: Vec<Term>,
+        /// Place of the call.
+        span: Span,
+    },
+    /// `if c then a else b`; `match` becomes nested conditions. The condition is a scalar term of value 1 or 0.
+    If {
+        /// The condition.
+        condition: Term,
+        /// Where it is 1.
+        then: Box<Dist>,
+        /// Where it is 0.
+        otherwise: Box<Dist>,
+    },
+}
+
+/// One `~` statement: a factor of the joint density.
+#[derive(Debug, Clone)]
+pub struct Factor {
+    /// The variable it gives a distribution.
+    pub var: VarId,
+    /// The value: the symbol, or `At(symbol, indices)` for a family.
+    pub value: Term,
+    /// Indices that the statement ranges over (`mu[k in 1..K] ~ …`), besides its plate.
+    pub ranges: Vec<IxId>,
+    /// Inside a chain: the statement holds at positions where every reference exists; `Some(term)` fixes one position
+    /// (`z[1] ~ …`).
+    pub position: Option<Term>,
+    /// The distribution.
+    pub dist: Dist,
+    /// Elements are independent events of a scalar family (wrap the elementwise density in `Total`).
+    pub elementwise: bool,
+    /// The plate.
+    pub plate: PlateId,
+    /// Place of the statement.
+    pub span: Span,
+}
+
+/// A net, kept as syntax with checked sizes until nets are derived.
+#[derive(Debug, Clone)]
+pub struct Net {
+    /// As written.
+    pub syntax: ast::Net,
+    /// Input shapes.
+    pub inputs: Vec<Vec<Size>>,
+    /// Output shapes.
+    pub outputs: Vec<Vec<Size>>,
+}
+
+/// A guide: q's own factors.
+#[derive(Debug, Clone)]
+pub struct Guide {
+    /// q's `~` statements.
+    pub factors: Vec<Factor>,
+    /// Place.
+    pub span: Span,
+}
+
+/// A value of the `fit` block.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FitValue {
+    /// A number.
+    Number(f64),
+    /// A word.
+    Word(String),
+    /// `adam(lr = 1e-3)`.
+    Call(String, Vec<(Option<String>, FitValue)>),
+}
+
+/// The typed graph.
+#[derive(Debug, Clone)]
+pub struct ModelGraph {
+    /// `model NAME`, or the file's stem, or `model`.
+    pub name: String,
+    /// The head comment.
+    pub doc: Option<String>,
+    /// The text it came from.
+    pub source: Source,
+    /// Terms and symbols.
+    pub store: Store,
+    /// Sizes.
+    pub dims: Vec<DimInfo>,
+    /// Variables, in order of first appearance.
+    pub vars: Vec<Var>,
+    /// Plates; the first is `Global`, the second the top-level `Row`.
+    pub plates: Vec<Plate>,
+    /// `~` statements, in order.
+    pub factors: Vec<Factor>,
+    /// Constants' values: terms over sizes and other constants; `None` must be set. `--set` replaces scalars.
+    pub consts: Vec<(VarId, Option<Term>)>,
+    /// Nets.
+    pub nets: Vec<Net>,
+    /// The guide.
+    pub guide: Option<Guide>,
+    /// Defaults of the `fit` block.
+    pub fit: Vec<(String, FitValue, Span)>,
+    /// `weight COLUMN`.
+    pub weight: Option<(String, Span)>,
+    /// Remarks that do not stop anything (a pseudo-likelihood, a suspicious name), for `check`.
+    pub remarks: Vec<String>,
+}
+
+impl ModelGraph {
+    /// The variable of a symbol.
+    #[must_use]
+    pub fn var_of(&self, sym: SymId) -> Option<VarId> {
+        self.vars.iter().position(|v| v.sym == sym).map(VarId::from_index)
+    }
+    /// A variable.
+    #[must_use]
+    pub fn var(&self, id: VarId) -> &Var {
+        &self.vars[id.index()]
+    }
+}
