@@ -1,1 +1,1 @@
-//! TODO
+//! Numerics without IR: special functions, SIMD block kernels chosen once for this machine, small dense linear algebra.

@@ -1,1 +1,3 @@
-//! TODO
+//! Update plan to loop IR, its passes, verifier, text form and reference interpreter.
+
+pub mod ir;
