@@ -7,11 +7,20 @@
 //! - `Store::gradient` (reverse mode on array terms), `Store::eval` (the reference evaluator).
 //! - `print::unicode`, `print::latex`.
 
+mod build_arith;
+mod build_array;
+mod build_fun;
+mod eval;
+mod facts;
 mod node;
+mod query;
 mod shape;
 mod shape_of;
+mod special;
 mod store;
+mod walk;
 
 pub use node::{Cmp, Fun, IxId, Node, Num, Support, Sym, SymId, SymKind, Term};
 pub use shape::{DimId, Shape, Size, sum_sizes};
 pub use store::{Dim, Ix, Store};
+pub use walk::children;

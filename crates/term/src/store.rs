@@ -25,6 +25,7 @@ pub struct Ix {
 pub struct Store {
     nodes: Vec<Node>,
     shapes: Vec<Shape>,
+    per_row: Vec<bool>,
     known: HashMap<Node, Term>,
     syms: Vec<Sym>,
     dims: Vec<Dim>,
@@ -46,6 +47,11 @@ impl Store {
     #[must_use]
     pub fn shape(&self, t: Term) -> &Shape {
         &self.shapes[t.index()]
+    }
+    /// True where the value differs from row to row: a per-row symbol or a `Resp` occurs outside any `RowSum`.
+    #[must_use]
+    pub fn per_row(&self, t: Term) -> bool {
+        self.per_row[t.index()]
     }
     /// How many distinct terms there are.
     #[must_use]
@@ -104,8 +110,15 @@ impl Store {
             return t;
         }
         let shape = crate::shape_of::shape_of(self, &node);
+        let per_row = match &node {
+            Node::Sym(x) => self.sym(*x).per_row,
+            Node::Resp(_) => true,
+            Node::RowSum(_) => false,
+            other => crate::walk::children(other).iter().any(|&c| self.per_row(c)),
+        };
         let t = Term::from_index(self.nodes.len());
         self.nodes.push(node.clone());
+        self.per_row.push(per_row);
         self.shapes.push(shape);
         self.known.insert(node, t);
         t
