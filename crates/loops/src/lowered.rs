@@ -1,0 +1,135 @@
+//! What the runtime needs to know of a lowered model besides its program: which buffer holds what.
+
+use crate::ir::{BufId, Program};
+use lvmc_term::{Support, SymId};
+
+/// A parameter's place.
+#[derive(Debug, Clone)]
+pub struct ParamSlot {
+    /// Its symbol.
+    pub sym: SymId,
+    /// As the user wrote it.
+    pub name: String,
+    /// A `Param` buffer that holds all of it, row-major.
+    pub buf: BufId,
+    /// Family sizes first, then the type's own.
+    pub shape: Vec<usize>,
+    /// How many leading axes are family indices.
+    pub family: usize,
+    /// Values it may take.
+    pub support: Support,
+    /// Degrees of freedom, for AIC and BIC (a K-simplex has K−1, a D×D covariance D(D+1)/2).
+    pub free: usize,
+}
+
+/// The columns of a data or given variable: a `Column` buffer of `cols` columns. Where `centre` is an `Input` buffer of
+/// `cols` numbers, the stored values are value − centre, with the runtime's choice of centre (the weighted mean of the
+/// observed cells), so that moments do not cancel; `None` means stored as they are (codes, counts, binaries).
+#[derive(Debug, Clone)]
+pub struct ColumnSlot {
+    /// Its symbol.
+    pub sym: SymId,
+    /// As the user wrote it.
+    pub name: String,
+    /// The buffer.
+    pub buf: BufId,
+    /// Its number of columns.
+    pub cols: usize,
+    /// Centres.
+    pub centre: Option<BufId>,
+    /// An `Input` buffer of `cols` numbers: the variable's variance per column (weighted, maximum likelihood, ≥ tiny),
+    /// which relative floors refer to.
+    pub scale: Option<BufId>,
+    /// For a categorical variable, how many values it has.
+    pub categories: Option<usize>,
+    /// Cells may be missing: they are stored as NaN (a missing category as NaN too).
+    pub may_miss: bool,
+}
+
+/// A constant of the model: an `Input` buffer the runtime fills with its value before `prepare`.
+#[derive(Debug, Clone)]
+pub struct ConstSlot {
+    /// Its symbol.
+    pub sym: SymId,
+    /// The buffer.
+    pub buf: BufId,
+}
+
+/// A finite variable's posterior: written by `score`, read by `seed` as starting responsibilities.
+#[derive(Debug, Clone)]
+pub struct LatentSlot {
+    /// Its symbol.
+    pub sym: SymId,
+    /// As the user wrote it.
+    pub name: String,
+    /// An `Out` buffer of `size` columns: the marginal posterior probability of each value.
+    pub marginal: BufId,
+    /// Number of values.
+    pub size: usize,
+    /// Number of the first value as the user counts (1 for categories, 0 for binaries).
+    pub first: i64,
+    /// It is a `data` variable with missing cells allowed, rather than a latent: rows where it is observed have
+    /// a certain posterior.
+    pub observed: bool,
+}
+
+/// A block of parameters that moves along a direction inside EM (not in closed form). `update` writes the step; the
+/// runtime keeps α = 1 and, where the objective fell, halves α, calls `backtrack` and sweeps again.
+#[derive(Debug, Clone)]
+pub struct AscentSlot {
+    /// Names, for messages.
+    pub names: Vec<String>,
+}
+
+/// A lowered model.
+///
+/// Functions of the program, in the order of an iteration:
+/// - `features` (Block, once, optional): fills `Feature` buffers from columns; also adds data-only terms of the log
+///   density to the `constant` statistic. Weighted by `weight` itself.
+/// - `prepare` (Once): tables from parameters; writes `log_prior`.
+/// - `sweep`, `sweep_w` (Block): posterior and statistics of a block, and Σ lse into `objective`.
+/// - `seed`, `seed_w` (Block, where there are finite latents): the same statistics with the responsibilities built from
+///   the product of the marginals stored in `latents[..].marginal` instead of the posterior.
+/// - `finish` (Chunk): folds raw accumulators.
+/// - `update` (Once): new parameters from statistics.
+/// - `backtrack` (Once, where `ascent` is not empty): parameters = old + α · step for the ascent blocks.
+/// - `score` (Block): writes lse (full log-likelihood of the row, data-only terms included) and the marginals.
+#[derive(Debug, Clone)]
+pub struct Lowered {
+    /// The program.
+    pub program: Program,
+    /// Parameters.
+    pub params: Vec<ParamSlot>,
+    /// Data.
+    pub columns: Vec<ColumnSlot>,
+    /// Constants.
+    pub consts: Vec<ConstSlot>,
+    /// The weight column (1 for every row of an unweighted fit, 0 for padding).
+    pub weight: BufId,
+    /// Finite variables.
+    pub latents: Vec<LatentSlot>,
+    /// `Out`, one column: log-likelihood of a row, written by `score`.
+    pub row_score: BufId,
+    /// `Stat` [1]: Σ lse without data-only terms.
+    pub objective: BufId,
+    /// `Stat` [1]: Σ of the data-only terms, from `features`.
+    pub constant: BufId,
+    /// `Table` [1]: log prior density of the parameters, from `prepare`.
+    pub log_prior: BufId,
+    /// `Input` [2]: the relative variance floor and the sum of the weights N.
+    pub settings: BufId,
+    /// `Table` [1]: how many floors were active in the last `update`.
+    pub floors: BufId,
+    /// `Table` [1]: how many pivots or directions failed in the last `prepare`/`update`.
+    pub failures: BufId,
+    /// Blocks that move by ascent.
+    pub ascent: Vec<AscentSlot>,
+    /// `Input` [1]: α, present where `ascent` is not empty.
+    pub alpha: Option<BufId>,
+    /// `Table` [1]: the size of the last ascent step relative to the parameters, for convergence.
+    pub step_size: Option<BufId>,
+    /// One call of `update` does not reach the maximum of Q given the statistics (blocks depend on each other).
+    pub iterated: bool,
+    /// The objective includes a prior (MAP).
+    pub penalised: bool,
+}
