@@ -1,4 +1,8 @@
 //! Update plan to loop IR, its passes, verifier, text form and reference interpreter.
 
+pub mod builder;
+mod index;
 pub mod ir;
-pub mod lowered;
+pub mod semantics;
+
+pub use builder::{FuncBuilder, ProgramBuilder};
