@@ -1,1 +1,3 @@
 //! Numerics without IR: special functions, SIMD block kernels chosen once for this machine, small dense linear algebra.
+
+pub mod special;
