@@ -7,6 +7,7 @@
 //! - `Store::gradient` (reverse mode on array terms), `Store::eval` (the reference evaluator).
 //! - `print::unicode`, `print::latex`.
 
+mod array;
 mod build_arith;
 mod build_array;
 mod build_fun;
@@ -20,6 +21,8 @@ mod special;
 mod store;
 mod walk;
 
+pub use array::Array;
+pub use eval::{Env, EvalError, NetFn, RespFn};
 pub use node::{Cmp, Fun, IxId, Node, Num, Support, Sym, SymId, SymKind, Term};
 pub use shape::{DimId, Shape, Size, sum_sizes};
 pub use store::{Dim, Ix, Store};

@@ -26,6 +26,7 @@ pub struct Store {
     nodes: Vec<Node>,
     shapes: Vec<Shape>,
     per_row: Vec<bool>,
+    has_index: Vec<bool>,
     known: HashMap<Node, Term>,
     syms: Vec<Sym>,
     dims: Vec<Dim>,
@@ -52,6 +53,11 @@ impl Store {
     #[must_use]
     pub fn per_row(&self, t: Term) -> bool {
         self.per_row[t.index()]
+    }
+    /// True where a bound index occurs, free or under its sum.
+    #[must_use]
+    pub fn has_index(&self, t: Term) -> bool {
+        self.has_index[t.index()]
     }
     /// How many distinct terms there are.
     #[must_use]
@@ -116,8 +122,10 @@ impl Store {
             Node::RowSum(_) => false,
             other => crate::walk::children(other).iter().any(|&c| self.per_row(c)),
         };
+        let has_index = matches!(node, Node::Ix(_)) || crate::walk::children(&node).iter().any(|&c| self.has_index(c));
         let t = Term::from_index(self.nodes.len());
         self.nodes.push(node.clone());
+        self.has_index.push(has_index);
         self.per_row.push(per_row);
         self.shapes.push(shape);
         self.known.insert(node, t);
