@@ -1,5 +1,6 @@
 //! What a distribution states about itself; everything else is derived from it and tested against quadrature.
 
+pub use lvmc_term::Array;
 use lvmc_term::{Size, Store, Support, Term};
 
 /// The event a family's density speaks of.
@@ -37,15 +38,6 @@ pub struct Signature {
     pub positional: usize,
 }
 
-/// A dense array of numbers, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Array {
-    /// Sizes of the axes; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Row-major values.
-    pub data: Vec<f64>,
-}
-
 /// A distribution. One small file each; the list is `registry::FAMILIES`.
 ///
 /// `signature` arguments below are positions in `signatures()`; `args` are terms in the order of that signature.
@@ -72,6 +64,10 @@ pub trait Family: Sync + Send + std::fmt::Debug {
     /// exponential family: log p = Σ η·T − A + h(x). Tested: ∇A = E[T].
     fn exponential(&self, _store: &mut Store, _signature: usize, _x: Term, _args: &[Term]) -> Option<Exponential> {
         None
+    }
+    /// True where the density integrates to one; an improper distribution has no draws (`sample` gives NaN).
+    fn is_proper(&self) -> bool {
+        true
     }
     /// Draws one event. `args` are evaluated; `len` is the event's length for vector events. Category codes are 0-based.
     fn sample(&self, rng: &mut dyn rand::Rng, signature: usize, args: &[Array]) -> Array;

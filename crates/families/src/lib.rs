@@ -1,5 +1,20 @@
 //! The distributions, one small file each. Rules ask a family for an ability, never for its name.
 
+mod args;
+mod bernoulli;
+mod beta;
+mod categorical;
+mod delta;
+mod dirichlet;
+mod draw;
+mod exponential;
 mod family;
+mod flat;
+mod gamma;
+mod inverse_gamma;
+mod inverse_wishart;
+mod normal;
+mod poisson;
+pub mod registry;
 
 pub use family::{Arg, Array, Event, Exponential, Family, Signature};

@@ -437,10 +437,10 @@ pub(crate) fn apply(f: Fun, x: f64) -> f64 {
         Fun::Abs => x.abs(),
         Fun::Sign => f64::from(i8::from(x > 0.0) - i8::from(x < 0.0)),
         Fun::Floor => x.floor(),
-        Fun::Lgamma => crate::special::lgamma(x),
-        Fun::Digamma => crate::special::digamma(x),
-        Fun::Trigamma => crate::special::trigamma(x),
-        Fun::Tetragamma => crate::special::tetragamma(x),
+        Fun::Lgamma => lvmc_kernels::special::lgamma(x),
+        Fun::Digamma => lvmc_kernels::special::digamma(x),
+        Fun::Trigamma => lvmc_kernels::special::trigamma(x),
+        Fun::Tetragamma => lvmc_kernels::special::tetragamma(x),
         Fun::Sigmoid => {
             if x >= 0.0 {
                 1.0 / (1.0 + (-x).exp())
@@ -453,7 +453,7 @@ pub(crate) fn apply(f: Fun, x: f64) -> f64 {
         Fun::Sin => x.sin(),
         Fun::Cos => x.cos(),
         Fun::Relu => x.max(0.0),
-        Fun::NormalCdf => crate::special::normal_cdf(x),
+        Fun::NormalCdf => lvmc_kernels::special::normal_cdf(x),
         Fun::Not => f64::from(u8::from(x == 0.0)),
     }
 }

@@ -17,7 +17,6 @@ mod node;
 mod query;
 mod shape;
 mod shape_of;
-mod special;
 mod store;
 mod walk;
 

@@ -110,6 +110,10 @@ impl Store {
     pub fn ix(&self, id: IxId) -> &Ix {
         &self.ixs[id.index()]
     }
+    /// All bound indices.
+    pub fn ixs(&self) -> impl Iterator<Item = (IxId, &Ix)> {
+        self.ixs.iter().enumerate().map(|(i, ix)| (IxId::from_index(i), ix))
+    }
     /// Enters a node as it stands (the constructors in `build` simplify first and then call this).
     pub(crate) fn intern(&mut self, node: Node) -> Term {
         if let Some(&t) = self.known.get(&node) {

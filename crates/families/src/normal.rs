@@ -1,0 +1,158 @@
+//! Normal, of a number or of a vector. The second argument is a variance.
+
+use crate::args::{cov, positive, real, sig};
+use crate::{Array, Event, Exponential, Family, Signature, draw};
+use lvmc_term::{Store, Support, Term};
+
+/// `Normal(mean, var)`: N(x; μ, v) = (2π v)^(−½) exp(−½ (x − μ)²/v); of a vector, with a covariance Σ,
+/// (2π)^(−D/2) |Σ|^(−½) exp(−½ (x − μ)ᵀ Σ⁻¹ (x − μ)). `sd=`, `prec=`, `cov=` and `chol=` (the lower-triangular factor)
+/// say the spread otherwise.
+#[derive(Debug)]
+pub struct Normal;
+
+const SD: usize = 1;
+const PREC: usize = 2;
+const VECTOR: usize = 3;
+const VECTOR_PREC: usize = 5;
+const VECTOR_CHOL: usize = 6;
+
+static SIGNATURES: [Signature; 7] = [
+    sig(Event::Scalar, &[real("mean", 0), positive("var", 0)], 2),
+    sig(Event::Scalar, &[real("mean", 0), positive("sd", 0)], 1),
+    sig(Event::Scalar, &[real("mean", 0), positive("prec", 0)], 1),
+    sig(Event::Vector, &[real("mean", 1), cov("var")], 2),
+    sig(Event::Vector, &[real("mean", 1), cov("cov")], 1),
+    sig(Event::Vector, &[real("mean", 1), cov("prec")], 1),
+    sig(Event::Vector, &[real("mean", 1), real("chol", 2)], 1),
+];
+
+/// The spread as a variance or covariance, as a precision, and half the log of the precision('s determinant).
+struct Spread {
+    variance: Term,
+    precision: Term,
+    half_log_precision: Term,
+}
+
+fn spread(s: &mut Store, signature: usize, a: Term) -> Spread {
+    let (variance, precision) = match signature {
+        SD => {
+            let v = s.square(a);
+            (v, s.recip(v))
+        }
+        PREC => (s.recip(a), a),
+        VECTOR_PREC => (s.inv(a), a),
+        VECTOR_CHOL => {
+            let lt = s.transpose(a);
+            let v = s.matmul(a, lt);
+            (v, s.inv(v))
+        }
+        _ => (a, s.inv(a)),
+    };
+    let half_log_precision = match signature {
+        SD => {
+            let l = s.log(a);
+            s.neg(l)
+        }
+        PREC | VECTOR_PREC => {
+            let l = s.log_det(a);
+            s.scale(0.5, l)
+        }
+        _ => {
+            let l = s.log_det(variance);
+            s.scale(-0.5, l)
+        }
+    };
+    Spread {
+        variance,
+        precision,
+        half_log_precision,
+    }
+}
+
+/// −D/2 log 2π.
+fn constant(s: &mut Store, signature: usize, x: Term) -> Term {
+    let two_pi = s.two_pi();
+    let log = s.log(two_pi);
+    let d = if signature < VECTOR {
+        s.num(1.0)
+    } else {
+        s.size(s.shape(x)[0].clone())
+    };
+    let d = s.scale(-0.5, d);
+    s.mul(d, log)
+}
+
+impl Family for Normal {
+    fn name(&self) -> &'static str {
+        "Normal"
+    }
+    fn signatures(&self) -> &'static [Signature] {
+        &SIGNATURES
+    }
+    fn support(&self, _: &mut Store, _: usize, _: &[Term]) -> Support {
+        Support::Real
+    }
+    /// −D/2 log 2π − ½ log|Σ| − ½ (x − μ)ᵀ Σ⁻¹ (x − μ).
+    fn log_density(&self, s: &mut Store, signature: usize, x: Term, args: &[Term]) -> Term {
+        let e = s.sub(x, args[0]);
+        let spread = spread(s, signature, args[1]);
+        let q = match signature {
+            0 | SD | PREC => {
+                let e2 = s.square(e);
+                s.mul(e2, spread.precision)
+            }
+            VECTOR_PREC => {
+                let pe = s.matvec(spread.precision, e);
+                s.dot(e, pe)
+            }
+            _ => s.quad(spread.variance, e),
+        };
+        let q = s.minus_half(q);
+        let c = constant(s, signature, x);
+        s.sum(&[c, spread.half_log_precision, q])
+    }
+    fn mean(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
+        Some(args[0])
+    }
+    /// η = (Σ⁻¹ μ, −½ Σ⁻¹), T = (x, x xᵀ), A = ½ μᵀ Σ⁻¹ μ + ½ log|Σ|, h = (2π)^(−D/2).
+    fn exponential(&self, s: &mut Store, signature: usize, x: Term, args: &[Term]) -> Option<Exponential> {
+        let mu = args[0];
+        let spread = spread(s, signature, args[1]);
+        let (linear, square, q) = if signature < VECTOR {
+            let linear = s.mul(spread.precision, mu);
+            (linear, s.square(x), s.mul(linear, mu))
+        } else {
+            let linear = s.matvec(spread.precision, mu);
+            (linear, s.outer(x, x), s.dot(mu, linear))
+        };
+        let half_q = s.scale(0.5, q);
+        Some(Exponential {
+            natural: vec![linear, s.minus_half(spread.precision)],
+            statistics: vec![x, square],
+            log_normaliser: s.sub(half_q, spread.half_log_precision),
+            log_base: constant(s, signature, x),
+        })
+    }
+    fn sample(&self, rng: &mut dyn rand::Rng, signature: usize, args: &[Array]) -> Array {
+        let (mean, a) = (&args[0], &args[1]);
+        if signature < VECTOR {
+            let v = a.as_scalar();
+            let sd = match signature {
+                SD => v,
+                PREC => v.sqrt().recip(),
+                _ => v.sqrt(),
+            };
+            return Array::scalar(mean.as_scalar() + sd * draw::normal(rng));
+        }
+        let e = Array::from_fn(&mean.shape, |_| draw::normal(rng));
+        let step = match signature {
+            VECTOR_PREC => match a.cholesky() {
+                Some(l) => draw::solve_upper(&l, &e),
+                None => Array::filled(&mean.shape, f64::NAN),
+            },
+            VECTOR_CHOL => a.matmul(&e),
+            _ => draw::root(a).matmul(&e),
+        };
+        mean.zip(&step, |m, s| m + s)
+    }
+}
