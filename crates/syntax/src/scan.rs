@@ -140,7 +140,7 @@ impl Scanner<'_> {
             Kind::Keyword => self.keyword(i),
             Kind::Symbol => self.symbol(i)?,
             Kind::Name => self.name(i),
-            Kind::Number | Kind::Unknown => {}
+            Kind::Number | Kind::Unknown => self.last = Some(i),
         }
         let separator = self.last == Some(i) && self.frame().separates() && self.ends_item(i);
         if separator {
