@@ -9,12 +9,18 @@ use thiserror::Error;
 pub enum SyntaxError {
     /// Nothing but blanks and comments.
     #[error("the model is empty")]
-    #[diagnostic(code(lvm::syntax::empty), help("a model can be one line: z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])"))]
+    #[diagnostic(
+        code(lvm::syntax::empty),
+        help("a model can be one line: z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])")
+    )]
     Empty,
 
     /// Bytes that no text holds.
     #[error("{name} is not a text: byte {at} is zero")]
-    #[diagnostic(code(lvm::syntax::binary), help("a model is a text file, such as gmm.lvm; is this its data or a fit?"))]
+    #[diagnostic(
+        code(lvm::syntax::binary),
+        help("a model is a text file, such as gmm.lvm; is this its data or a fit?")
+    )]
     Binary {
         /// The file.
         name: String,
@@ -43,7 +49,10 @@ pub enum SyntaxError {
 
     /// Brackets, prefix operators, powers or `if`s inside each other, too deep.
     #[error("nested more than {limit} deep")]
-    #[diagnostic(code(lvm::syntax::nesting), help("name the inner parts in statements of their own: a = ..., then use a"))]
+    #[diagnostic(
+        code(lvm::syntax::nesting),
+        help("name the inner parts in statements of their own: a = ..., then use a")
+    )]
     Nesting {
         /// The first token too deep.
         #[label("level {} begins here", limit + 1)]
@@ -54,7 +63,10 @@ pub enum SyntaxError {
 
     /// An expression of too many operators.
     #[error("an expression with more than {limit} operators in a row")]
-    #[diagnostic(code(lvm::syntax::length), help("write what repeats as a family, x[k in 1..K] = ..., and sum(x) or prod(x)"))]
+    #[diagnostic(
+        code(lvm::syntax::length),
+        help("write what repeats as a family, x[k in 1..K] = ..., and sum(x) or prod(x)")
+    )]
     Length {
         /// The expression up to there.
         #[label("this operator is one too many")]
@@ -252,5 +264,9 @@ impl SyntaxError {
 
 /// The grammar and the code that reads its pairs disagree.
 pub(crate) fn bug(message: impl Into<String>) -> SyntaxError {
-    SyntaxError::Bug(Bug { stage: "syntax", message: message.into(), ir: String::new() })
+    SyntaxError::Bug(Bug {
+        stage: "syntax",
+        message: message.into(),
+        ir: String::new(),
+    })
 }

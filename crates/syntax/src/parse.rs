@@ -1,12 +1,12 @@
 //! From bytes to a syntax tree: decoding, limits, scan, layout, grammar, tree.
 
-use lvmc_base::{Limit, Source, Span};
+use lvmc_base::{Limit, Source};
 
 use crate::ast::Model;
 use crate::error::SyntaxError;
 use crate::scan::{Scan, scan};
 use crate::token::Kind;
-use crate::{build, grammar, layout};
+use crate::{build, explain, grammar, layout};
 
 /// The longest text of a model.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -19,10 +19,18 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, SyntaxError> {
     small_enough(name, bytes.len())?;
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         let help = "this is UTF-16: save it as UTF-8, or: iconv -f UTF-16 -t UTF-8".into();
-        return Err(SyntaxError::Encoding { name: name.into(), at: 1, byte: bytes[0], help });
+        return Err(SyntaxError::Encoding {
+            name: name.into(),
+            at: 1,
+            byte: bytes[0],
+            help,
+        });
     }
     if let Some(at) = bytes.iter().position(|b| *b == 0) {
-        return Err(SyntaxError::Binary { name: name.into(), at: at + 1 });
+        return Err(SyntaxError::Binary {
+            name: name.into(),
+            at: at + 1,
+        });
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(Source::new(name, text)),
@@ -30,7 +38,12 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<Source, SyntaxError> {
             let at = e.valid_up_to();
             let byte = bytes.get(at).copied().unwrap_or_default();
             let help = "save it as UTF-8; if it is Latin-1: iconv -f LATIN1 -t UTF-8".into();
-            Err(SyntaxError::Encoding { name: name.into(), at: at + 1, byte, help })
+            Err(SyntaxError::Encoding {
+                name: name.into(),
+                at: at + 1,
+                byte,
+                help,
+            })
         }
     }
 }
@@ -47,30 +60,19 @@ pub fn parse(source: &Source) -> Result<Model, SyntaxError> {
 pub(crate) fn text(name: &str, text: &str) -> Result<(Model, Scan), SyntaxError> {
     small_enough(name, text.len())?;
     if let Some(at) = text.bytes().position(|b| b == 0) {
-        return Err(SyntaxError::Binary { name: name.into(), at: at + 1 });
+        return Err(SyntaxError::Binary {
+            name: name.into(),
+            at: at + 1,
+        });
     }
     let scan = scan(text)?;
     if !scan.tokens.iter().any(|t| t.significant()) {
         return Err(SyntaxError::Empty);
     }
     let plain = layout::layout(text, &scan);
-    let pairs = grammar::parse(&plain).map_err(|e| todo(&e))?;
+    let pairs = grammar::parse(&plain).map_err(|e| explain::explain(text, &scan, &e))?;
     let model = build::model(pairs, description(text, &scan))?;
     Ok((model, scan))
-}
-
-fn todo(e: &pest::error::Error<grammar::Rule>) -> SyntaxError {
-    let at = match e.location {
-        pest::error::InputLocation::Pos(p) => p,
-        pest::error::InputLocation::Span((p, _)) => p,
-    };
-    SyntaxError::Unexpected {
-        expected: e.variant.message().into_owned(),
-        found: "this".into(),
-        span: Span::new(at, at),
-        continued: None,
-        help: None,
-    }
 }
 
 fn small_enough(name: &str, bytes: usize) -> Result<(), SyntaxError> {

@@ -55,7 +55,16 @@ struct Frame {
 
 impl Frame {
     fn new(open: Option<usize>, mark: Mark) -> Self {
-        Self { open, mark, first: None, matches: 0, ifs: 0, tight: 0, defined: false, broken: false }
+        Self {
+            open,
+            mark,
+            first: None,
+            matches: 0,
+            ifs: 0,
+            tight: 0,
+            defined: false,
+            broken: false,
+        }
     }
     /// A separator was met.
     fn restart(&mut self) {
@@ -72,7 +81,13 @@ impl Frame {
 
 /// Scans a text, or says what in it cannot be right whatever the grammar.
 pub(crate) fn scan(text: &str) -> Result<Scan, SyntaxError> {
-    let mut s = Scanner { text, scan: prepare(text), frames: vec![Frame::new(None, Mark::Block)], nested: 0, last: None };
+    let mut s = Scanner {
+        text,
+        scan: prepare(text),
+        frames: vec![Frame::new(None, Mark::Block)],
+        nested: 0,
+        last: None,
+    };
     let next = s.next_significant();
     for (i, next) in next.into_iter().enumerate() {
         s.step(i, next)?;
@@ -151,7 +166,10 @@ impl Scanner<'_> {
         }
         let depth = self.nested + self.frame().weight();
         if depth > MAX_NESTING {
-            return Err(SyntaxError::Nesting { span: token.span(), limit: MAX_NESTING });
+            return Err(SyntaxError::Nesting {
+                span: token.span(),
+                limit: MAX_NESTING,
+            });
         }
         Ok(())
     }
@@ -186,7 +204,9 @@ impl Scanner<'_> {
     }
 
     fn open(&mut self, i: usize) {
-        let after_operand = self.last.is_some_and(|l| self.scan.tokens[l].ends_operand() && self.scan.marks[l] != Mark::In);
+        let after_operand = self
+            .last
+            .is_some_and(|l| self.scan.tokens[l].ends_operand() && self.scan.marks[l] != Mark::In);
         let last = self.last;
         let word_before = last.map(|l| self.word(l).to_owned());
         let brace = self.word(i) == "{";
@@ -220,7 +240,11 @@ impl Scanner<'_> {
             _ => "}",
         };
         if self.word(i) != closes {
-            return Err(slips::unclosed(self.text, self.scan.tokens[open], Some(self.scan.tokens[i])));
+            return Err(slips::unclosed(
+                self.text,
+                self.scan.tokens[open],
+                Some(self.scan.tokens[i]),
+            ));
         }
         self.scan.marks[i] = self.scan.marks[open];
         let weight = self.frame().weight();
@@ -250,7 +274,9 @@ impl Scanner<'_> {
     }
 
     fn symbol(&mut self, i: usize) -> Result<(), SyntaxError> {
-        let operand = self.last.is_some_and(|l| self.scan.tokens[l].ends_operand() && self.scan.marks[l] != Mark::In);
+        let operand = self
+            .last
+            .is_some_and(|l| self.scan.tokens[l].ends_operand() && self.scan.marks[l] != Mark::In);
         let token = self.scan.tokens[i];
         let frame = self.frame();
         let undefined = frame.mark == Mark::Block && !frame.defined;

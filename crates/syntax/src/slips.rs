@@ -58,9 +58,18 @@ pub(crate) fn unclosed(text: &str, open: Token, noticed: Option<Token>) -> Synta
             format!("`{bracket}` is not closed before `{other}`"),
             format!("put `{closing}` before `{other}`, or make the two of one kind"),
         ),
-        None => (format!("`{bracket}` is never closed"), format!("put `{closing}` where it ends")),
+        None => (
+            format!("`{bracket}` is never closed"),
+            format!("put `{closing}` where it ends"),
+        ),
     };
-    SyntaxError::Bracket { message, span: open.span(), label: "opened here".into(), noticed: noticed.map(Token::span), help }
+    SyntaxError::Bracket {
+        message,
+        span: open.span(),
+        label: "opened here".into(),
+        noticed: noticed.map(Token::span),
+        help,
+    }
 }
 
 /// A closing bracket with nothing open.
@@ -77,17 +86,30 @@ pub(crate) fn closes_nothing(text: &str, close: Token) -> SyntaxError {
 
 /// `x == 3` as a statement.
 pub(crate) fn equality(token: Token) -> SyntaxError {
-    operator("==", token, "=", "`==` compares; `=` defines, and `~` gives a distribution")
+    operator(
+        "==",
+        token,
+        "=",
+        "`==` compares; `=` defines, and `~` gives a distribution",
+    )
 }
 
 /// `x <- 3` as a statement.
 pub(crate) fn arrow(less: Token) -> SyntaxError {
-    let token = Token { end: less.end + 1, ..less };
+    let token = Token {
+        end: less.end + 1,
+        ..less
+    };
     operator("<-", token, "=", "`=` defines a value, and `~` gives a distribution")
 }
 
 fn operator(found: &str, token: Token, instead: &str, help: &str) -> SyntaxError {
-    SyntaxError::Operator { found: found.into(), span: token.span(), instead: instead.into(), help: help.into() }
+    SyntaxError::Operator {
+        found: found.into(),
+        span: token.span(),
+        instead: instead.into(),
+        help: help.into(),
+    }
 }
 
 /// Refuses a token that no correct text holds.
@@ -100,7 +122,14 @@ pub(crate) fn foreign(text: &str, tokens: &[Token], i: usize) -> Result<(), Synt
         Kind::Comment => match token.text(text).char_indices().find(|(_, c)| is_bidi_control(*c)) {
             Some((at, c)) => {
                 let start = token.start + at;
-                Err(character(text, Token { kind: Kind::Unknown, start, end: start + c.len_utf8() }))
+                Err(character(
+                    text,
+                    Token {
+                        kind: Kind::Unknown,
+                        start,
+                        end: start + c.len_utf8(),
+                    },
+                ))
             }
             None => Ok(()),
         },
@@ -118,7 +147,10 @@ fn symbol(text: &str, tokens: &[Token], i: usize) -> Result<(), SyntaxError> {
     let (instead, help) = match found {
         "//" | "/*" => {
             let help = "write `# ...`, to the end of the line; `/` is division";
-            return Err(SyntaxError::Comment { span: token.span(), help: help.into() });
+            return Err(SyntaxError::Comment {
+                span: token.span(),
+                help: help.into(),
+            });
         }
         "." => return Err(dot(text, tokens, i)),
         "|" | "$" | "%" => return Err(character(text, token)),
@@ -145,15 +177,24 @@ fn dot(text: &str, tokens: &[Token], i: usize) -> SyntaxError {
     match (before, after) {
         (Some(a), None) => number(
             "a number does not end in a dot",
-            Token { start: a.start, ..token },
+            Token {
+                start: a.start,
+                ..token
+            },
             format!("write {}.0 or {}", a.text(text), a.text(text)),
         ),
-        (None, Some(b)) => {
-            number("a number begins with a digit", Token { end: b.end, ..token }, format!("write 0.{}", b.text(text)))
-        }
+        (None, Some(b)) => number(
+            "a number begins with a digit",
+            Token { end: b.end, ..token },
+            format!("write 0.{}", b.text(text)),
+        ),
         (Some(a), Some(b)) => number(
             "a number has one dot",
-            Token { start: a.start, end: b.end, ..token },
+            Token {
+                start: a.start,
+                end: b.end,
+                ..token
+            },
             "write one number, or an operator or a comma between two".into(),
         ),
         (None, None) => SyntaxError::Character {
@@ -165,18 +206,27 @@ fn dot(text: &str, tokens: &[Token], i: usize) -> SyntaxError {
 }
 
 fn number(message: &str, token: Token, help: String) -> SyntaxError {
-    SyntaxError::Number { message: message.into(), span: token.span(), help }
+    SyntaxError::Number {
+        message: message.into(),
+        span: token.span(),
+        help,
+    }
 }
 
 fn character(text: &str, token: Token) -> SyntaxError {
     let c = token.text(text).chars().next().unwrap_or('?');
-    let found =
-        if c.is_control() || is_bidi_control(c) { format!("the control character U+{:04X}", u32::from(c)) } else { format!("`{c}`") };
+    let found = if c.is_control() || is_bidi_control(c) {
+        format!("the control character U+{:04X}", u32::from(c))
+    } else {
+        format!("`{c}`")
+    };
     let help = match LOOKALIKES.iter().find(|(wrong, _)| *wrong == c) {
         Some(('²' | '³' | '¹', power)) => format!("write `{power}` for a power; in a name, a plain digit"),
         Some((_, right)) => format!("write `{right}`"),
         None => match c {
-            '"' | '\'' | '`' | '“' | '”' | '‘' | '’' => "the language has no quotes: columns are named as variables are".into(),
+            '"' | '\'' | '`' | '“' | '”' | '‘' | '’' => {
+                "the language has no quotes: columns are named as variables are".into()
+            }
             '|' => "`or` joins conditions; a distribution's parameters are its arguments".into(),
             '%' => "a comment begins with `#`".into(),
             '√' => "write `sqrt(...)`".into(),
@@ -184,5 +234,9 @@ fn character(text: &str, token: Token) -> SyntaxError {
             _ => "take it out".into(),
         },
     };
-    SyntaxError::Character { found, span: token.span(), help }
+    SyntaxError::Character {
+        found,
+        span: token.span(),
+        help,
+    }
 }

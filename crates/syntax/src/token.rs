@@ -95,7 +95,14 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
             (Some(Kind::Comment), rest.find(is_line_break).unwrap_or(rest.len()))
         } else if c == '_' || XID_START(c) {
             let len = rest.find(|c| !XID_CONTINUE(c)).unwrap_or(rest.len());
-            (Some(if RESERVED.contains(&&rest[..len]) { Kind::Keyword } else { Kind::Name }), len)
+            (
+                Some(if RESERVED.contains(&&rest[..len]) {
+                    Kind::Keyword
+                } else {
+                    Kind::Name
+                }),
+                len,
+            )
         } else if c.is_ascii_digit() {
             (Some(Kind::Number), number(rest))
         } else if "([{".contains(c) {
@@ -108,7 +115,11 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
             (Some(Kind::Unknown), c.len_utf8())
         };
         if let Some(kind) = kind {
-            out.push(Token { kind, start: at, end: at + len });
+            out.push(Token {
+                kind,
+                start: at,
+                end: at + len,
+            });
         }
         at += len;
     }
@@ -117,7 +128,11 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
 
 /// The length of the number that a text begins with: as the grammar's `number`, so that `1..T` is `1` and `..`.
 fn number(text: &str) -> usize {
-    let digits = |from: usize| text[from..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |n| from + n);
+    let digits = |from: usize| {
+        text[from..]
+            .find(|c: char| !c.is_ascii_digit())
+            .map_or(text.len(), |n| from + n)
+    };
     let mut end = digits(0);
     if text[end..].starts_with('.') && text[end + 1..].starts_with(|c: char| c.is_ascii_digit()) {
         end = digits(end + 1);
@@ -141,8 +156,14 @@ mod tests {
 
     #[test]
     fn splits_like_the_grammar() {
-        assert_eq!(texts("a[1..T]^2e-3e"), ["a", "[", "1", "..", "T", "]", "^", "2e-3", "e"]);
-        assert_eq!(texts("μ1=Σ_2\r\n# a b\n;"), ["μ1", "=", "Σ_2", "\r\n", "# a b", "\n", ";"]);
+        assert_eq!(
+            texts("a[1..T]^2e-3e"),
+            ["a", "[", "1", "..", "T", "]", "^", "2e-3", "e"]
+        );
+        assert_eq!(
+            texts("μ1=Σ_2\r\n# a b\n;"),
+            ["μ1", "=", "Σ_2", "\r\n", "# a b", "\n", ";"]
+        );
         assert_eq!(texts("1e+ 1.5.2"), ["1", "e", "+", "1.5", ".", "2"]);
         assert_eq!(texts("\u{feff}x\u{a0}:= é"), ["x", ":=", "é"]);
     }

@@ -17,3 +17,14 @@ fn every_model_file_parses() {
     }
     assert!(n >= 16);
 }
+
+#[test]
+fn the_built_in_models_are_formatted() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models");
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let formatted = lvmc_syntax::format(&text).unwrap();
+        assert_eq!(formatted, text, "{}", path.display());
+    }
+}

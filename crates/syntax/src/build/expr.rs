@@ -49,7 +49,11 @@ fn tree(pair: Pair<'_, Rule>) -> Built {
     if pair.as_rule() != Rule::expr {
         return Err(bug(format!("{:?} is not an expression", pair.as_rule())));
     }
-    PRATT.map_primary(primary).map_prefix(prefix).map_infix(infix).parse(pair.into_inner())
+    PRATT
+        .map_primary(primary)
+        .map_prefix(prefix)
+        .map_infix(infix)
+        .parse(pair.into_inner())
 }
 
 /// A node above trees of at most that height.
@@ -57,7 +61,11 @@ fn node(span: Span, below: usize, kind: ExprKind) -> Built {
     if below >= MAX_DEPTH {
         return Err(SyntaxError::Length { span, limit: MAX_DEPTH });
     }
-    Ok(Tree { expr: Expr { span, kind }, height: below + 1, grouped: false })
+    Ok(Tree {
+        expr: Expr { span, kind },
+        height: below + 1,
+        grouped: false,
+    })
 }
 
 fn prefix(op: Pair<'_, Rule>, operand: Built) -> Built {
@@ -90,11 +98,16 @@ fn infix(a: Built, op: Pair<'_, Rule>, b: Built) -> Built {
         other => return Err(bug(format!("{other:?} is not an operator"))),
     };
     if compares(kind) && !a.grouped && matches!(a.expr.kind, ExprKind::Binary(first, ..) if compares(first)) {
-        return Err(SyntaxError::Comparison { span: span(&op).to(b.expr.span) });
+        return Err(SyntaxError::Comparison {
+            span: span(&op).to(b.expr.span),
+        });
     }
     let below = a.height.max(b.height);
     if below >= MAX_DEPTH {
-        return Err(SyntaxError::Length { span: span(&op), limit: MAX_DEPTH });
+        return Err(SyntaxError::Length {
+            span: span(&op),
+            limit: MAX_DEPTH,
+        });
     }
     let at = a.expr.span.to(b.expr.span);
     node(at, below, ExprKind::Binary(kind, Box::new(a.expr), Box::new(b.expr)))
@@ -114,7 +127,11 @@ fn primary(pair: Pair<'_, Rule>) -> Built {
             let mut parts = Parts::of(pair);
             let (c, a, b) = (tree(parts.want()?)?, tree(parts.want()?)?, tree(parts.want()?)?);
             let below = c.height.max(a.height).max(b.height);
-            node(at, below, ExprKind::If(Box::new(c.expr), Box::new(a.expr), Box::new(b.expr)))
+            node(
+                at,
+                below,
+                ExprKind::If(Box::new(c.expr), Box::new(a.expr), Box::new(b.expr)),
+            )
         }
         Rule::matching => matching(pair),
         Rule::indexed => indexed(pair),
@@ -196,7 +213,14 @@ fn indexed(pair: Pair<'_, Rule>) -> Built {
     if indices.is_empty() {
         return Ok(base);
     }
-    node(at, below, ExprKind::Index { base: Box::new(base.expr), indices })
+    node(
+        at,
+        below,
+        ExprKind::Index {
+            base: Box::new(base.expr),
+            indices,
+        },
+    )
 }
 
 fn trees(pair: Pair<'_, Rule>) -> Result<(Vec<Expr>, usize), SyntaxError> {

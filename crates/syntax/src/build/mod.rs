@@ -22,7 +22,10 @@ pub(crate) struct Parts<'i> {
 impl<'i> Parts<'i> {
     fn of(pair: Pair<'i, Rule>) -> Self {
         let parent = pair.as_rule();
-        Self { pairs: pair.into_inner(), parent }
+        Self {
+            pairs: pair.into_inner(),
+            parent,
+        }
     }
 
     /// The next child that is not a mark of punctuation.
@@ -33,7 +36,8 @@ impl<'i> Parts<'i> {
     /// The next child, which the grammar promises.
     fn want(&mut self) -> Result<Pair<'i, Rule>, SyntaxError> {
         let parent = self.parent;
-        self.take().ok_or_else(|| bug(format!("{parent:?} has fewer parts than the grammar promises")))
+        self.take()
+            .ok_or_else(|| bug(format!("{parent:?} has fewer parts than the grammar promises")))
     }
 
     /// The next child if it is of that rule.
@@ -41,7 +45,11 @@ impl<'i> Parts<'i> {
         while self.pairs.peek().is_some_and(|p| is_mark(p.as_rule())) {
             self.pairs.next();
         }
-        if self.pairs.peek()?.as_rule() == rule { self.pairs.next() } else { None }
+        if self.pairs.peek()?.as_rule() == rule {
+            self.pairs.next()
+        } else {
+            None
+        }
     }
 }
 
@@ -92,7 +100,10 @@ fn span(pair: &Pair<'_, Rule>) -> Span {
 }
 
 fn ident(pair: &Pair<'_, Rule>) -> Ident {
-    Ident { name: letters(pair.as_str()), span: span(pair) }
+    Ident {
+        name: letters(pair.as_str()),
+        span: span(pair),
+    }
 }
 
 /// Unicode has two characters each for micro and mu, ohm and omega, which no reader and many keyboards cannot tell

@@ -17,7 +17,10 @@ pub(super) fn statement(pair: Pair<'_, Rule>) -> Result<Stmt, SyntaxError> {
         Rule::constant => constant(parts)?,
         Rule::variable => StmtKind::Var(variable(parts)?),
         Rule::net => StmtKind::Net(net(parts)?),
-        Rule::for_each => StmtKind::ForEach { column: ident(&parts.want()?), body: block(parts.want()?)? },
+        Rule::for_each => StmtKind::ForEach {
+            column: ident(&parts.want()?),
+            body: block(parts.want()?)?,
+        },
         Rule::chain => chain(parts)?,
         Rule::guide => StmtKind::Guide(block(parts.want()?)?),
         Rule::fit => fit(parts)?,
@@ -62,7 +65,13 @@ fn constant(mut parts: Parts<'_>) -> Result<StmtKind, SyntaxError> {
 }
 
 fn variable(mut parts: Parts<'_>) -> Result<VarStmt, SyntaxError> {
-    let mut var = VarStmt { role: None, global: None, targets: Vec::new(), ty: None, body: None };
+    let mut var = VarStmt {
+        role: None,
+        global: None,
+        targets: Vec::new(),
+        ty: None,
+        body: None,
+    };
     while let Some(pair) = parts.take() {
         let at = span(&pair);
         match pair.as_rule() {
@@ -154,7 +163,12 @@ fn net(mut parts: Parts<'_>) -> Result<Net, SyntaxError> {
         }
         body.push((names, expr(line.want()?)?, at));
     }
-    Ok(Net { name, inputs, outputs, body })
+    Ok(Net {
+        name,
+        inputs,
+        outputs,
+        body,
+    })
 }
 
 fn fields(pair: Pair<'_, Rule>) -> Result<Vec<(Ident, Type)>, SyntaxError> {
