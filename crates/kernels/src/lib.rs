@@ -1,3 +1,5 @@
 //! Numerics without IR: special functions, SIMD block kernels chosen once for this machine, small dense linear algebra.
 
+pub mod block;
+pub mod dense;
 pub mod special;

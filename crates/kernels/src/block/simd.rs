@@ -1,0 +1,317 @@
+//! Vectors of f64: the few operations that the kernels are written in, once per instruction set.
+//!
+//! The methods are `#[inline(always)]` so that they dissolve into the `#[target_feature]` entry points of
+//! [`super::widths`]; outside of those they must not be called, which is why nothing here leaves the crate.
+//!
+//! Accumulators always have eight lanes (`8 / W` vectors), folded in one fixed order, so that sums agree between widths.
+
+/// Rows in a group: the lanes of an accumulator on every machine.
+pub(crate) const LANES: usize = 8;
+
+/// Adding this to |n| < 2⁵¹ rounds to the nearest integer, which then stands in the low bits.
+pub(crate) const MAGIC: f64 = 6_755_399_441_055_744.0;
+
+/// A vector of `W` numbers.
+pub(crate) trait Simd: Copy + 'static {
+    /// The vector.
+    type V: Copy;
+    /// Its lanes; divides 8.
+    const W: usize;
+
+    /// # Safety
+    /// `p` must be readable for `W` numbers.
+    unsafe fn load(p: *const f64) -> Self::V;
+    /// # Safety
+    /// `p` must be writable for `W` numbers.
+    unsafe fn store(p: *mut f64, v: Self::V);
+    fn set(x: f64) -> Self::V;
+    fn add(a: Self::V, b: Self::V) -> Self::V;
+    fn sub(a: Self::V, b: Self::V) -> Self::V;
+    fn mul(a: Self::V, b: Self::V) -> Self::V;
+    fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// a b + c
+    fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// c − a b
+    fn fnma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger; b where one is NaN.
+    fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; b where one is NaN.
+    fn min(a: Self::V, b: Self::V) -> Self::V;
+    fn sqrt(a: Self::V) -> Self::V;
+    fn floor(a: Self::V) -> Self::V;
+    /// a < b ? x : y, lane by lane
+    fn if_lt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// a ≤ b ? x : y
+    fn if_le(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// a = b ? x : y
+    fn if_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// Bits.
+    fn and(a: Self::V, b: Self::V) -> Self::V;
+    /// Bits.
+    fn or(a: Self::V, b: Self::V) -> Self::V;
+    /// Bits, as integers: a + (b << 52).
+    fn add_shl52(a: Self::V, b: Self::V) -> Self::V;
+    /// Bits, as integers: a >> 52, without sign.
+    fn shr52(a: Self::V) -> Self::V;
+    /// Sum of the eight lanes of `8 / W` vectors: lane l with l + 4, then l with l + 2, then the two.
+    fn fold(v: &[Self::V]) -> f64;
+}
+
+/// `W` numbers in an array: what the compiler makes of it, on any machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+/// Lanes of [`Portable`].
+const P: usize = 2;
+
+#[inline(always)]
+fn map(f: impl Fn(usize) -> f64) -> [f64; P] {
+    std::array::from_fn(f)
+}
+
+#[inline(always)]
+fn bits(f: impl Fn(usize) -> u64) -> [f64; P] {
+    std::array::from_fn(|l| f64::from_bits(f(l)))
+}
+
+/// Fused only where the machine does it; the library routine would be fifty times slower.
+#[inline(always)]
+fn fused(a: f64, b: f64, c: f64) -> f64 {
+    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+        a.mul_add(b, c)
+    } else {
+        a * b + c
+    }
+}
+
+impl Simd for Portable {
+    type V = [f64; P];
+    const W: usize = P;
+    #[inline(always)]
+    unsafe fn load(p: *const f64) -> Self::V {
+        // SAFETY: the caller vouches for W numbers at p
+        unsafe { p.cast::<Self::V>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f64, v: Self::V) {
+        // SAFETY: the caller vouches for W numbers at p
+        unsafe { p.cast::<Self::V>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    fn set(x: f64) -> Self::V {
+        [x; P]
+    }
+    #[inline(always)]
+    fn add(a: Self::V, b: Self::V) -> Self::V {
+        map(|l| a[l] + b[l])
+    }
+    #[inline(always)]
+    fn sub(a: Self::V, b: Self::V) -> Self::V {
+        map(|l| a[l] - b[l])
+    }
+    #[inline(always)]
+    fn mul(a: Self::V, b: Self::V) -> Self::V {
+        map(|l| a[l] * b[l])
+    }
+    #[inline(always)]
+    fn div(a: Self::V, b: Self::V) -> Self::V {
+        map(|l| a[l] / b[l])
+    }
+    #[inline(always)]
+    fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        map(|l| fused(a[l], b[l], c[l]))
+    }
+    #[inline(always)]
+    fn fnma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        map(|l| fused(-a[l], b[l], c[l]))
+    }
+    #[inline(always)]
+    fn max(a: Self::V, b: Self::V) -> Self::V {
+        map(|l| if a[l] > b[l] { a[l] } else { b[l] })
+    }
+    #[inline(always)]
+    fn min(a: Self::V, b: Self::V) -> Self::V {
+        map(|l| if a[l] < b[l] { a[l] } else { b[l] })
+    }
+    #[inline(always)]
+    fn sqrt(a: Self::V) -> Self::V {
+        map(|l| a[l].sqrt())
+    }
+    #[inline(always)]
+    fn floor(a: Self::V) -> Self::V {
+        map(|l| a[l].floor())
+    }
+    #[inline(always)]
+    fn if_lt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        map(|l| if a[l] < b[l] { x[l] } else { y[l] })
+    }
+    #[inline(always)]
+    fn if_le(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        map(|l| if a[l] <= b[l] { x[l] } else { y[l] })
+    }
+    #[inline(always)]
+    fn if_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        map(|l| if a[l] == b[l] { x[l] } else { y[l] })
+    }
+    #[inline(always)]
+    fn and(a: Self::V, b: Self::V) -> Self::V {
+        bits(|l| a[l].to_bits() & b[l].to_bits())
+    }
+    #[inline(always)]
+    fn or(a: Self::V, b: Self::V) -> Self::V {
+        bits(|l| a[l].to_bits() | b[l].to_bits())
+    }
+    #[inline(always)]
+    fn add_shl52(a: Self::V, b: Self::V) -> Self::V {
+        bits(|l| a[l].to_bits().wrapping_add(b[l].to_bits() << 52))
+    }
+    #[inline(always)]
+    fn shr52(a: Self::V) -> Self::V {
+        bits(|l| a[l].to_bits() >> 52)
+    }
+    #[inline(always)]
+    fn fold(v: &[Self::V]) -> f64 {
+        let four = |l: usize| v[l / P][l % P] + v[(l + 4) / P][l % P];
+        (four(0) + four(2)) + (four(1) + four(3))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Simd;
+    use std::arch::x86_64::*;
+
+    /// Four lanes: AVX2 and FMA.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx2;
+
+    /// Eight lanes: AVX-512 F and DQ.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx512;
+
+    /// Methods that are one expression of intrinsics.
+    macro_rules! methods {
+        ($v:ty: $($name:ident($($a:ident),+) = $e:expr;)*) => {
+            $(#[inline(always)]
+            fn $name($($a: $v),+) -> $v {
+                // SAFETY: reached only from entry points that the dispatcher hands out where the machine has the feature
+                unsafe { $e }
+            })*
+        };
+    }
+
+    impl Simd for Avx2 {
+        type V = __m256d;
+        const W: usize = 4;
+        #[inline(always)]
+        unsafe fn load(p: *const f64) -> __m256d {
+            // SAFETY: the caller vouches for four numbers at p; feature as above
+            unsafe { _mm256_loadu_pd(p) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f64, v: __m256d) {
+            // SAFETY: the caller vouches for four numbers at p; feature as above
+            unsafe { _mm256_storeu_pd(p, v) }
+        }
+        #[inline(always)]
+        fn set(x: f64) -> __m256d {
+            // SAFETY: feature as above
+            unsafe { _mm256_set1_pd(x) }
+        }
+        methods! { __m256d:
+            add(a, b) = _mm256_add_pd(a, b);
+            sub(a, b) = _mm256_sub_pd(a, b);
+            mul(a, b) = _mm256_mul_pd(a, b);
+            div(a, b) = _mm256_div_pd(a, b);
+            fma(a, b, c) = _mm256_fmadd_pd(a, b, c);
+            fnma(a, b, c) = _mm256_fnmadd_pd(a, b, c);
+            max(a, b) = _mm256_max_pd(a, b);
+            min(a, b) = _mm256_min_pd(a, b);
+            sqrt(a) = _mm256_sqrt_pd(a);
+            floor(a) = _mm256_floor_pd(a);
+            if_lt(a, b, x, y) = _mm256_blendv_pd(y, x, _mm256_cmp_pd::<_CMP_LT_OQ>(a, b));
+            if_le(a, b, x, y) = _mm256_blendv_pd(y, x, _mm256_cmp_pd::<_CMP_LE_OQ>(a, b));
+            if_eq(a, b, x, y) = _mm256_blendv_pd(y, x, _mm256_cmp_pd::<_CMP_EQ_OQ>(a, b));
+            and(a, b) = _mm256_and_pd(a, b);
+            or(a, b) = _mm256_or_pd(a, b);
+            add_shl52(a, b) = _mm256_castsi256_pd(_mm256_add_epi64(
+                _mm256_castpd_si256(a),
+                _mm256_slli_epi64::<52>(_mm256_castpd_si256(b)),
+            ));
+            shr52(a) = _mm256_castsi256_pd(_mm256_srli_epi64::<52>(_mm256_castpd_si256(a)));
+        }
+        #[inline(always)]
+        fn fold(v: &[__m256d]) -> f64 {
+            // SAFETY: feature as above
+            unsafe { fold4(_mm256_add_pd(v[0], v[1])) }
+        }
+    }
+
+    /// (0 + 2) + (1 + 3)
+    ///
+    /// # Safety
+    /// The machine must have AVX2.
+    #[inline(always)]
+    unsafe fn fold4(v: __m256d) -> f64 {
+        // SAFETY: the caller vouches for the feature
+        unsafe {
+            let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        }
+    }
+
+    impl Simd for Avx512 {
+        type V = __m512d;
+        const W: usize = 8;
+        #[inline(always)]
+        unsafe fn load(p: *const f64) -> __m512d {
+            // SAFETY: the caller vouches for eight numbers at p; feature as above
+            unsafe { _mm512_loadu_pd(p) }
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut f64, v: __m512d) {
+            // SAFETY: the caller vouches for eight numbers at p; feature as above
+            unsafe { _mm512_storeu_pd(p, v) }
+        }
+        #[inline(always)]
+        fn set(x: f64) -> __m512d {
+            // SAFETY: feature as above
+            unsafe { _mm512_set1_pd(x) }
+        }
+        methods! { __m512d:
+            add(a, b) = _mm512_add_pd(a, b);
+            sub(a, b) = _mm512_sub_pd(a, b);
+            mul(a, b) = _mm512_mul_pd(a, b);
+            div(a, b) = _mm512_div_pd(a, b);
+            fma(a, b, c) = _mm512_fmadd_pd(a, b, c);
+            fnma(a, b, c) = _mm512_fnmadd_pd(a, b, c);
+            max(a, b) = _mm512_max_pd(a, b);
+            min(a, b) = _mm512_min_pd(a, b);
+            sqrt(a) = _mm512_sqrt_pd(a);
+            floor(a) = _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a);
+            if_lt(a, b, x, y) = _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), y, x);
+            if_le(a, b, x, y) = _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b), y, x);
+            if_eq(a, b, x, y) = _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_EQ_OQ>(a, b), y, x);
+            and(a, b) = _mm512_and_pd(a, b);
+            or(a, b) = _mm512_or_pd(a, b);
+            add_shl52(a, b) = _mm512_castsi512_pd(_mm512_add_epi64(
+                _mm512_castpd_si512(a),
+                _mm512_slli_epi64::<52>(_mm512_castpd_si512(b)),
+            ));
+            shr52(a) = _mm512_castsi512_pd(_mm512_srli_epi64::<52>(_mm512_castpd_si512(a)));
+        }
+        #[inline(always)]
+        fn fold(v: &[__m512d]) -> f64 {
+            // SAFETY: feature as above
+            unsafe {
+                fold4(_mm256_add_pd(
+                    _mm512_castpd512_pd256(v[0]),
+                    _mm512_extractf64x4_pd::<1>(v[0]),
+                ))
+            }
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! Weighted second and first moments: sums over the rows of a block, lanes along rows.
+//!
+//! Each block ends by folding its lanes, so a raw accumulator is one number per sum, in the same place on every machine:
+//! `Σ w`, `Σ w xᵢ`, then `Σ w xᵢ xⱼ` at `j · p + i` for i ≥ j (other places hold nothing of use). With eight lanes in
+//! memory the accumulators of twenty 32×32 matrices would not fit a cache.
+//!
+//! AVX2 has too few registers for eight lanes of twelve sums, so it makes one pass for lanes 0–3 and one for lanes 4–7.
+
+use super::simd::{LANES, Simd};
+
+/// Rows that are worked on together; scratch columns have this length. Larger blocks are cut.
+const PIECE: usize = 512;
+
+#[repr(align(64))]
+struct Columns<const N: usize>([f64; N]);
+
+/// Weights where there are none.
+static ONES: Columns<PIECE> = Columns([1.0; PIECE]);
+
+/// Length of a raw accumulator of second moments.
+#[must_use]
+pub fn syrk_len(inputs: usize, diagonal: bool) -> usize {
+    if diagonal {
+        1 + 2 * inputs
+    } else {
+        1 + inputs + inputs * inputs
+    }
+}
+
+/// Length of a raw accumulator of first moments.
+#[must_use]
+pub fn moments_len(inputs: usize, weights: usize) -> usize {
+    weights * (1 + inputs)
+}
+
+/// Adds a raw accumulator of second moments to the symmetric `(p+1)×(p+1)` matrix, or to `1 + 2p` numbers.
+///
+/// # Panics
+/// If a slice is too short.
+pub fn syrk_fold(acc: &[f64], inputs: usize, out: &mut [f64], diagonal: bool) {
+    let p = inputs;
+    if diagonal {
+        out[..1 + 2 * p]
+            .iter_mut()
+            .zip(&acc[..1 + 2 * p])
+            .for_each(|(o, a)| *o += a);
+        return;
+    }
+    let side = p + 1;
+    out[0] += acc[0];
+    for i in 0..p {
+        out[1 + i] += acc[1 + i];
+        out[(1 + i) * side] += acc[1 + i];
+    }
+    let square = &acc[1 + p..];
+    for j in 0..p {
+        out[(1 + j) * side + 1 + j] += square[j * p + j];
+        for i in j + 1..p {
+            let s = square[j * p + i];
+            out[(1 + i) * side + 1 + j] += s;
+            out[(1 + j) * side + 1 + i] += s;
+        }
+    }
+}
+
+/// Adds raw first moments to `out`, `[weights][1 + inputs]`: the layouts are the same.
+///
+/// # Panics
+/// If a slice is too short.
+pub fn moments_fold(acc: &[f64], inputs: usize, weights: usize, out: &mut [f64]) {
+    let n = moments_len(inputs, weights);
+    out[..n].iter_mut().zip(&acc[..n]).for_each(|(o, a)| *o += a);
+}
+
+/// `M × N` sums of products `aᵢ bⱼ`, added to `acc[j · step + i · across]`. With `FIRST` b is `w · b`, which is kept in
+/// `v` and summed to `sums`.
+///
+/// # Safety
+/// `a` holds M and `b` N columns at distance `stride`; `v` N columns at distance [`PIECE`]; all of them `rows` numbers,
+/// a multiple of 8, at most PIECE. `acc` and `sums` are valid where they are added to.
+#[inline(always)]
+unsafe fn product<S: Simd, const H: usize, const M: usize, const N: usize, const FIRST: bool>(
+    a: (*const f64, usize),
+    b: (*const f64, usize),
+    rows: usize,
+    w: *const f64,
+    v: *mut f64,
+    sums: *mut f64,
+    acc: (*mut f64, usize, usize),
+) {
+    // SAFETY: the caller vouches for the columns; lanes h W .. h W + W of each group of 8 rows are below `rows`
+    unsafe {
+        let zero = S::set(0.0);
+        let mut kept = [[[zero; H]; N]; M];
+        let mut kept_sums = [[zero; H]; N];
+        for h in 0..H {
+            let mut t = [[zero; N]; M];
+            let mut s = [zero; N];
+            let mut row = h * S::W;
+            while row < rows {
+                let mut y = [zero; N];
+                for j in 0..N {
+                    y[j] = S::load(b.0.add(j * b.1 + row));
+                }
+                if FIRST {
+                    let w = S::load(w.add(row));
+                    for j in 0..N {
+                        y[j] = S::mul(w, y[j]);
+                        S::store(v.add(j * PIECE + row), y[j]);
+                        s[j] = S::add(s[j], y[j]);
+                    }
+                }
+                for i in 0..M {
+                    let x = S::load(a.0.add(i * a.1 + row));
+                    for j in 0..N {
+                        t[i][j] = S::fma(x, y[j], t[i][j]);
+                    }
+                }
+                row += LANES;
+            }
+            for j in 0..N {
+                for i in 0..M {
+                    kept[i][j][h] = t[i][j];
+                }
+                kept_sums[j][h] = s[j];
+            }
+        }
+        for j in 0..N {
+            for i in 0..M {
+                *acc.0.add(j * acc.1 + i * acc.2) += S::fold(&kept[i][j]);
+            }
+            if FIRST {
+                *sums.add(j) += S::fold(&kept_sums[j]);
+            }
+        }
+    }
+}
+
+/// Σ of each of `n` columns at distance `stride`, added to `acc[k · step]`.
+///
+/// # Safety
+/// Columns hold `rows` numbers, a multiple of 8; `acc` is valid where it is added to.
+#[inline(always)]
+unsafe fn column_sums<S: Simd, const H: usize>(
+    w: *const f64,
+    stride: usize,
+    n: usize,
+    rows: usize,
+    acc: *mut f64,
+    step: usize,
+) {
+    // SAFETY: the caller vouches for the columns
+    unsafe {
+        let mut k = 0;
+        macro_rules! some {
+            ($m:expr) => {
+                while k + $m <= n {
+                    let mut t = [[S::set(0.0); H]; $m];
+                    let mut row = 0;
+                    while row < rows {
+                        for i in 0..$m {
+                            for h in 0..H {
+                                t[i][h] = S::add(t[i][h], S::load(w.add((k + i) * stride + row + h * S::W)));
+                            }
+                        }
+                        row += LANES;
+                    }
+                    for i in 0..$m {
+                        *acc.add((k + i) * step) += S::fold(&t[i]);
+                    }
+                    k += $m;
+                }
+            };
+        }
+        some!(4);
+        some!(1);
+    }
+}
+
+/// What the second-moment kernels work on: `n` weight columns over the same x.
+#[derive(Clone, Copy)]
+pub(crate) struct Syrk {
+    pub x: *const f64,
+    pub inputs: usize,
+    /// Null: all weights are 1 and n is 1.
+    pub w: *const f64,
+    pub w_stride: usize,
+    pub n: usize,
+    pub acc: *mut f64,
+    pub acc_stride: usize,
+    pub rows: usize,
+}
+
+/// `G` components of `P` inputs with all `E = (P+1)(P+2)/2` sums of each in registers.
+///
+/// # Safety
+/// As [`run`], for weights `k .. k + G` and rows `row .. row + rows`.
+#[inline(always)]
+unsafe fn small<S: Simd, const H: usize, const P: usize, const E: usize, const G: usize>(
+    a: &Syrk,
+    x: *const f64,
+    w: *const f64,
+    k: usize,
+    rows: usize,
+) {
+    // SAFETY: the caller vouches for the columns
+    unsafe {
+        let zero = S::set(0.0);
+        let mut kept = [[[zero; H]; E]; G];
+        for h in 0..H {
+            let mut t = [[zero; E]; G];
+            let mut row = h * S::W;
+            while row < rows {
+                let mut xv = [zero; P];
+                for i in 0..P {
+                    xv[i] = S::load(x.add(i * a.rows + row));
+                }
+                for g in 0..G {
+                    let w = S::load(w.add(g * a.w_stride + row));
+                    t[g][0] = S::add(t[g][0], w);
+                    let mut e = 1 + P;
+                    for j in 0..P {
+                        let v = S::mul(w, xv[j]);
+                        t[g][1 + j] = S::add(t[g][1 + j], v);
+                        for i in j..P {
+                            t[g][e] = S::fma(v, xv[i], t[g][e]);
+                            e += 1;
+                        }
+                    }
+                }
+                row += LANES;
+            }
+            for g in 0..G {
+                for e in 0..E {
+                    kept[g][e][h] = t[g][e];
+                }
+            }
+        }
+        for g in 0..G {
+            let acc = a.acc.add((k + g) * a.acc_stride);
+            for e in 0..=P {
+                *acc.add(e) += S::fold(&kept[g][e]);
+            }
+            let mut e = 1 + P;
+            for j in 0..P {
+                for i in j..P {
+                    *acc.add(1 + P + j * P + i) += S::fold(&kept[g][e]);
+                    e += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Second moments of one component, any number of inputs but 0: column pairs against chunks of at most six columns.
+/// The first chunk of a pair makes w · x, the others find it in scratch.
+///
+/// # Safety
+/// As [`run`]; `v` holds two columns of scratch.
+#[inline(always)]
+unsafe fn large<S: Simd, const H: usize>(
+    a: &Syrk,
+    x: *const f64,
+    w: *const f64,
+    acc: *mut f64,
+    v: *mut f64,
+    rows: usize,
+) {
+    // SAFETY: the caller vouches for the columns; i + chunk ≤ p
+    unsafe {
+        let p = a.inputs;
+        let mut j = 0;
+        while j < p {
+            let b = (x.add(j * a.rows), a.rows);
+            let sums = acc.add(1 + j);
+            let to = |i: usize| (acc.add(1 + p + j * p + i), p, 1);
+            let from = |i: usize| (x.add(i * a.rows), a.rows);
+            if j + 1 == p {
+                product::<S, H, 1, 1, true>(from(j), b, rows, w, v, sums, to(j));
+                return;
+            }
+            // even chunks: a short one leaves the multipliers idle
+            let mut i = j;
+            let mut chunks = if p - j <= 5 { 1 } else { 1 + (p - j - 5).div_ceil(6) };
+            let m = ((p - j) / chunks).min(5);
+            macro_rules! first {
+                ($($m:literal)*) => {
+                    match m {
+                        $($m => product::<S, H, $m, 2, true>(from(i), b, rows, w, v, sums, to(i)),)*
+                        _ => unreachable!(),
+                    }
+                };
+            }
+            first!(2 3 4 5);
+            i += m;
+            chunks -= 1;
+            while i < p {
+                let m = (p - i).div_ceil(chunks);
+                macro_rules! next {
+                    ($($m:literal)*) => {
+                        match m {
+                            $($m => product::<S, H, $m, 2, false>(from(i), (v, PIECE), rows, w, v, sums, to(i)),)*
+                            _ => unreachable!(),
+                        }
+                    };
+                }
+                next!(1 2 3 4 5 6);
+                i += m;
+                chunks -= 1;
+            }
+            j += 2;
+        }
+    }
+}
+
+/// Full second moments.
+///
+/// # Safety
+/// `x` holds `inputs` columns of `rows` numbers (a multiple of 8), `w` n columns at distance `w_stride` or is null, `acc`
+/// n raw accumulators at distance `acc_stride`; `acc` overlaps neither.
+#[inline(always)]
+pub(crate) unsafe fn run<S: Simd, const H: usize>(a: &Syrk) {
+    let mut scratch = std::mem::MaybeUninit::<Columns<{ 2 * PIECE }>>::uninit();
+    let v = scratch.as_mut_ptr().cast::<f64>();
+    let mut row = 0;
+    while row < a.rows {
+        let rows = PIECE.min(a.rows - row);
+        // SAFETY: the caller vouches for the columns; row + rows ≤ a.rows
+        unsafe {
+            let x = a.x.add(row);
+            let (w, w_stride) = if a.w.is_null() {
+                (ONES.0.as_ptr(), 0)
+            } else {
+                (a.w.add(row), a.w_stride)
+            };
+            let a = &Syrk { w_stride, ..*a };
+            let mut k = 0;
+            macro_rules! groups {
+                ($p:literal $e:literal: $($g:literal)*) => {
+                    $(while k + $g <= a.n {
+                        small::<S, H, $p, $e, $g>(a, x, w.add(k * w_stride), k, rows);
+                        k += $g;
+                    })*
+                };
+            }
+            match a.inputs {
+                0 => column_sums::<S, H>(w, w_stride, a.n, rows, a.acc, a.acc_stride),
+                1 => {
+                    groups!(1 3: 4 3 2 1);
+                }
+                2 => {
+                    groups!(2 6: 2 1);
+                }
+                3 => {
+                    groups!(3 10: 1);
+                }
+                _ => {
+                    column_sums::<S, H>(w, w_stride, a.n, rows, a.acc, a.acc_stride);
+                    while k < a.n {
+                        large::<S, H>(a, x, w.add(k * w_stride), a.acc.add(k * a.acc_stride), v, rows);
+                        k += 1;
+                    }
+                }
+            }
+        }
+        row += rows;
+    }
+}
+
+/// Σ w, Σ w x, Σ w x².
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+pub(crate) unsafe fn run_diagonal<S: Simd, const H: usize>(a: &Syrk) {
+    let mut row = 0;
+    while row < a.rows {
+        let rows = PIECE.min(a.rows - row);
+        // SAFETY: the caller vouches for the columns; row + rows ≤ a.rows
+        unsafe {
+            let (w, w_stride) = if a.w.is_null() {
+                (ONES.0.as_ptr(), 0)
+            } else {
+                (a.w.add(row), a.w_stride)
+            };
+            column_sums::<S, H>(w, w_stride, a.n, rows, a.acc, a.acc_stride);
+            for k in 0..a.n {
+                let (w, acc) = (w.add(k * w_stride), a.acc.add(k * a.acc_stride));
+                let mut i = 0;
+                macro_rules! some {
+                    ($m:literal) => {
+                        while i + $m <= a.inputs {
+                            squares::<S, H, $m>(
+                                a.x.add(i * a.rows + row),
+                                a.rows,
+                                w,
+                                rows,
+                                acc.add(1 + i),
+                                a.inputs,
+                            );
+                            i += $m;
+                        }
+                    };
+                }
+                some!(4);
+                some!(1);
+            }
+        }
+        row += rows;
+    }
+}
+
+/// Σ w x and Σ w x² of `M` columns.
+///
+/// # Safety
+/// `x` holds M columns at distance `stride`; columns and `w` hold `rows` numbers, a multiple of 8; `acc` and
+/// `acc + inputs` hold M numbers.
+#[inline(always)]
+unsafe fn squares<S: Simd, const H: usize, const M: usize>(
+    x: *const f64,
+    stride: usize,
+    w: *const f64,
+    rows: usize,
+    acc: *mut f64,
+    inputs: usize,
+) {
+    // SAFETY: the caller vouches for the columns
+    unsafe {
+        let zero = S::set(0.0);
+        let mut kept = [[[zero; H]; 2]; M];
+        for h in 0..H {
+            let mut t = [[zero; 2]; M];
+            let mut row = h * S::W;
+            while row < rows {
+                let w = S::load(w.add(row));
+                for i in 0..M {
+                    let x = S::load(x.add(i * stride + row));
+                    let v = S::mul(w, x);
+                    t[i][0] = S::add(t[i][0], v);
+                    t[i][1] = S::fma(v, x, t[i][1]);
+                }
+                row += LANES;
+            }
+            for i in 0..M {
+                kept[i][0][h] = t[i][0];
+                kept[i][1][h] = t[i][1];
+            }
+        }
+        for i in 0..M {
+            *acc.add(i) += S::fold(&kept[i][0]);
+            *acc.add(inputs + i) += S::fold(&kept[i][1]);
+        }
+    }
+}
+
+/// Σ w_s (1, x) for `weights` adjacent columns of weights.
+///
+/// # Safety
+/// `x` holds `inputs` and `w` `weights` columns of `rows` numbers, a multiple of 8; `acc` holds [`moments_len`] numbers.
+#[inline(always)]
+pub(crate) unsafe fn moments<S: Simd, const H: usize>(
+    x: *const f64,
+    inputs: usize,
+    w: *const f64,
+    weights: usize,
+    acc: *mut f64,
+    rows: usize,
+) {
+    // SAFETY: the caller vouches for the columns
+    unsafe {
+        let side = 1 + inputs;
+        let none = std::ptr::null_mut();
+        column_sums::<S, H>(w, rows, weights, rows, acc, side);
+        let mut s = 0;
+        while s < weights {
+            let m = (weights - s).min(6);
+            let a = (w.add(s * rows), rows);
+            let mut i = 0;
+            while i < inputs {
+                let n = (inputs - i).min(2);
+                let b = (x.add(i * rows), rows);
+                let to = (acc.add(s * side + 1 + i), 1, side);
+                macro_rules! tiles {
+                    ($($m:literal)*) => {
+                        match (m, n) {
+                            $(($m, 2) => product::<S, H, $m, 2, false>(a, b, rows, none, none, none, to),
+                            ($m, _) => product::<S, H, $m, 1, false>(a, b, rows, none, none, none, to),)*
+                            _ => unreachable!(),
+                        }
+                    };
+                }
+                tiles!(1 2 3 4 5 6);
+                i += n;
+            }
+            s += m;
+        }
+    }
+}
