@@ -1,1 +1,19 @@
-//! TODO
+//! Graph → log joint → ELBO → update plan: the derivation engine.
+//!
+//! `derive(&graph)` is the pipeline: `joint` (densities as terms, finite variables one-hot), `occur` (Q as a function of
+//! each parameter), `rules` (one file per rule), `eliminate` (the order of the E-step), `steps` (the printed derivation).
+
+pub mod eliminate;
+pub mod engine;
+pub mod error;
+pub mod flatten;
+pub mod joint;
+mod marginal;
+pub mod occur;
+pub mod plan;
+pub mod rules;
+pub mod steps;
+
+pub use engine::{derive, iterated};
+pub use error::DeriveError;
+pub use plan::Plan;

@@ -1,0 +1,319 @@
+//! Graph to log joint: the density of every statement as a term, finite variables one-hot.
+//!
+//! Discrete latents are one-hot: `f(mu[z])` is `Σ_k [z=k] f(mu_k)`, so logs and expectations pass through. A factor
+//! whose form depends on a value (`if z then … else …`, a number computed from z) is split into cases.
+
+use crate::error::DeriveError;
+use crate::plan::{Case, Finite, Prior, RowFactor};
+use lvmc_families::Family;
+use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role, VarId};
+use lvmc_term::{Cmp, Node, Size, Store, Support, SymId, Term, children};
+use std::collections::{BTreeSet, HashMap};
+
+/// The log joint density of a model.
+#[derive(Debug, Clone)]
+pub struct LogJoint {
+    /// The graph's store, grown.
+    pub store: Store,
+    /// Finite variables.
+    pub finite: Vec<Finite>,
+    /// Factors of a row.
+    pub factors: Vec<RowFactor>,
+    /// log densities as written, before one-hot: (factor, term), for the first line of the derivation.
+    pub written: Vec<(usize, Term)>,
+    /// Priors.
+    pub priors: Vec<Prior>,
+}
+
+/// Builds the log joint, or says which statement has no rule yet.
+pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
+    refuse_missing(graph)?;
+    let mut store = graph.store.clone();
+    let finite = finite_variables(graph, &mut store)?;
+    let mut joint = LogJoint { store, finite, factors: vec![], written: vec![], priors: vec![] };
+    for (i, factor) in graph.factors.iter().enumerate() {
+        let term = density(&mut joint.store, factor, &factor.dist);
+        joint.written.push((i, term));
+        if matches!(graph.plates[factor.plate.index()], Plate::Global) {
+            joint.priors.push(Prior { factor: i, ranges: factor.ranges.clone(), term, span: factor.span });
+        } else {
+            let row = row_factor(&mut joint.store, &joint.finite, graph, i, term);
+            joint.factors.push(row);
+        }
+    }
+    Ok(joint)
+}
+
+/// log p(value | arguments) of one statement.
+fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
+    match dist {
+        Dist::Family { family, signature, args, .. } => {
+            let t = family.log_density(s, *signature, factor.value, args);
+            if factor.elementwise { s.total(t) } else { t }
+        }
+        Dist::If { condition, then, otherwise } => {
+            let a = density(s, factor, then);
+            let b = density(s, factor, otherwise);
+            s.select(*condition, a, b)
+        }
+    }
+}
+
+/// Constructs whose rules are not there yet, each refused with its place.
+fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
+    let missing = |what: &str, rule: &str, span, help: &str| {
+        Err(DeriveError::MissingRule { what: what.into(), rule: rule.into(), span, help: help.into() })
+    };
+    if let Some(guide) = &graph.guide {
+        return missing(
+            "a model with a guide",
+            "gradient-elbo",
+            guide.span,
+            "without `guide { }` the compiler derives the posterior itself, where the latents are finite",
+        );
+    }
+    for factor in &graph.factors {
+        match &graph.plates[factor.plate.index()] {
+            Plate::Chain { span, .. } => {
+                return missing(
+                    "a chain",
+                    "forward-backward",
+                    *span,
+                    "rows are independent in every model that can be fitted today; leave `chain` out to fit the rows as a mixture",
+                );
+            }
+            Plate::Group { span, .. } => {
+                return missing(
+                    "a group plate",
+                    "group-posterior",
+                    *span,
+                    "a parameter per group, `param a[G]` with `given g : category[G]` and `a[g]`, can be fitted today",
+                );
+            }
+            Plate::Row { parent: Some(p) } => {
+                if let Plate::Group { span, .. } | Plate::Chain { span, .. } = &graph.plates[p.index()] {
+                    return missing("rows inside a group", "group-posterior", *span, "write the model without groups");
+                }
+            }
+            Plate::Global | Plate::Row { .. } => {}
+        }
+        if let Some(net) = nets_of(graph, factor) {
+            return missing(
+                &format!("the net `{}`", graph.nets[net as usize].syntax.name.name),
+                "gradient",
+                factor.span,
+                "write the function without a net, as an affine mean or a known nonlinearity",
+            );
+        }
+        let var = graph.var(factor.var);
+        if var.role == Role::Latent && matches!(graph.plates[factor.plate.index()], Plate::Global) {
+            return missing(
+                &format!("the global latent `{}`", var.name),
+                "conjugate-variational-update",
+                factor.span,
+                &format!("`param {}` instead of `global latent` gives it a point estimate (MAP with this prior)", var.name),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn nets_of(graph: &ModelGraph, factor: &Factor) -> Option<u32> {
+    arguments(&factor.dist).into_iter().flat_map(|t| graph.store.subterms(t)).find_map(|t| match graph.store.node(t) {
+        Node::Net { net, .. } => Some(*net),
+        _ => None,
+    })
+}
+
+/// All terms of a distribution: arguments and conditions.
+pub(crate) fn arguments(dist: &Dist) -> Vec<Term> {
+    match dist {
+        Dist::Family { args, .. } => args.clone(),
+        Dist::If { condition, then, otherwise } => {
+            let mut all = vec![*condition];
+            all.extend(arguments(then));
+            all.extend(arguments(otherwise));
+            all
+        }
+    }
+}
+
+fn finite_size(s: &Store, dist: &Dist) -> Option<Size> {
+    match dist {
+        Dist::Family { family, signature, args, .. } => family.finite_support(s, *signature, args),
+        Dist::If { then, otherwise, .. } => {
+            let (a, b) = (finite_size(s, then)?, finite_size(s, otherwise)?);
+            (a == b).then_some(a)
+        }
+    }
+}
+
+fn family_name(dist: &Dist) -> &'static str {
+    match dist {
+        Dist::Family { family, .. } => Family::name(*family),
+        Dist::If { then, .. } => family_name(then),
+    }
+}
+
+/// Latents with finitely many values, and observed categories that other statements refer to.
+fn finite_variables(graph: &ModelGraph, s: &mut Store) -> Result<Vec<Finite>, DeriveError> {
+    let mut finite: Vec<Finite> = vec![];
+    let mut taken = BTreeSet::new();
+    for (i, factor) in graph.factors.iter().enumerate() {
+        let var = graph.var(factor.var);
+        let referred = || {
+            graph.factors.iter().enumerate().any(|(j, other)| {
+                j != i && arguments(&other.dist).iter().any(|&t| graph.store.depends_on_sym(t, var.sym))
+            })
+        };
+        let observed = match var.role {
+            Role::Latent => false,
+            Role::Data if referred() => true,
+            _ => continue,
+        };
+        let size = finite_size(s, &factor.dist).filter(|_| s.shape(factor.value).is_empty());
+        match size {
+            Some(size) if s.sym(var.sym).shape.is_empty() => {
+                finite.push(new_finite(s, var.sym, size, observed, &mut taken));
+            }
+            _ if observed => {}
+            _ => return Err(no_posterior(graph, factor)),
+        }
+    }
+    for sym in indexing_givens(graph) {
+        if let Support::Category(size) = s.sym(sym).support.clone() {
+            finite.push(new_finite(s, sym, size, true, &mut taken));
+        }
+    }
+    Ok(finite)
+}
+
+fn no_posterior(graph: &ModelGraph, factor: &Factor) -> DeriveError {
+    let var = graph.var(factor.var);
+    let family = family_name(&factor.dist);
+    DeriveError::NoPosterior {
+        name: var.name.clone(),
+        reason: format!("`{}` is a latent with infinitely many values", var.name),
+        span: factor.span,
+        help: format!(
+            "tried  finite-posterior    declined: {family} has no finite support\n\
+             tried  conjugate-posterior declined: the rule for continuous latents is missing\n\
+             it can be fitted where `{name}` is Categorical or Bernoulli, or `param {name}`, or observed (`data {name}`)",
+            name = var.name
+        ),
+    }
+}
+
+/// Given categories used as an index: they choose a parameter, as an observed one-hot variable does.
+fn indexing_givens(graph: &ModelGraph) -> Vec<SymId> {
+    let mut found = BTreeSet::new();
+    for t in graph.factors.iter().flat_map(|f| arguments(&f.dist)) {
+        for sub in graph.store.subterms(t) {
+            if let Node::At(_, at) = graph.store.node(sub) {
+                for &i in at {
+                    if let Node::Sym(sym) = *graph.store.node(i)
+                        && graph.var_of(sym).is_some_and(|v| graph.var(v).role == Role::Given)
+                    {
+                        found.insert(sym);
+                    }
+                }
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Index letters as a statistician writes them: k for the first variable, then j, l, m, ….
+fn new_finite(s: &mut Store, sym: SymId, size: Size, observed: bool, taken: &mut BTreeSet<&'static str>) -> Finite {
+    let letter = ["k", "j", "l", "m", "h", "g", "a", "b", "c"].into_iter().find(|l| !taken.contains(l)).unwrap_or("i");
+    taken.insert(letter);
+    let first = i64::from(s.sym(sym).support != Support::Binary);
+    let ix = s.add_ix(letter, size.clone());
+    Finite { sym, ix, size, observed, first }
+}
+
+fn row_factor(s: &mut Store, finite: &[Finite], graph: &ModelGraph, i: usize, term: Term) -> RowFactor {
+    let one_hot: HashMap<Term, Term> =
+        finite.iter().map(|f| (f.sym, f.ix)).map(|(sym, ix)| (s.var(sym), s.index(ix))).collect();
+    let term = s.substitute(term, &one_hot);
+    let free = s.free_indices(term);
+    let scope: Vec<usize> = (0..finite.len()).filter(|&v| free.contains(&finite[v].ix)).collect();
+    let cases = split_cases(s, finite, &scope, term);
+    let value = graph.var(VarId::from_index(graph.factors[i].var.index())).sym;
+    RowFactor { factor: i, scope, cases, value, span: graph.factors[i].span }
+}
+
+/// Splits on the variables whose value is used as a number: all values of a binary, the values that are compared with
+/// of a category.
+fn split_cases(s: &mut Store, finite: &[Finite], scope: &[usize], term: Term) -> Vec<Case> {
+    let mut cases = vec![Case { fixed: vec![], excluded: vec![], term }];
+    for &v in scope {
+        let f = &finite[v];
+        let values: Vec<usize> = match f.size {
+            Size::Const(n) if n <= 8 && numeric_use(s, term, f.ix) => (0..n).collect(),
+            Size::Const(_) | Size::Dim(_) | Size::Sum(_) => compared_values(s, term, f.ix),
+        };
+        if values.is_empty() {
+            continue;
+        }
+        let all = f.size == Size::Const(values.len());
+        cases = cases.into_iter().flat_map(|case| split_one(s, f, v, &values, all, &case)).collect();
+    }
+    cases
+}
+
+fn split_one(s: &mut Store, f: &Finite, v: usize, values: &[usize], all: bool, case: &Case) -> Vec<Case> {
+    let ix = s.index(f.ix);
+    if !s.contains(case.term, ix) {
+        return vec![case.clone()];
+    }
+    let mut out = vec![];
+    for &value in values {
+        let number = s.num(value as f64);
+        let term = s.substitute(case.term, &[(ix, number)].into());
+        let fixed = [case.fixed.clone(), vec![(v, value)]].concat();
+        out.push(Case { fixed, excluded: case.excluded.clone(), term });
+    }
+    if !all {
+        let zero = s.num(0.0);
+        let mut different = HashMap::new();
+        for &value in values {
+            let number = s.num(value as f64);
+            different.insert(s.cmp(Cmp::Eq, ix, number), zero);
+        }
+        let term = s.substitute(case.term, &different);
+        let excluded = [case.excluded.clone(), values.iter().map(|&x| (v, x)).collect()].concat();
+        out.push(Case { fixed: case.fixed.clone(), excluded, term });
+    }
+    out
+}
+
+/// True where the index is used other than as a whole position of `At`.
+fn numeric_use(s: &Store, t: Term, ix: lvmc_term::IxId) -> bool {
+    match s.node(t) {
+        Node::Ix(i) => *i == ix,
+        Node::At(base, at) => {
+            numeric_use(s, *base, ix)
+                || at.iter().any(|&a| !matches!(s.node(a), Node::Ix(_)) && numeric_use(s, a, ix))
+        }
+        node => children(node).into_iter().any(|c| numeric_use(s, c, ix)),
+    }
+}
+
+/// Constants that the index is compared with by `==`.
+fn compared_values(s: &Store, t: Term, ix: lvmc_term::IxId) -> Vec<usize> {
+    let mut found = BTreeSet::new();
+    for sub in s.subterms(t) {
+        if let Node::Cmp(Cmp::Eq, a, b) = *s.node(sub) {
+            for (x, y) in [(a, b), (b, a)] {
+                if *s.node(x) == Node::Ix(ix)
+                    && let Some(c) = s.as_num(y)
+                    && c >= 0.0
+                {
+                    found.insert(c as usize);
+                }
+            }
+        }
+    }
+    found.into_iter().collect()
+}

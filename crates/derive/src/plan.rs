@@ -1,0 +1,236 @@
+//! What a derivation produces: the objects that are printed, certified and lowered.
+
+use lvmc_base::Span;
+use lvmc_term::{IxId, Size, Store, SymId, Term};
+
+/// A variable with finitely many values that the E-step sums over: a finite latent, or an observed or given category
+/// that other statements refer to (its value is then evidence; a missing cell of a data variable is summed over).
+#[derive(Debug, Clone)]
+pub struct Finite {
+    /// Its symbol.
+    pub sym: SymId,
+    /// The bound index that stands for its value in factor terms.
+    pub ix: IxId,
+    /// How many values.
+    pub size: Size,
+    /// The cells of the symbol are read as evidence where present.
+    pub observed: bool,
+    /// First value as the user counts: 1 for categories, 0 for binaries.
+    pub first: i64,
+}
+
+/// One case of a row factor: what it is where some finite variables have given values.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// (finite variable, value): holds there only.
+    pub fixed: Vec<(usize, usize)>,
+    /// (finite variable, value): does not hold there.
+    pub excluded: Vec<(usize, usize)>,
+    /// log density, with `Ix` of the finite variables of the scope that are not fixed.
+    pub term: Term,
+}
+
+/// A factor of one row's joint density.
+#[derive(Debug, Clone)]
+pub struct RowFactor {
+    /// Position of the statement in the graph's factors.
+    pub factor: usize,
+    /// Finite variables that it depends on, ascending.
+    pub scope: Vec<usize>,
+    /// Its cases: disjoint, and together all values of the scope.
+    pub cases: Vec<Case>,
+    /// The data symbol it is the density of, where its cell may be missing and the factor then drops out.
+    pub value: SymId,
+    /// Place of the statement.
+    pub span: Span,
+}
+
+/// A prior: a factor of the global joint density.
+#[derive(Debug, Clone)]
+pub struct Prior {
+    /// Position of the statement in the graph's factors.
+    pub factor: usize,
+    /// Indices it is summed over.
+    pub ranges: Vec<IxId>,
+    /// log density.
+    pub term: Term,
+    /// Place of the statement.
+    pub span: Span,
+}
+
+/// One step of variable elimination: sum `var` out of the product of everything that mentions it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clique {
+    /// The finite variable summed out.
+    pub var: usize,
+    /// The others in the clique, ascending: the scope of the message.
+    pub others: Vec<usize>,
+    /// Row factors multiplied in here.
+    pub factors: Vec<usize>,
+    /// Earlier cliques whose messages are multiplied in here.
+    pub children: Vec<usize>,
+    /// The later clique that receives the message; `None` for a root.
+    pub parent: Option<usize>,
+}
+
+/// How the maximising value of a block of parameters is found.
+#[derive(Debug, Clone)]
+pub enum Solution {
+    /// `targets[i] = values[i]`, each a term over statistics (`RowSum` leaves), constants and other parameters.
+    Explicit(Vec<Term>),
+    /// β = H⁻¹ g: the targets laid end to end (a vector, or the columns of a matrix) solve a weighted least-squares
+    /// problem.
+    Linear {
+        /// p×p.
+        h: Term,
+        /// p, or p×m for a matrix of coefficients (one column of the right side per output).
+        g: Term,
+        /// Width of each target in β, in order.
+        widths: Vec<Size>,
+    },
+    /// The unknowns (elementwise, one independent problem per element) solve ∂f/∂θ = 0 for
+    /// f = Σⱼ coefficientⱼ · functionⱼ(θ).
+    Newton {
+        /// (statistic, function of the unknowns).
+        parts: Vec<(Term, Term)>,
+    },
+    /// A Newton step on Q at the current parameters, taken from one sweep: δ = H⁻¹ g with the negative Hessian H.
+    Ascent {
+        /// Rows' affine predictor η: a scalar or a vector.
+        predictor: Term,
+        /// The symbol that stands for η in `score` and `curvature`.
+        eta: SymId,
+        /// ∂η/∂target for a scalar predictor, one design term per target (a scalar or a vector). For a vector
+        /// predictor the design of one element, the same for all, the targets' leading axis being the element.
+        designs: Vec<Term>,
+        /// ∂f/∂η, the posterior expectation written out: a row term of η's shape.
+        score: Term,
+        /// −∂²f/∂η∂ηᵀ: a row term, a scalar or a matrix.
+        curvature: Term,
+        /// Per target: gradient and negative diagonal Hessian of its prior, terms of the target's shape.
+        priors: Vec<Option<(Term, Term)>>,
+    },
+}
+
+/// An update of a block of parameters.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The unknowns: `Sym` or `At(Sym, indices)` with the indices of `ranges`.
+    pub targets: Vec<Term>,
+    /// Target indices: one independent problem for each of their values.
+    pub ranges: Vec<IxId>,
+    /// Name of the rule.
+    pub rule: &'static str,
+    /// The stationarity condition or the function that is maximised, as the rule states it.
+    pub condition: Condition,
+    /// The solution.
+    pub solution: Solution,
+    /// Parameters of other blocks that the solution mentions: blocks are then iterated.
+    pub uses: Vec<SymId>,
+}
+
+/// What an update satisfies.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// Maximises the term under the support's constraint.
+    Maximises(Term),
+    /// The term is zero.
+    Zero(Term),
+}
+
+/// What the objective is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectiveKind {
+    /// The log-likelihood of the observed data: the bound is tight.
+    LogLikelihood,
+    /// Log-likelihood plus log prior.
+    Penalised,
+}
+
+/// One line of the derivation.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The section it belongs to.
+    pub section: Section,
+    /// What is defined, as printed on the left of `=` (empty for a bare statement).
+    pub left: Left,
+    /// The right side.
+    pub right: Term,
+    /// The rule that gave the line.
+    pub rule: &'static str,
+    /// What the right side satisfies.
+    pub condition: Option<Condition>,
+    /// Side conditions, in words.
+    pub remark: String,
+}
+
+/// Sections of a derivation, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// log p of one row.
+    Joint,
+    /// log p(θ).
+    Prior,
+    /// Complete-data log-likelihood.
+    Complete,
+    /// The posterior of the finite variables.
+    EStep,
+    /// The expected complete-data log-likelihood Q.
+    Expected,
+    /// The bound.
+    Elbo,
+    /// Updates.
+    MStep,
+}
+
+/// Left sides.
+#[derive(Debug, Clone)]
+pub enum Left {
+    /// log p of those variables, of one row or of all.
+    Density {
+        /// The variables.
+        of: Vec<SymId>,
+        /// One row's.
+        row: bool,
+    },
+    /// A word: `Q`, `H`.
+    Word(&'static str),
+    /// A term.
+    Term(Term),
+}
+
+/// The plan.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Terms (the graph's store, grown).
+    pub store: Store,
+    /// Finite variables of a row.
+    pub finite: Vec<Finite>,
+    /// Factors of a row.
+    pub factors: Vec<RowFactor>,
+    /// Priors on parameters.
+    pub priors: Vec<Prior>,
+    /// Variable elimination, in order.
+    pub cliques: Vec<Clique>,
+    /// Updates, in the order they run.
+    pub updates: Vec<Update>,
+    /// Parameters that no factor mentions (they keep their starting values).
+    pub unused: Vec<SymId>,
+    /// The objective.
+    pub objective: ObjectiveKind,
+    /// The derivation.
+    pub steps: Vec<Step>,
+    /// Remarks for `check`: which factor broke a closed form, and what edit restores it.
+    pub remarks: Vec<Declined>,
+}
+
+/// Rules that declined a parameter before the one that took it.
+#[derive(Debug, Clone)]
+pub struct Declined {
+    /// The parameter.
+    pub param: SymId,
+    /// (rule, why), in the order tried.
+    pub reasons: Vec<(&'static str, String)>,
+    /// The rule that took it, if any.
+    pub taken: Option<&'static str>,
+}
