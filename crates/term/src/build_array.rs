@@ -65,10 +65,10 @@ impl Store {
             }
             _ => {
                 let (c, rest) = self.split_number(a);
-                let t = if self.rank(rest) == 0 {
-                    rest
-                } else {
+                let t = if c == 1.0 {
                     self.intern(Node::Total(rest))
+                } else {
+                    self.total(rest)
                 };
                 self.scale(c, t)
             }
@@ -87,7 +87,7 @@ impl Store {
         }
     }
 
-    /// aᵀ b of two vectors, in canonical order; uᵀ S⁻¹ u becomes `Quad`.
+    /// aᵀ b of two vectors, in canonical order; uᵀ u becomes Σ u², and uᵀ S⁻¹ u becomes `Quad`.
     pub fn dot(&mut self, a: Term, b: Term) -> Term {
         if self.rank(a) == 0 && self.rank(b) == 0 {
             return self.mul(a, b);
@@ -105,6 +105,11 @@ impl Store {
             }
         }
         let (c, a, b) = self.split_both(a, b);
+        if a == b {
+            let a2 = self.square(a);
+            let t = self.total(a2);
+            return self.scale(c, t);
+        }
         for (x, y) in [(a, b), (b, a)] {
             if let Node::MatVec(m, z) = *self.node(y)
                 && let Node::Inv(s) = *self.node(m)

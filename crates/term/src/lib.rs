@@ -11,17 +11,27 @@ mod array;
 mod build_arith;
 mod build_array;
 mod build_fun;
+mod collect;
 mod eval;
+mod expand;
+mod expand_linear;
 mod facts;
+mod gradient;
 mod node;
 mod query;
+pub mod rules;
 mod shape;
 mod shape_of;
 mod store;
+mod structured;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use array::Array;
+pub use collect::Part;
 pub use eval::{Env, EvalError, NetFn, RespFn};
+pub use gradient::NoGradient;
 pub use node::{Cmp, Fun, IxId, Node, Num, Support, Sym, SymId, SymKind, Term};
 pub use shape::{DimId, Shape, Size, sum_sizes};
 pub use store::{Dim, Ix, Store};
