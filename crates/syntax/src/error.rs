@@ -120,12 +120,12 @@ pub enum SyntaxError {
         help: String,
     },
 
-    /// An operator of another language.
-    #[error("`{found}` is not an operator of the language")]
+    /// An operator of another language, or one of ours in another's place.
+    #[error("{message}")]
     #[diagnostic(code(lvm::syntax::operator))]
     Operator {
-        /// As written.
-        found: String,
+        /// What is wrong.
+        message: String,
         /// Where.
         #[label("write `{instead}`")]
         span: Span,
@@ -214,8 +214,10 @@ pub enum SyntaxError {
         /// What stands there, in words.
         found: String,
         /// Where.
-        #[label("expected {expected}")]
+        #[label("{label}")]
         span: Span,
+        /// What of it.
+        label: String,
         /// A line above that goes on here.
         #[label("this line goes on in the next")]
         continued: Option<Span>,

@@ -66,7 +66,7 @@ pub(crate) fn text(name: &str, text: &str) -> Result<(Model, Scan), SyntaxError>
         });
     }
     let scan = scan(text)?;
-    if !scan.tokens.iter().any(|t| t.significant()) {
+    if !scan.tokens.iter().any(|t| t.significant() && t.text(text) != ";") {
         return Err(SyntaxError::Empty);
     }
     let plain = layout::layout(text, &scan);

@@ -87,7 +87,7 @@ pub(crate) fn closes_nothing(text: &str, close: Token) -> SyntaxError {
 /// `x == 3` as a statement.
 pub(crate) fn equality(token: Token) -> SyntaxError {
     operator(
-        "==",
+        "`==` does not define",
         token,
         "=",
         "`==` compares; `=` defines, and `~` gives a distribution",
@@ -100,12 +100,17 @@ pub(crate) fn arrow(less: Token) -> SyntaxError {
         end: less.end + 1,
         ..less
     };
-    operator("<-", token, "=", "`=` defines a value, and `~` gives a distribution")
+    operator(
+        "`<-` does not define",
+        token,
+        "=",
+        "`=` defines a value, and `~` gives a distribution",
+    )
 }
 
-fn operator(found: &str, token: Token, instead: &str, help: &str) -> SyntaxError {
+fn operator(message: &str, token: Token, instead: &str, help: &str) -> SyntaxError {
     SyntaxError::Operator {
-        found: found.into(),
+        message: message.into(),
         span: token.span(),
         instead: instead.into(),
         help: help.into(),
@@ -165,7 +170,12 @@ fn symbol(text: &str, tokens: &[Token], i: usize) -> Result<(), SyntaxError> {
         "..<" => ("..", "`a..b` includes both ends: to leave out the last, write `a..b-1`"),
         _ => return Ok(()),
     };
-    Err(operator(found, token, instead, help))
+    Err(operator(
+        &format!("`{found}` is not an operator of the language"),
+        token,
+        instead,
+        help,
+    ))
 }
 
 /// A lone dot: half a number, or part of a name in other languages.
@@ -229,6 +239,8 @@ fn character(text: &str, token: Token) -> SyntaxError {
             }
             '|' => "`or` joins conditions; a distribution's parameters are its arguments".into(),
             '%' => "a comment begins with `#`".into(),
+            '?' => "write: if condition then a else b".into(),
+            '₀'..='₉' => "write a plain digit; an index stands in brackets: x[1]".into(),
             '√' => "write `sqrt(...)`".into(),
             '∞' => "the language has no infinity".into(),
             _ => "take it out".into(),

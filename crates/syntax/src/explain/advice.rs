@@ -41,8 +41,9 @@ const SYNONYMS: [(&str, &str); 22] = [
 
 type Slip = fn(&Context<'_>) -> Option<SyntaxError>;
 
-const SLIPS: [Slip; 14] = [
+const SLIPS: [Slip; 15] = [
     operator_first,
+    brace_below,
     line_goes_on,
     reserved_name,
     statement_word,
@@ -80,6 +81,18 @@ fn operator_first(c: &Context<'_>) -> Option<SyntaxError> {
     }
     let help = format!("a line goes on where it ends in an operator: move `{text}` to the end of the line before");
     Some(unexpected(c, None, Some(help)))
+}
+
+/// A brace on a line of its own.
+fn brace_below(c: &Context<'_>) -> Option<SyntaxError> {
+    if c.next_line() != "{" || !c.expects("`{`") {
+        return None;
+    }
+    Some(unexpected(
+        c,
+        None,
+        Some("the brace stands on the same line: put `{` at its end".into()),
+    ))
 }
 
 /// `dim K = 3,` and a statement in the next line, which the comma has made part of this one.
@@ -176,7 +189,7 @@ fn wrong_mark(c: &Context<'_>) -> Option<SyntaxError> {
         _ => return None,
     };
     Some(SyntaxError::Operator {
-        found: c.found_text().into(),
+        message: format!("`{}` does not stand here", c.found_text()),
         span: c.span(),
         instead: instead.into(),
         help: help.into(),
@@ -210,10 +223,10 @@ fn missing_between(c: &Context<'_>) -> Option<SyntaxError> {
     let product = c.token(before).kind == Kind::Number && c.token(before).end == c.token(c.found?).start;
     let dims = c.bracket_text() != "(" && c.bracket_text() != "[" && c.first_text() == "dim" && c.after_text() == "=";
     let in_brackets = matches!(c.bracket_text(), "(" | "[") || c.bracket.is_some_and(|b| c.mark(b) == Mark::List);
-    let (mark, message) = if product {
-        ("*", "an operator is missing between two values")
-    } else if in_brackets || dims {
+    let (mark, message) = if in_brackets && !product || dims {
         (",", "a comma is missing between two values")
+    } else if product || !begins_statement(c) {
+        ("*", "an operator is missing between two values")
     } else {
         return None;
     };
@@ -229,6 +242,11 @@ fn missing_between(c: &Context<'_>) -> Option<SyntaxError> {
         label: format!("`{mark}` is missing before this"),
         help,
     })
+}
+
+/// Whether a name is followed by what a statement has after its name.
+fn begins_statement(c: &Context<'_>) -> bool {
+    matches!(c.after_text(), "~" | "=" | ":" | "[" | "," | "{") || STATEMENT_WORDS.contains(&c.found_text())
 }
 
 /// A statement that begins on the line of another.

@@ -2,7 +2,7 @@
 
 use lvmc_base::Span;
 
-use super::expected::{NAME, list};
+use super::expected::{NAME, OPERATOR, list};
 use crate::scan::{Mark, Scan};
 use crate::token::{Kind, Token};
 
@@ -139,18 +139,30 @@ impl<'a> Context<'a> {
         if self.before_text() == ":" && self.expects(NAME) {
             return "a type, such as real, positive or simplex[K]".into();
         }
-        // After an operand, brackets and commas that could go on are noise beside what must come.
-        let after_operand = self.before.is_some_and(|i| self.token(i).ends_operand());
-        let mut words: Vec<&str> = self
-            .words
-            .iter()
-            .copied()
-            .filter(|w| !after_operand || !matches!(*w, "`(`" | "`[`"))
-            .collect();
-        if words.is_empty() {
-            words.clone_from(&self.words);
+        // A contextual word could have been a name, but hardly was meant so.
+        if self.first.is_some() && self.first == self.before {
+            match self.before_text() {
+                "model" | "weight" | "chain" | "net" => return NAME.into(),
+                "fit" | "guide" => return "`{`".into(),
+                _ => {}
+            }
         }
-        list(&words)
+        // After an operand, what could go on with it is noise beside what must come.
+        let after_operand = self.before.is_some_and(|i| self.token(i).ends_operand());
+        let (tilde, operator) = (self.expects("`~`"), self.expects(OPERATOR));
+        let noise = |w: &str| match w {
+            "`(`" | "`[`" => after_operand,
+            "`,`" => tilde,
+            "`=`" => operator,
+            _ => false,
+        };
+        let words: Vec<&str> = self.words.iter().copied().filter(|w| !noise(w)).collect();
+        list(if words.is_empty() { &self.words } else { &words })
+    }
+
+    /// Whether the line or the file ends where something was expected.
+    pub(super) fn at_end(&self) -> bool {
+        matches!(self.found_kind(), None | Some(Kind::Newline))
     }
 
     /// What stands there.
@@ -164,19 +176,23 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The token found; at an end, the last one before it, since an end has no width to show.
     pub(super) fn span(&self) -> Span {
-        match self.found {
-            // A line break is shown where the line's text ends.
-            Some(i) if self.token(i).kind == Kind::Newline => {
-                let at = self.token(i).start;
-                Span::new(at, at)
-            }
-            Some(i) => self.token(i).span(),
-            None => {
-                let at = self.text.trim_end().len();
-                Span::new(at, at)
-            }
-        }
+        let last = || {
+            (0..self.found.unwrap_or(self.scan.tokens.len()))
+                .rev()
+                .find(|&i| self.token(i).significant())
+        };
+        let shown = if self.at_end() { last() } else { self.found };
+        shown.map_or_else(Span::default, |i| self.token(i).span())
+    }
+
+    /// The text of the first token of the lines that follow, where the line ends here.
+    pub(super) fn next_line(&self) -> &'a str {
+        let from = self.found.filter(|_| self.at_end()).unwrap_or(self.scan.tokens.len());
+        (from..self.scan.tokens.len())
+            .find(|&i| self.token(i).significant())
+            .map_or("", |i| self.text_of(i))
     }
 }
 

@@ -38,10 +38,17 @@ pub(crate) fn explain(text: &str, scan: &Scan, error: &Error<Rule>) -> SyntaxErr
 
 /// The general diagnostic.
 fn unexpected(c: &Context<'_>, continued: Option<Span>, help: Option<String>) -> SyntaxError {
+    let expected = c.expected();
+    let label = if c.at_end() {
+        "nothing follows this".into()
+    } else {
+        format!("expected {expected}")
+    };
     SyntaxError::Unexpected {
-        expected: c.expected(),
+        expected,
         found: c.found_words(),
         span: c.span(),
+        label,
         continued,
         help,
     }
