@@ -306,7 +306,7 @@ pub enum Kernel {
         add: bool,
     },
     /// Packs the logical coefficients (layout as in `Quad`, length [`quad_len`]) for this machine's kernel; `dst` has
-    /// length [`quad_packed_len`]. The interpreter copies.
+    /// length [`crate::lens::quad_packed_len`]. The interpreter keeps those that `shape` uses, in order.
     PackQuad {
         /// Logical.
         src: Flat,
@@ -349,7 +349,7 @@ pub enum Kernel {
         total: Option<Flat>,
     },
     /// Accumulates the second moments of a = (1, x) with weights w: Σ_r w_r a aᵀ, in a raw layout of length
-    /// [`syrk_len`]; with `diagonal`, only Σ w, Σ w x, Σ w x².
+    /// [`crate::lens::syrk_len`]; with `diagonal`, only Σ w, Σ w x, Σ w x².
     Syrk {
         /// First of `inputs` columns.
         x: Rows,
@@ -374,7 +374,7 @@ pub enum Kernel {
         /// As in `Syrk`.
         diagonal: bool,
     },
-    /// First moments for several weights at once: raw accumulators (length [`moments_len`]) of Σ_r w_{s,r} (1, x_r).
+    /// First moments for several weights at once: raw accumulators (length [`crate::lens::moments_len`]) of Σ_r w_{s,r} (1, x_r).
     Moments {
         /// First of `inputs` columns.
         x: Rows,

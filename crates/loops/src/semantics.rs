@@ -1,93 +1,74 @@
 //! What every scalar operation means, in one place: constant folding, the interpreter and the run-time helpers of the
-//! compiled code all call these.
+//! compiled code all call these. The definitions themselves are those of the block kernels.
+
+use lvmc_kernels::block::{self, Binary, Ternary, Unary};
 
 use crate::ir::{Bin, Un};
+
+/// The kernels' name for an operation of one operand.
+#[must_use]
+pub fn unary(op: Un) -> Unary {
+    match op {
+        Un::Neg => Unary::Neg,
+        Un::Abs => Unary::Abs,
+        Un::Sqrt => Unary::Sqrt,
+        Un::Floor => Unary::Floor,
+        Un::Exp => Unary::Exp,
+        Un::Log => Unary::Log,
+        Un::Log1p => Unary::Log1p,
+        Un::Lgamma => Unary::Lgamma,
+        Un::Digamma => Unary::Digamma,
+        Un::Trigamma => Unary::Trigamma,
+        Un::Tetragamma => Unary::Tetragamma,
+        Un::Sigmoid => Unary::Sigmoid,
+        Un::Softplus => Unary::Softplus,
+        Un::Tanh => Unary::Tanh,
+        Un::Sin => Unary::Sin,
+        Un::Cos => Unary::Cos,
+        Un::NormalCdf => Unary::NormalCdf,
+        Un::Sign => Unary::Sign,
+    }
+}
+
+/// The kernels' name for an operation of two operands.
+#[must_use]
+pub fn binary(op: Bin) -> Binary {
+    match op {
+        Bin::Add => Binary::Add,
+        Bin::Sub => Binary::Sub,
+        Bin::Mul => Binary::Mul,
+        Bin::Div => Binary::Div,
+        Bin::Min => Binary::Min,
+        Bin::Max => Binary::Max,
+        Bin::Pow => Binary::Pow,
+        Bin::Lt => Binary::Lt,
+        Bin::Le => Binary::Le,
+        Bin::Eq => Binary::Eq,
+    }
+}
 
 /// The value of an operation of one operand.
 #[must_use]
 pub fn un(op: Un, x: f64) -> f64 {
-    match op {
-        Un::Neg => -x,
-        Un::Abs => x.abs(),
-        Un::Sqrt => x.sqrt(),
-        Un::Floor => x.floor(),
-        Un::Exp => x.exp(),
-        Un::Log => x.ln(),
-        Un::Log1p => x.ln_1p(),
-        Un::Lgamma => special::lgamma(x),
-        Un::Digamma => special::digamma(x),
-        Un::Trigamma => special::trigamma(x),
-        Un::Tetragamma => special::tetragamma(x),
-        Un::Sigmoid => special::sigmoid(x),
-        Un::Softplus => special::softplus(x),
-        Un::Tanh => x.tanh(),
-        Un::Sin => x.sin(),
-        Un::Cos => x.cos(),
-        Un::NormalCdf => special::normal_cdf(x),
-        Un::Sign => f64::from(i8::from(x > 0.0) - i8::from(x < 0.0)),
-    }
+    block::unary(unary(op), x)
 }
 
-/// The value of an operation of two operands. `Min` and `Max` give the second operand where the two do not compare, as
-/// the machine's instructions do.
+/// The value of an operation of two operands. `NaN` from either stays in `Min` and `Max`; comparisons with it give 0.
 #[must_use]
 pub fn bin(op: Bin, a: f64, b: f64) -> f64 {
-    match op {
-        Bin::Add => a + b,
-        Bin::Sub => a - b,
-        Bin::Mul => a * b,
-        Bin::Div => a / b,
-        Bin::Min => {
-            if a < b {
-                a
-            } else {
-                b
-            }
-        }
-        Bin::Max => {
-            if a > b {
-                a
-            } else {
-                b
-            }
-        }
-        Bin::Pow => a.powf(b),
-        Bin::Lt => f64::from(a < b),
-        Bin::Le => f64::from(a <= b),
-        Bin::Eq => f64::from(a == b),
-    }
+    block::binary(binary(op), a, b)
 }
 
 /// `c != 0 ? a : b`; a `NaN` condition is not 0.
 #[must_use]
 pub fn select(c: f64, a: f64, b: f64) -> f64 {
-    if c != 0.0 { a } else { b }
+    block::ternary(Ternary::Select, c, a, b)
 }
 
-/// `clamp(round(x), 0, extent − 1)`, halves to even; 0 for `NaN`.
+/// `clamp(round(x), 0, extent − 1)`, halves up; 0 for `NaN`.
 #[must_use]
 pub fn index_of(x: f64, extent: usize) -> usize {
-    let last = extent.saturating_sub(1);
-    #[allow(clippy::cast_precision_loss)] // extents are sizes of buffers, far below 2^53
-    let clamped = x.round_ties_even().max(0.0).min(last as f64);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 0..=last by the clamp
-    let index = clamped as usize;
-    index.min(last)
-}
-
-/// Stands in until `lvmc_kernels::special` is there.
-mod special {
-    pub fn lgamma(_: f64) -> f64 {
-        f64::NAN
-    }
-    pub use lgamma as digamma;
-    pub use lgamma as trigamma;
-    pub use lgamma as tetragamma;
-    pub use lgamma as normal_cdf;
-    pub fn sigmoid(x: f64) -> f64 {
-        1.0 / (1.0 + (-x).exp())
-    }
-    pub fn softplus(x: f64) -> f64 {
-        x.max(0.0) + (-x.abs()).exp().ln_1p()
-    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, and sends NaN to 0
+    let index = (x + 0.5) as usize;
+    index.min(extent.saturating_sub(1))
 }
