@@ -4,12 +4,14 @@
 //! - every symbol a term mentions is a variable of `vars` or an index bound around it;
 //! - deterministic names do not occur in terms: their definitions are substituted;
 //! - shapes fit (sizes are equal symbols or equal numbers), scalars are broadcast with `Fill` where a density needs it;
-//! - indices are 0-based, offset by the family's first position already.
+//! - indices are 0-based, offset by the family's first position already; a category's symbol is its 0-based code;
+//! - a variable of a chain has the chain's positions as its first axis (`z[t-1]` is `At(z, [t − 1])`), whatever order
+//!   its indices were written in; `Ix` counts from 0, so `t` as a value is `Ix + first`.
 
 use lvmc_base::{Source, Span, id};
 use lvmc_families::Family;
 use lvmc_syntax::ast;
-use lvmc_term::{DimId, IxId, Size, Store, SymId, Term};
+use lvmc_term::{DimId, IxId, Size, Store, Support, SymId, Term};
 
 id!(
     /// A variable.
@@ -63,7 +65,7 @@ pub enum Plate {
     Chain {
         /// The chain's index.
         index: IxId,
-        /// First and last position, as terms.
+        /// First and last position as written (`T..1` starts at T), as terms.
         range: Option<(Term, Term)>,
         /// The ordering column.
         by: Option<String>,
@@ -102,6 +104,11 @@ pub enum DimSource {
         /// The variable.
         var: VarId,
     },
+    /// The number of rows along that chain (of each sequence, where groups hold the chain).
+    Rows {
+        /// The chain.
+        plate: PlateId,
+    },
     /// The user must say: `--set K=…`.
     Asked,
 }
@@ -126,6 +133,10 @@ pub struct Var {
     /// `data x : unit[D] = pixels / 255`: what is computed from columns. Columns are symbols of role `Given` named
     /// here.
     pub observed_as: Option<Term>,
+    /// Of a chain's variable whose role is `Latent`: the 0-based position that is data (`data x[0] : real[D]`).
+    pub observed_at: Option<Term>,
+    /// Of a constant: the indices its value (in `ModelGraph::consts`) ranges over, one per family axis.
+    pub ranges: Vec<IxId>,
 }
 
 /// A distribution on a right side, arguments as terms.
@@ -163,8 +174,10 @@ pub struct Factor {
     /// Indices that the statement ranges over (`mu[k in 1..K] ~ …`), besides its plate.
     pub ranges: Vec<IxId>,
     /// Inside a chain: the statement holds at positions where every reference exists; `Some(term)` fixes one position
-    /// (`z[1] ~ …`).
+    /// (`z[1] ~ …`), 0-based.
     pub position: Option<Term>,
+    /// Of a family's general statement: it holds only where this is 1, other positions having statements of their own.
+    pub condition: Option<Term>,
     /// The distribution.
     pub dist: Dist,
     /// Elements are independent events of a scalar family (wrap the elementwise density in `Total`).
@@ -184,6 +197,8 @@ pub struct Net {
     pub inputs: Vec<Vec<Size>>,
     /// Output shapes.
     pub outputs: Vec<Vec<Size>>,
+    /// Output supports, as their types say.
+    pub output_supports: Vec<Support>,
 }
 
 /// A guide: q's own factors.

@@ -1,10 +1,43 @@
 //! Abstract syntax to typed graph: names, roles, plates, shapes, supports.
 //!
 //! Contract for the other stages: `build(&ast::Model, &Source, &Settings) -> Result<ModelGraph, ModelErrors>`.
+//!
+//! The passes, in order: `collect` (names and statements), `types`, `axes` (families and chains), `free` (free names),
+//! `infer` (shapes by unification), `roles`, `dims` (sizes get names and values), `lower` (terms, and every mistake that
+//! needs shapes to be seen), `positions`, `checks`.
 
+mod axes;
+mod blocks;
+mod build;
+mod calls;
+mod checks;
+mod collect;
+mod dims;
+mod errors;
+mod free;
+mod functions;
 pub mod graph;
+mod infer;
+mod infer_dist;
+mod lower;
+mod lower_dist;
+mod nets;
+mod positions;
+mod reference;
+mod roles;
+mod sizes;
+mod supports;
+mod tables;
+mod text;
+mod types;
+mod verify;
+mod walk;
 
+pub use build::build;
+pub use errors::{ModelError, ModelErrors};
 pub use graph::ModelGraph;
+pub use text::{name_text, print_graph, role_text, type_text};
+pub use verify::verify;
 
 /// What `--set` and the caller give before shapes are inferred.
 #[derive(Debug, Clone, Default)]

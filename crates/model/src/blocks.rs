@@ -1,0 +1,157 @@
+//! The guide and fit blocks.
+
+use crate::errors::ModelError;
+use crate::graph::{FitValue, Role};
+use crate::lower::Lower;
+use crate::tables::{Kind, Rhs, Tables};
+use lvmc_base::{Span, closest};
+use lvmc_syntax::ast::{Expr, ExprKind, UnaryOp};
+
+/// Options of `fit`, with what they take.
+const OPTIONS: &[(&str, Takes)] = &[
+    ("optimizer", Takes::Word),
+    ("objective", Takes::Word),
+    ("init", Takes::Word),
+    ("batch", Takes::Count),
+    ("epochs", Takes::Count),
+    ("max_iter", Takes::Count),
+    ("starts", Takes::Count),
+    ("threads", Takes::Count),
+    ("samples", Takes::Count),
+    ("seed", Takes::Number),
+    ("tol", Takes::Number),
+    ("floor", Takes::Number),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Word,
+    Count,
+    Number,
+}
+
+impl Lower<'_> {
+    /// The options of the fit block, checked.
+    pub fn fit_block(&mut self) -> Vec<(String, FitValue, Span)> {
+        let mut out: Vec<(String, FitValue, Span)> = vec![];
+        for (name, e) in self.t.fit.clone() {
+            let Some((_, takes)) = OPTIONS.iter().find(|(o, _)| *o == name.name) else {
+                let help = match closest(&name.name, OPTIONS.iter().map(|(o, _)| *o)) {
+                    Some(c) => format!("did you mean `{c}`?"),
+                    None => format!(
+                        "the options are {}",
+                        OPTIONS.iter().map(|(o, _)| *o).collect::<Vec<_>>().join(", ")
+                    ),
+                };
+                self.t.error(ModelError::FitOption {
+                    name: name.name.clone(),
+                    at: name.span,
+                    help,
+                });
+                continue;
+            };
+            if let Some((_, _, first)) = out.iter().find(|(n, ..)| *n == name.name) {
+                let first = *first;
+                self.t.twice(&name.name, "set", name.span, first, "keep one of them");
+                continue;
+            }
+            match fit_value(e) {
+                Some(v) if takes_it(*takes, &v) => out.push((name.name.clone(), v, name.span)),
+                _ => self.t.error(ModelError::FitValue {
+                    name: name.name.clone(),
+                    expected: match takes {
+                        Takes::Word => "a word",
+                        Takes::Count => "a whole number from 1",
+                        Takes::Number => "a number",
+                    }
+                    .into(),
+                    at: e.span,
+                    help: match takes {
+                        Takes::Word => format!("such as: {} = {}", name.name, example(&name.name)),
+                        Takes::Count => format!("such as: {} = 100", name.name),
+                        Takes::Number => format!("such as: {} = 1e-6", name.name),
+                    },
+                }),
+            }
+        }
+        out
+    }
+}
+
+fn example(option: &str) -> &'static str {
+    match option {
+        "optimizer" => "adam(lr = 1e-3)",
+        "objective" => "simple",
+        _ => "kmeans",
+    }
+}
+
+fn takes_it(takes: Takes, v: &FitValue) -> bool {
+    match (takes, v) {
+        (Takes::Word, FitValue::Word(_) | FitValue::Call(..)) | (Takes::Number, FitValue::Number(_)) => true,
+        (Takes::Count, FitValue::Number(x)) => *x >= 1.0 && x.fract() == 0.0,
+        _ => false,
+    }
+}
+
+fn fit_value(e: &Expr) -> Option<FitValue> {
+    match &e.kind {
+        ExprKind::Number(x) => Some(FitValue::Number(*x)),
+        ExprKind::Name(n) => Some(FitValue::Word(n.clone())),
+        ExprKind::Unary(UnaryOp::Neg, a) => match fit_value(a)? {
+            FitValue::Number(x) => Some(FitValue::Number(-x)),
+            _ => None,
+        },
+        ExprKind::Call { callee, args } => {
+            let args = args
+                .iter()
+                .map(|(n, v)| Some((n.as_ref().map(|n| n.name.clone()), fit_value(v)?)))
+                .collect::<Option<_>>()?;
+            Some(FitValue::Call(callee.name.clone(), args))
+        }
+        _ => None,
+    }
+}
+
+impl Tables<'_> {
+    /// A guide gives every latent of the model a distribution, and nothing else one.
+    pub fn guide_covers(&mut self) {
+        let Some(&at) = self.guides.first() else { return };
+        let given = |t: &Self, id: usize| {
+            t.stmts
+                .iter()
+                .position(|s| s.ent == id && s.guide && matches!(s.rhs, Rhs::Random(_)))
+        };
+        for id in 0..self.ents.len() {
+            let e = self.ents[id].clone();
+            if e.kind != Kind::Var {
+                continue;
+            }
+            match (e.role, given(self, id)) {
+                (Role::Latent, None) => self.error(ModelError::GuideMisses {
+                    help: format!(
+                        "add to the guide:  {} ~ …   or remove the guide: the compiler derives one",
+                        e.name
+                    ),
+                    name: e.name,
+                    at,
+                    declared: e.span,
+                }),
+                (Role::Data | Role::Given | Role::Param, Some(s)) => {
+                    let what = match e.role {
+                        Role::Data => "data",
+                        Role::Given => "given",
+                        _ => "a param",
+                    };
+                    self.error(ModelError::GuideExtra {
+                        help: "a guide speaks of latents only: leave this line out".into(),
+                        name: e.name,
+                        what: what.into(),
+                        at: self.stmts[s].span,
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+}
