@@ -1,1 +1,9 @@
-//! TODO
+//! Running a fit: data, binding, initialisation, restarts, the loop itself, and the fit as a file.
+//!
+//! In the order of use: [`data::read`] reads a table; [`bind::bind`] decides which columns are which variable and what
+//! sizes follow; the lowered program is made elsewhere; [`engine::Engine`] holds it with the data; [`fit::fit`] runs it;
+//! [`fitfile`] keeps the result; [`predict`], [`score`] and [`sample`] use it.
+
+pub mod bind;
+pub mod data;
+pub mod limits;

@@ -1,0 +1,71 @@
+//! What a model wants of a table.
+
+use lvmc_model::graph::{ModelGraph, Plate, Role};
+use lvmc_term::{Shape, Support, SymId, SymKind};
+
+/// A variable that takes columns.
+#[derive(Debug, Clone)]
+pub(super) struct Need {
+    pub sym: SymId,
+    pub name: String,
+    pub role: Role,
+    pub shape: Shape,
+    pub support: Support,
+}
+
+impl Need {
+    pub(super) fn is_vector(&self) -> bool {
+        !self.shape.is_empty()
+    }
+}
+
+/// Data and given variables that are columns; of a transformed one (`data x = pixels / 255`), what it is computed from.
+pub(super) fn needs(graph: &ModelGraph) -> Vec<Need> {
+    let mut out: Vec<Need> = Vec::new();
+    let mut add = |sym: SymId, role: Role| {
+        if out.iter().all(|n| n.sym != sym) {
+            let s = graph.store.sym(sym);
+            out.push(Need {
+                sym,
+                name: s.name.clone(),
+                role,
+                shape: s.shape.clone(),
+                support: s.support.clone(),
+            });
+        }
+    };
+    for var in &graph.vars {
+        let here = matches!(var.role, Role::Data | Role::Given);
+        let global = matches!(graph.plates.get(var.plate.index()), Some(Plate::Global));
+        match var.observed_as {
+            Some(term) => {
+                for sym in graph.store.symbols(term) {
+                    if matches!(graph.store.sym(sym).kind, SymKind::Given | SymKind::Data) && sym != var.sym {
+                        add(sym, Role::Given);
+                    }
+                }
+            }
+            None if here && !global => add(var.sym, var.role),
+            None => {}
+        }
+    }
+    out
+}
+
+/// Names of columns that order chains or group rows, and are not variables.
+pub(super) fn helpers(graph: &ModelGraph) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for plate in &graph.plates {
+        let name = match plate {
+            Plate::Group { column, .. } => Some(column),
+            Plate::Chain { by, .. } => by.as_ref(),
+            _ => None,
+        };
+        if let Some(name) = name
+            && !out.contains(name)
+        {
+            out.push(name.clone());
+        }
+    }
+    out
+}
