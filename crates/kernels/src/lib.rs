@@ -2,4 +2,5 @@
 
 pub mod block;
 pub mod dense;
+pub mod pool;
 pub mod special;

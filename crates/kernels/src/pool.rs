@@ -1,0 +1,153 @@
+//! A persistent pool of helper threads for work of a millisecond.
+//!
+//! Waking a thread costs as much as a small iteration, so helpers spin for a moment after each job before they sleep. All
+//! jobs go through one lock: a second caller waits, and a call from inside a job runs on its own thread alone.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+
+/// Pauses before a waiting thread sleeps: some 100 µs.
+const SPINS: u32 = 20_000;
+
+/// The most threads.
+pub const MAX_THREADS: usize = 64;
+
+/// What a caller asks for: the work without its lifetime, which [`run`] outlives.
+type Work = &'static (dyn Fn(usize) + Sync);
+
+/// One helper.
+struct Helper {
+    state: Arc<State>,
+    thread: Thread,
+}
+
+/// What a helper and the callers share.
+struct State {
+    /// Set by the caller, cleared by the helper when it is done.
+    busy: AtomicBool,
+    job: Mutex<Option<Job>>,
+}
+
+#[derive(Clone)]
+struct Job {
+    work: Work,
+    index: usize,
+    shared: Arc<Shared>,
+}
+
+/// What the threads of one call share.
+struct Shared {
+    /// Helpers still at work.
+    left: AtomicUsize,
+    caller: Thread,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+static POOL: Mutex<Vec<Helper>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// Whether this thread is inside a job.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `work(0)` … `work(threads − 1)`, each on its own thread, `work(0)` on this one, and returns when all have
+/// returned. More than [`MAX_THREADS`] are cut to it; which thread runs an index never matters to a caller that shares
+/// work by an atomic counter. Where a thread cannot be started (or inside another job) this thread runs its index too.
+///
+/// # Panics
+/// Resumes the panic of any index, after all have ended.
+pub fn run(threads: usize, work: &(dyn Fn(usize) + Sync)) {
+    let threads = threads.clamp(1, MAX_THREADS);
+    if threads == 1 || INSIDE.get() {
+        (0..threads).for_each(work);
+        return;
+    }
+    // SAFETY: the lifetime is stretched only until this function returns, and it returns (or unwinds) after every helper
+    // has let go of the reference: `left` counts them, and nothing between here and the wait can unwind
+    let shared_work: Work = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Work>(work) };
+    let mut helpers = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    while helpers.len() < threads - 1 {
+        let Some(helper) = start(helpers.len()) else { break };
+        helpers.push(helper);
+    }
+    let used = helpers.len().min(threads - 1);
+    let shared = Arc::new(Shared {
+        left: AtomicUsize::new(used),
+        caller: std::thread::current(),
+        panic: Mutex::new(None),
+    });
+    for (i, helper) in helpers[..used].iter().enumerate() {
+        let job = Job {
+            work: shared_work,
+            index: i + 1,
+            shared: Arc::clone(&shared),
+        };
+        *helper.state.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
+        helper.state.busy.store(true, Ordering::Release);
+        helper.thread.unpark();
+    }
+    INSIDE.set(true);
+    let own = catch_unwind(AssertUnwindSafe(|| {
+        work(0);
+        (used + 1..threads).for_each(work);
+    }));
+    INSIDE.set(false);
+    wait(|| shared.left.load(Ordering::Acquire) == 0);
+    drop(helpers);
+    let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(panic) = own.err().or(theirs) {
+        resume_unwind(panic);
+    }
+}
+
+/// Spins, then sleeps, until a condition whose fulfilment unparks this thread.
+fn wait(done: impl Fn() -> bool) {
+    let mut spins = 0;
+    while !done() {
+        if spins < SPINS {
+            spins += 1;
+            std::hint::spin_loop();
+        } else {
+            std::thread::park();
+        }
+    }
+}
+
+/// Starts a helper, which lives as long as the process.
+fn start(number: usize) -> Option<Helper> {
+    let state = Arc::new(State {
+        busy: AtomicBool::new(false),
+        job: Mutex::new(None),
+    });
+    let own = Arc::clone(&state);
+    let handle = std::thread::Builder::new()
+        .name(format!("lvmc-{}", number + 1))
+        .spawn(move || {
+            INSIDE.set(true);
+            loop {
+                wait(|| own.busy.load(Ordering::Acquire));
+                own.busy.store(false, Ordering::Relaxed);
+                let Some(job) = own.job.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+                    continue;
+                };
+                let Job { work, index, shared } = job;
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(index))) {
+                    *shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+                }
+                // the caller may return once this is 0, so its handle is taken before
+                let caller = shared.caller.clone();
+                if shared.left.fetch_sub(1, Ordering::Release) == 1 {
+                    caller.unpark();
+                }
+            }
+        })
+        .ok()?;
+    Some(Helper {
+        state,
+        thread: handle.thread().clone(),
+    })
+}
