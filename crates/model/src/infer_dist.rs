@@ -247,6 +247,7 @@ impl<'a> Tables<'a> {
 
     /// Gives the names of an expression the shape and support their place asks for.
     pub(crate) fn push_want(&mut self, e: &'a Expr, s: usize, want: &[Size], support: Support) {
+        let support = as_type(support);
         match &e.kind {
             ExprKind::Name(name) => {
                 if let Some(id) = self.find(name, self.stmts[s].guide)
@@ -320,7 +321,7 @@ impl<'a> Tables<'a> {
             && self.undecided(id)
             && self.ents[id].support.is_none()
         {
-            self.ents[id].support = Some(support.clone());
+            self.ents[id].support = Some(as_type(support.clone()));
         }
     }
 
@@ -348,6 +349,15 @@ impl<'a> Tables<'a> {
             }
             _ => None,
         }
+    }
+}
+
+/// The language has no type for the closure: a rate or a variance is declared positive.
+fn as_type(support: Support) -> Support {
+    if support == Support::NonNegative {
+        Support::Positive
+    } else {
+        support
     }
 }
 

@@ -17,6 +17,7 @@ impl Tables<'_> {
                 Kind::Var => self.role_of(id, &depends),
                 Kind::Det => {
                     self.ents[id].role = Role::Deterministic;
+                    self.ents[id].plate = self.meeting_plate(&depends[id]);
                     self.ents[id].because = format!("line {}", self.line(self.ents[id].span));
                 }
                 Kind::Const => {
@@ -67,6 +68,19 @@ impl Tables<'_> {
                 out
             })
             .collect()
+    }
+
+    /// A definition lives where its inputs meet: in the innermost of their plates.
+    fn meeting_plate(&self, inputs: &BTreeSet<EntId>) -> usize {
+        let depth = |mut p: usize| {
+            let mut n = usize::from(p != 0);
+            while let Some(up) = self.parent(p) {
+                (p, n) = (up, n + 1);
+            }
+            n
+        };
+        let plates = inputs.iter().map(|&i| self.ents[i].plate);
+        plates.max_by_key(|&p| depth(p)).unwrap_or(0)
     }
 
     /// A definition, or a random variable outside chains and families, must not come back to itself.

@@ -3,7 +3,7 @@
 //! `Size::Dim(d)` here indexes this table, not yet the store's.
 
 use lvmc_base::Span;
-use lvmc_term::{DimId, Shape, Size, sum_sizes};
+use lvmc_term::{DimId, Size, sum_sizes};
 
 /// How freely a size may be decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
