@@ -32,26 +32,26 @@ pub fn build(model: &ast::Model, source: &Source, settings: &Settings) -> Result
     t.globals_to_plate();
     t.free_names();
     t.count_uses(model);
-    // what is wrong with names makes everything after it guesswork
-    if t.errors.is_empty() {
-        t.infer_all();
-        t.roles();
-        t.name_sizes();
-        t.check_settings();
-    }
-    if !t.errors.is_empty() {
-        return Err(ModelErrors(t.errors));
-    }
+    t.infer_all();
+    t.roles();
+    // a mistake among the names makes shapes and supports guesswork: then only plain mistakes are added
+    let early = t.errors.len();
+    t.name_sizes();
+    t.check_settings();
     let mut lower = Lower::new(t);
-    let graph = lower.graph(model, source, settings);
+    let mut graph = lower.graph(model, source, settings);
     let mut t = lower.t;
     t.positions();
     t.guide_covers();
     t.checks();
+    if early > 0 {
+        let late = t.errors.split_off(early);
+        t.errors.extend(late.into_iter().filter(plain));
+    }
     if !t.errors.is_empty() {
+        t.errors.sort_by_key(error_place);
         return Err(ModelErrors(t.errors));
     }
-    let mut graph = graph;
     graph.remarks = t.remarks;
     Ok(graph)
 }
@@ -137,7 +137,6 @@ impl<'a> Lower<'a> {
         let consts = self.consts(&mut vars);
         self.check_nets();
         let nets = self.nets();
-        self.t.errors.sort_by_key(error_place);
         let var_of = self.var_of.clone();
         let mut dims = std::mem::take(&mut self.dims);
         dims.sources(&self.t, &var_of);
@@ -337,7 +336,10 @@ impl<'a> Lower<'a> {
             ent: stmt.ent,
             shape: &shape,
         };
-        let dist = self.dist(e, &of, &env, &mut elementwise)?;
+        let Some(dist) = self.dist(e, &of, &env, &mut elementwise) else {
+            self.untold(e.span);
+            return None;
+        };
         let chained = self.t.ents[stmt.ent].chain.is_some();
         let position = match (chained, stmt.lhs.first()) {
             (true, Some(Lhs::At(_))) => at.first().copied(),
@@ -355,6 +357,17 @@ impl<'a> Lower<'a> {
             plate: PlateId::from_index(stmt.plate),
             span: stmt.span,
         })
+    }
+
+    /// What cannot be built without any mistake having been told is a gap of the language, and told as such.
+    fn untold(&mut self, at: lvmc_base::Span) {
+        if self.t.errors.is_empty() {
+            self.t.unsupported(
+                "this expression".into(),
+                at,
+                "write it with the functions and operators of the reference",
+            );
+        }
     }
 
     /// Where a family's general statement does not hold: at positions with statements of their own, and where what it
@@ -526,6 +539,25 @@ impl<'a> Lower<'a> {
         }
         out
     }
+}
+
+/// True of a mistake that is one whatever else is wrong.
+fn plain(e: &ModelError) -> bool {
+    use ModelError::{
+        DistributionArguments, FitOption, FitValue, UnknownArgument, UnknownDistribution, UnknownFunction,
+        UnknownSetting,
+    };
+    matches!(
+        e,
+        DistributionArguments { .. }
+            | FitOption { .. }
+            | FitValue { .. }
+            | UnknownArgument { .. }
+            | UnknownDistribution { .. }
+            | UnknownFunction { .. }
+            | UnknownSetting { .. }
+            | ModelError::Undeclared { .. }
+    )
 }
 
 /// Errors are told in the order of the text.

@@ -3,7 +3,6 @@
 use crate::errors::ModelError;
 use crate::graph::Role;
 use crate::tables::{EntId, Kind, PlateKind, Rhs, Tables};
-use lvmc_base::closest;
 use lvmc_syntax::ast::{self, Expr, StmtKind, TargetIndex};
 
 impl<'a> Tables<'a> {
@@ -128,7 +127,7 @@ impl<'a> Tables<'a> {
             .map(|x| self.ents[x].name.as_str())
             .collect();
         others.sort_unstable();
-        if let Some(c) = closest(&e.name, others) {
+        if let Some(c) = crate::names::near(&e.name, &others) {
             let text = format!(
                 "line {}: `{}` appears once and is not declared; is `{c}` meant?",
                 self.line(e.span),

@@ -116,6 +116,11 @@ impl<'a> Tables<'a> {
     }
 
     pub(crate) fn twice(&mut self, name: &str, what: &str, at: Span, first: Span, help: &str) {
+        let (at, first) = if at.start < first.start {
+            (first, at)
+        } else {
+            (at, first)
+        };
         self.error(ModelError::DeclaredTwice {
             name: name.into(),
             what: what.into(),

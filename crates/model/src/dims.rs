@@ -280,11 +280,10 @@ impl Tables<'_> {
                 Some((_, true, _)) if x.is_finite() => {}
                 Some((_, scalar, span)) => self.error(ModelError::BadSetting {
                     expected: if *scalar {
-                        "a finite number"
+                        "a finite number".into()
                     } else {
-                        "possible: it is an array"
-                    }
-                    .into(),
+                        format!("an array, and `{name}` is one")
+                    },
                     at: *span,
                     help: format!("only sizes and single numbers can be set: --set {name}=1"),
                     value: x.to_string(),

@@ -55,7 +55,7 @@ pub enum ModelError {
     #[diagnostic(code(lvm::model::bad_size), help("{help}"))]
     BadSize {
         what: String,
-        #[label("a size is a number, a dim, or a sum of these")]
+        #[label("sizes are whole numbers from 1, dims, and sums of these")]
         at: Span,
         help: String,
     },
@@ -288,7 +288,7 @@ pub enum ModelError {
     #[diagnostic(code(lvm::model::array_literal), help("{help}"))]
     ArrayLiteral {
         what: String,
-        #[label("this part does not fit the first")]
+        #[label("this does not fit")]
         at: Span,
         help: String,
     },

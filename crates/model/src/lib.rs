@@ -21,6 +21,7 @@ mod infer;
 mod infer_dist;
 mod lower;
 mod lower_dist;
+mod names;
 mod nets;
 mod positions;
 mod reference;

@@ -3,8 +3,9 @@
 use crate::dims::DimMap;
 use crate::errors::ModelError;
 use crate::graph::VarId;
+use crate::names::near;
 use crate::tables::{Kind, Tables};
-use lvmc_base::{Limit, Span, closest};
+use lvmc_base::{Limit, Span};
 use lvmc_syntax::ast::{BinaryOp, Expr, ExprKind, UnaryOp};
 use lvmc_term::{Cmp, IxId, Shape, Size, Store, Support, SymId, Term};
 use std::collections::HashMap;
@@ -116,7 +117,7 @@ impl<'a> Lower<'a> {
                 Some(self.store.select(c, x, y))
             }
             ExprKind::Match(on, arms) => self.match_value(on, arms, env),
-            ExprKind::Array(items) => self.array(items, env),
+            ExprKind::Array(items) => self.array(items, e.span, env),
         }
     }
 
@@ -173,9 +174,17 @@ impl<'a> Lower<'a> {
         Some(self.store.cmp(Cmp::Eq, x, y))
     }
 
-    fn array(&mut self, items: &'a [Expr], env: &Env) -> Option<Term> {
+    fn array(&mut self, items: &'a [Expr], at: Span, env: &Env) -> Option<Term> {
         let parts: Vec<Term> = items.iter().map(|i| self.term(i, env)).collect::<Option<_>>()?;
-        let first = self.shape_of(*parts.first()?);
+        let Some(&first) = parts.first() else {
+            self.t.error(ModelError::ArrayLiteral {
+                what: "an array literal has at least one part".into(),
+                at,
+                help: "such as [1, 2], or [[1, 0], [a, 0]]".into(),
+            });
+            return None;
+        };
+        let first = self.shape_of(first);
         for (item, &p) in items.iter().zip(&parts) {
             let shape = self.shape_of(p);
             if shape != first || shape.len() > 1 {
@@ -356,7 +365,15 @@ impl<'a> Lower<'a> {
             known.extend(self.t.guide_names.keys().map(String::as_str));
         }
         known.sort_unstable();
-        let help = match closest(name, known.iter().copied()) {
+        if self
+            .t
+            .errors
+            .iter()
+            .any(|e| matches!(e, ModelError::Undeclared { name: n, .. } if n == name))
+        {
+            return;
+        }
+        let help = match near(name, &known) {
             Some(c) => format!("did you mean `{c}`?"),
             None if lvmc_families::registry::find(name).is_some() => {
                 format!("`{name}` is a distribution: it stands after `~`, with its arguments")

@@ -2,7 +2,7 @@
 
 use crate::errors::ModelError;
 use crate::graph::Dist;
-use crate::infer_dist::arranged;
+use crate::infer_dist::{arranged, support_from};
 use crate::lower::{Env, Lower};
 use lvmc_base::{Span, closest};
 use lvmc_families::{Arg, Event, Family, Signature, registry};
@@ -178,7 +178,7 @@ impl<'a> Lower<'a> {
     }
 
     /// Sizes of one event; an error where the variable's shape is none.
-    fn event(&mut self, family: &dyn Family, sig: &Signature, e: &Expr, value: &Value<'_>) -> Option<Shape> {
+    fn event(&mut self, family: &'static dyn Family, sig: &Signature, e: &Expr, value: &Value<'_>) -> Option<Shape> {
         let v = value.shape;
         let (rank, event) = match sig.event {
             Event::Scalar => return Some(v.clone()),
@@ -190,7 +190,18 @@ impl<'a> Lower<'a> {
         }
         let name = self.t.ents[value.ent].name.clone();
         let found = self.shape_text(v);
-        let sizes = if rank == 1 { "real[D]" } else { "cov[D]" };
+        let wants = sig
+            .args
+            .iter()
+            .map(|a| vec![Size::Const(1); a.rank])
+            .collect::<Vec<_>>();
+        let gives = family.signatures().iter().position(|s| std::ptr::eq(s, sig));
+        let simplex = gives.is_some_and(|k| support_from(family, k, &wants) == Support::Simplex);
+        let sizes = match rank {
+            1 if simplex => "simplex[K]",
+            1 => "real[D]",
+            _ => "cov[D]",
+        };
         self.t.error(ModelError::EventShape {
             family: family.name().into(),
             event: event.into(),

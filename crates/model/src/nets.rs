@@ -3,6 +3,7 @@
 use crate::errors::ModelError;
 use crate::functions::{self, NET_FUNCTIONS, Shapes};
 use crate::lower::Lower;
+use crate::names::near;
 use crate::tables::Kind;
 use lvmc_base::{Span, closest};
 use lvmc_syntax::ast::{BinaryOp, Expr, ExprKind, Ident};
@@ -168,7 +169,7 @@ impl<'a> Lower<'a> {
             .chain(self.t.names.keys().map(String::as_str));
         let mut names: Vec<&str> = names.collect();
         names.sort_unstable();
-        let help = match closest(name, names) {
+        let help = match near(name, &names) {
             Some(c) => format!("did you mean `{c}`?"),
             None => "names in a net are its inputs, lines above, sizes and constants".into(),
         };
@@ -187,8 +188,9 @@ impl<'a> Lower<'a> {
         // an activation stands as a name
         let is_activation = |a: &Expr| matches!(&a.kind, ExprKind::Name(n) if ACTIVATIONS.contains(&n.as_str()));
         let mut shapes = vec![];
-        for (_, a) in args {
-            shapes.push(if is_activation(a) {
+        for (i, (_, a)) in args.iter().enumerate() {
+            let layer = i == 2 && matches!(name, "dense" | "residual");
+            shapes.push(if layer || is_activation(a) {
                 None
             } else {
                 self.net_shape(body, a)
@@ -197,7 +199,16 @@ impl<'a> Lower<'a> {
         let first = shapes.first().cloned().flatten();
         match name {
             "dense" | "residual" => {
-                if args.len() < 2 || args.len() > 3 || args.get(2).is_some_and(|(_, a)| !is_activation(a)) {
+                if let Some((_, a)) = args.get(2).filter(|(_, a)| !is_activation(a)) {
+                    let text = self.t.text(a.span);
+                    let help = match near(text, &ACTIVATIONS) {
+                        Some(c) => format!("did you mean `{c}`?"),
+                        None => format!("the activations are {}", ACTIVATIONS.join(", ")),
+                    };
+                    self.net_error(body, format!("there is no activation `{text}`"), a.span, &help);
+                    return None;
+                }
+                if args.len() < 2 || args.len() > 3 {
                     let what = format!("`{name}` takes a vector, a size and perhaps an activation");
                     let help = format!("{name}(h, H, relu); the activations are {}", ACTIVATIONS.join(", "));
                     self.net_error(body, what, e.span, &help);

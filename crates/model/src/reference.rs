@@ -116,6 +116,22 @@ impl<'a> Lower<'a> {
         }
     }
 
+    fn undeclared_index(&mut self, name: &str, at: Span) {
+        let mut known: Vec<&str> = self.t.names.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        let help = match crate::names::near(name, &known) {
+            Some(c) => format!("did you mean `{c}`?"),
+            None => {
+                format!("a column of the data:  given {name} : category[K]\na hidden class:  {name} ~ Categorical(pi)")
+            }
+        };
+        self.t.error(ModelError::Undeclared {
+            name: name.into(),
+            at,
+            help,
+        });
+    }
+
     fn idx_value(&mut self, e: &'a Expr, env: &Env) -> Option<Idx> {
         let t = self.term(e, env)?;
         if !self.store.shape(t).is_empty() {
@@ -135,6 +151,12 @@ impl<'a> Lower<'a> {
     fn idx_name(&mut self, e: &'a Expr, env: &Env, first: i64) -> Option<Idx> {
         if let Some(i) = self.bound(e, env) {
             return Some(i);
+        }
+        if let ExprKind::Name(name) = &e.kind
+            && self.t.find(name, self.t.stmts[env.stmt].guide).is_none()
+        {
+            self.undeclared_index(name, e.span);
+            return None;
         }
         let code = self.reference(e, env)?;
         if !self.store.shape(code).is_empty() {
@@ -233,9 +255,12 @@ impl<'a> Lower<'a> {
         while let Some(Subscript::At(e)) = rest.first() {
             let k = picked.len();
             let Some(size) = shape.get(k) else {
-                let what = format!("`{name}` has fewer indices");
-                let label = format!("{} of them", shape.len());
-                self.bad_index(what, span, &label, "leave out the last index");
+                let what = match shape.len() {
+                    0 => format!("`{name}` is a single number and takes no index"),
+                    1 => format!("`{name}` takes one index"),
+                    n => format!("`{name}` takes at most {n} indices"),
+                };
+                self.bad_index(what, e.span, "one too many", "leave out the last index");
                 return None;
             };
             let first = axes.get(k).map_or(1, |a| a.first);
@@ -330,7 +355,10 @@ impl<'a> Lower<'a> {
         }
         let (name, inner) = (ent.name.clone(), self.t.plate_text(inner));
         let outer = self.t.plate_text(env.plate);
-        let help = if env.plate == 0 {
+        let observed = matches!(ent.role, crate::graph::Role::Data | crate::graph::Role::Given);
+        let help = if env.plate == 0 && observed {
+            format!("what holds once cannot depend on {name}: leave out `global`, and it holds per {inner}")
+        } else if env.plate == 0 {
             format!("make it one for all:  global latent {name} ~ …, or param {name}; or let this hold per {inner}")
         } else {
             format!("declare {name} inside  for each {outer} {{ }},  or move this statement to where {name} is")

@@ -67,7 +67,7 @@ fn bad_models() {
                 reports.iter().map(render).collect::<String>()
             }
         };
-        insta::assert_snapshot!(format!("bad_{name}"), text);
+        insta::assert_snapshot!(name.clone(), text);
     }
     let source = include_str!("../src/errors.rs");
     for (i, _) in source.match_indices("code(lvm::model::") {

@@ -38,13 +38,13 @@ fn all_of(folder: &str) -> Vec<(String, String)> {
 #[test]
 fn built_in_models() {
     for (name, text) in all_of("../../models") {
-        insta::assert_snapshot!(format!("model_{name}"), graph_text(&name, &text));
+        insta::assert_snapshot!(name.clone(), graph_text(&name, &text));
     }
 }
 
 #[test]
 fn more_models() {
     for (name, text) in all_of("tests/models") {
-        insta::assert_snapshot!(format!("more_{name}"), graph_text(&name, &text));
+        insta::assert_snapshot!(name.clone(), graph_text(&name, &text));
     }
 }
