@@ -1,9 +1,10 @@
 //! Times the kernels of a full-covariance Gaussian mixture as the compiled driver will call them: one EM iteration's
 //! sweep over the data, kernel by kernel and as a whole, on one thread and on the pool.
 //!
-//! `cargo run --release -p lvmc-kernels --example gmm_blocks [-- seconds-per-case [block-rows]]`
+//! `cargo run --release -p lvmc-kernels --example gmm_blocks [-- rounds [block-rows or 0 [inputs]]]`
 
 use lvmc_kernels::block::{Kernels, Shape, block_rows, kernels, pack_quad, quad_len, quad_packed_len, syrk_len};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -113,56 +114,64 @@ fn sweep(kernels: &Kernels, case: &Case, scratch: &mut Scratch, from: usize, to:
     }
 }
 
-/// Least milliseconds of a call.
-fn least(seconds: f64, mut f: impl FnMut()) -> f64 {
+/// Lowers `best` to the least milliseconds of a call within some time.
+fn least(best: &mut f64, seconds: f64, mut f: impl FnMut()) {
     let start = Instant::now();
-    let mut best = f64::INFINITY;
     while start.elapsed().as_secs_f64() < seconds {
         let t = Instant::now();
         f();
-        best = best.min(t.elapsed().as_secs_f64());
+        *best = best.min(t.elapsed().as_secs_f64() * 1e3);
     }
-    best * 1e3
 }
 
-fn main() {
-    let mut args = std::env::args().skip(1).filter_map(|a| a.parse::<f64>().ok());
-    let seconds = args.next().unwrap_or(1.0);
-    let forced = args.next().map(|b| b as usize);
-    let kernels = kernels();
-    println!(
-        "{}: ms per iteration (GF/s of useful work); softmax in ns per entry",
-        kernels.name
-    );
-    println!("     n   d   k rows |          quad        softmax           syrk |  sweep 1T  sweep 2T");
-    for (n, d, k) in [
-        (200_000, 1, 3),
-        (200_000, 2, 5),
-        (200_000, 3, 4),
-        (200_000, 4, 6),
-        (200_000, 5, 6),
-        (200_000, 8, 10),
-        (200_000, 13, 10),
-        (100_000, 16, 10),
-        (100_000, 32, 20),
-    ] {
-        let rows = forced.unwrap_or(block_rows(d));
+/// A case with what was measured: quad, quad + softmax, syrk, sweep on one and on two threads.
+struct Run {
+    case: Case,
+    n: usize,
+    scratches: Vec<Mutex<Scratch>>,
+    best: [f64; 5],
+}
+
+impl Run {
+    fn new(n: usize, d: usize, k: usize, rows: usize) -> Self {
         let case = Case::new(n, d, k, rows);
-        let mut scratch = Scratch::new(&case);
-        let per = (n * k) as f64;
-        let flops = per * (d * (d + 1) + 2 * d) as f64;
-        let all = case.blocks;
-        let part =
-            |scratch: &mut Scratch, parts| least(seconds * 0.3, || sweep(kernels, &case, scratch, 0, all, parts));
-        let quad = part(&mut scratch, 1);
-        let both = part(&mut scratch, 3);
-        let syrk = part(&mut scratch, 4);
-        let one = part(&mut scratch, 7);
-        let scratches: Vec<_> = (0..2).map(|_| std::sync::Mutex::new(Scratch::new(&case))).collect();
-        let two = least(seconds, || {
+        let scratches = (0..2).map(|_| Mutex::new(Scratch::new(&case))).collect();
+        Self {
+            case,
+            n,
+            scratches,
+            best: [f64::INFINITY; 5],
+        }
+    }
+
+    fn flops(&self) -> f64 {
+        let d = self.case.d;
+        (self.n * self.case.k * (d * (d + 1) + 2 * d)) as f64
+    }
+
+    /// Measures for a moment; the machine is seldom quiet, so there are many rounds.
+    fn measure(&mut self, kernels: &Kernels, seconds: f64) {
+        let (case, all) = (&self.case, self.case.blocks);
+        // kernels by themselves in short slices
+        let slice = ((1e6 / self.flops() * all as f64) as usize).clamp(1, all);
+        for (best, parts) in self.best.iter_mut().zip([1, 3, 4]) {
+            let mut scratch = self.scratches[0].lock().unwrap();
+            let mut from = 0;
+            let scale = all as f64 / slice as f64;
+            let mut least_slice = *best / scale;
+            least(&mut least_slice, seconds, || {
+                sweep(kernels, case, &mut scratch, from, from + slice, parts);
+                from = (from + slice) % (all - slice + 1);
+            });
+            *best = least_slice * scale;
+        }
+        least(&mut self.best[3], seconds, || {
+            sweep(kernels, case, &mut self.scratches[0].lock().unwrap(), 0, all, 7)
+        });
+        least(&mut self.best[4], 2.0 * seconds, || {
             let next = AtomicUsize::new(0);
             lvmc_kernels::pool::run(2, &|thread| {
-                let mut scratch = scratches[thread].lock().unwrap();
+                let mut scratch = self.scratches[thread].lock().unwrap();
                 loop {
                     let chunk = next.fetch_add(1, Ordering::Relaxed);
                     if chunk >= CHUNKS {
@@ -170,7 +179,7 @@ fn main() {
                     }
                     sweep(
                         kernels,
-                        &case,
+                        case,
                         &mut scratch,
                         all * chunk / CHUNKS,
                         all * (chunk + 1) / CHUNKS,
@@ -179,12 +188,48 @@ fn main() {
                 }
             });
         });
+    }
+
+    fn print(&self) {
+        let [quad, both, syrk, one, two] = self.best;
+        let (flops, per) = (self.flops() / 1e6, (self.n * self.case.k) as f64 / 1e6);
+        let (n, d, k, rows, softmax) = (self.n, self.case.d, self.case.k, self.case.rows, both - quad);
         println!(
-            "{n:6} {d:3} {k:3} {rows:4} | {quad:8.3} ({:4.1}) {:8.3} ({:4.2}) {syrk:8.3} ({:4.1}) | {one:9.3} {two:9.3}",
-            flops / quad / 1e6,
-            both - quad,
-            (both - quad) / per * 1e6,
-            flops / syrk / 1e6
+            "{n:6} {d:3} {k:3} {rows:4} | {quad:8.3} ({:4.1}) {softmax:8.3} ({:4.2}) {syrk:8.3} ({:4.1}) | {one:9.3} {two:9.3}",
+            flops / quad,
+            softmax / per,
+            flops / syrk,
         );
     }
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1).filter_map(|a| a.parse::<usize>().ok());
+    let rounds = args.next().unwrap_or(10);
+    let forced = args.next();
+    let only = args.next();
+    let kernels = kernels();
+    let mut runs: Vec<Run> = [
+        (200_000, 1, 3),
+        (200_000, 2, 5),
+        (200_000, 3, 4),
+        (200_000, 4, 6),
+        (200_000, 8, 10),
+        (200_000, 13, 10),
+        (100_000, 16, 10),
+        (100_000, 32, 20),
+    ]
+    .into_iter()
+    .filter(|(_, d, _)| only.is_none_or(|only| only == *d))
+    .map(|(n, d, k)| Run::new(n, d, k, forced.filter(|b| *b > 0).unwrap_or(block_rows(d))))
+    .collect();
+    for _ in 0..rounds {
+        runs.iter_mut().for_each(|run| run.measure(kernels, 0.02));
+    }
+    println!(
+        "{}: ms per iteration (GF/s of useful work); softmax in ns per entry",
+        kernels.name
+    );
+    println!("     n   d   k rows |          quad        softmax           syrk |  sweep 1T  sweep 2T");
+    runs.iter().for_each(Run::print);
 }

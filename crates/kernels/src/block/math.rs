@@ -46,13 +46,28 @@ fn exp_reduced<S: Simd>(r: S::V) -> S::V {
     S::fma(odd, r, even)
 }
 
-/// eˣ for x ≤ 0 (or NaN), exactly 0 below −708.8: no denormals, −∞ gives 0.
+/// eˣ for x ≤ 0 (or NaN), exactly 0 below −708.8: no denormals, −∞ gives 0. `R` vectors in step share the constants,
+/// of which there are more than registers, and hide the latency of a plain Horner scheme.
 #[inline(always)]
-pub(crate) fn exp_nonpositive<S: Simd>(x: S::V) -> S::V {
-    // at the clamp n is −1023, whose biased exponent is 0: the factor 2ⁿ becomes +0
-    let x = S::max(S::set(-709.1), x);
-    let (shifted, _, r) = reduce::<S>(x);
-    S::mul(exp_reduced::<S>(r), S::add_shl52(S::set(1.0), shifted))
+pub(crate) fn exp_nonpositive<S: Simd, const R: usize>(mut x: [S::V; R]) -> [S::V; R] {
+    let mut scale = x;
+    let mut p = [S::set(EXP[11]); R];
+    for r in 0..R {
+        // at the clamp n is −1023, whose biased exponent is 0: the factor 2ⁿ becomes +0
+        x[r] = S::max(S::set(-709.1), x[r]);
+        let (shifted, _, rest) = reduce::<S>(x[r]);
+        scale[r] = S::add_shl52(S::set(1.0), shifted);
+        x[r] = rest;
+    }
+    for c in EXP[..11].iter().rev() {
+        for r in 0..R {
+            p[r] = S::fma(p[r], x[r], S::set(*c));
+        }
+    }
+    for r in 0..R {
+        p[r] = S::mul(p[r], scale[r]);
+    }
+    p
 }
 
 /// eˣ for every x: 0 below −745.2, denormals between, ∞ above 709.8, NaN stays.

@@ -3,9 +3,12 @@
 use super::math::{exp_nonpositive, log};
 use super::simd::{LANES, Simd};
 
+/// Rows that are worked on together.
+pub(crate) const GROUP: usize = 16;
+
 /// Groups of rows whose sums (each between 1 and n) may be multiplied without overflow.
-fn groups_per_log(n: usize) -> usize {
-    (1000.0 / (LANES as f64 * (n as f64).log2().max(1.0))) as usize
+fn rows_per_log(n: usize) -> usize {
+    (1000.0 / (GROUP as f64 * (n as f64).log2().max(1.0))).max(1.0) as usize
 }
 
 /// `table[k] ← exp(table[k] − lse)` for `n` columns at distance `stride`; see the loop IR's `Softmax`.
@@ -13,10 +16,12 @@ fn groups_per_log(n: usize) -> usize {
 /// The sum of lse needs no logarithm per row: the largest entries are summed, the rows' sums multiplied, with one
 /// logarithm for hundreds of rows.
 ///
+/// `R` vectors make a group.
+///
 /// # Safety
-/// Columns hold `rows` numbers, a multiple of 8; `lse` is null or a column, `total` null or one number; nothing overlaps.
+/// Columns hold `rows` numbers, a multiple of 16; `lse` is null or a column, `total` null or one number; nothing overlaps.
 #[inline(always)]
-pub(crate) unsafe fn run<S: Simd, const H: usize>(
+pub(crate) unsafe fn run<S: Simd, const H: usize, const R: usize>(
     table: *mut f64,
     n: usize,
     stride: usize,
@@ -24,14 +29,14 @@ pub(crate) unsafe fn run<S: Simd, const H: usize>(
     total: *mut f64,
     rows: usize,
 ) {
-    // SAFETY: the caller vouches for the columns; row + h W < rows as rows is a multiple of 8
+    // SAFETY: the caller vouches for the columns; groups divide them
     unsafe {
         let (zero, one) = (S::set(0.0), S::set(1.0));
         let mut sum_top = [zero; H];
         let mut product = [one; H];
         let mut logs = 0.0;
         let every = if lse.is_null() && !total.is_null() {
-            groups_per_log(n)
+            rows_per_log(n)
         } else {
             usize::MAX
         };
@@ -39,58 +44,47 @@ pub(crate) unsafe fn run<S: Simd, const H: usize>(
         let mut row = 0;
         while row < rows {
             let at = table.add(row);
-            let mut top = [zero; H];
-            for h in 0..H {
-                top[h] = S::load(at.add(h * S::W));
+            let mut top = [zero; R];
+            for r in 0..R {
+                top[r] = S::load(at.add(r * S::W));
             }
-            let mut p = at;
-            for _ in 1..n {
-                p = p.add(stride);
-                for h in 0..H {
-                    top[h] = S::max(top[h], S::load(p.add(h * S::W)));
+            for k in 1..n {
+                for r in 0..R {
+                    top[r] = S::max(top[r], S::load(at.add(k * stride + r * S::W)));
                 }
             }
             // where all are −∞, −∞ − (−MAX) is −∞ still, and the exponentials are 0 and not NaN
-            let mut finite = [zero; H];
-            for h in 0..H {
-                finite[h] = S::max(S::set(-f64::MAX), top[h]);
+            let mut finite = [zero; R];
+            for r in 0..R {
+                finite[r] = S::max(S::set(-f64::MAX), top[r]);
             }
-            let mut sum = [zero; H];
-            let mut p = at;
+            let mut sum = [zero; R];
             for k in 0..n {
-                if k > 0 {
-                    p = p.add(stride);
+                let p = at.add(k * stride);
+                let mut e = [zero; R];
+                for r in 0..R {
+                    e[r] = S::sub(S::load(p.add(r * S::W)), finite[r]);
                 }
-                for h in 0..H {
-                    let e = exp_nonpositive::<S>(S::sub(S::load(p.add(h * S::W)), finite[h]));
-                    S::store(p.add(h * S::W), e);
-                    sum[h] = S::add(sum[h], e);
+                let e = exp_nonpositive::<S, R>(e);
+                for r in 0..R {
+                    S::store(p.add(r * S::W), e[r]);
+                    sum[r] = S::add(sum[r], e[r]);
                 }
             }
-            let mut inverse = [zero; H];
-            for h in 0..H {
-                inverse[h] = S::div(one, S::max(S::set(f64::MIN_POSITIVE), sum[h]));
+            let mut inverse = [zero; R];
+            for r in 0..R {
+                inverse[r] = S::div(one, S::max(S::set(f64::MIN_POSITIVE), sum[r]));
             }
-            let mut p = at;
             for k in 0..n {
-                if k > 0 {
-                    p = p.add(stride);
-                }
-                for h in 0..H {
-                    S::store(p.add(h * S::W), S::mul(S::load(p.add(h * S::W)), inverse[h]));
+                for r in 0..R {
+                    let p = at.add(k * stride + r * S::W);
+                    S::store(p, S::mul(S::load(p), inverse[r]));
                 }
             }
-            if !lse.is_null() {
-                for h in 0..H {
-                    // log 0 = −∞ where all were −∞
-                    let value = S::add(finite[h], log::<S>(sum[h]));
-                    S::store(lse.add(row + h * S::W), value);
-                    sum_top[h] = S::add(sum_top[h], value);
-                }
-            } else {
-                for h in 0..H {
-                    sum_top[h] = S::add(sum_top[h], top[h]);
-                    product[h] = S::mul(product[h], sum[h]);
+            if lse.is_null() {
+                for r in 0..R {
+                    sum_top[r % H] = S::add(sum_top[r % H], top[r]);
+                    product[r % H] = S::mul(product[r % H], sum[r]);
                 }
                 left -= 1;
                 if left == 0 {
@@ -98,8 +92,15 @@ pub(crate) unsafe fn run<S: Simd, const H: usize>(
                     product = [one; H];
                     left = every;
                 }
+            } else {
+                for r in 0..R {
+                    // log 0 = −∞ where all were −∞
+                    let value = S::add(finite[r], log::<S>(sum[r]));
+                    S::store(lse.add(row + r * S::W), value);
+                    sum_top[r % H] = S::add(sum_top[r % H], value);
+                }
             }
-            row += LANES;
+            row += GROUP;
         }
         if !total.is_null() {
             *total += logs + log_of_product::<S, H>(product) + S::fold(&sum_top);

@@ -72,6 +72,14 @@ pub fn moments_fold(acc: &[f64], inputs: usize, weights: usize, out: &mut [f64])
     out[..n].iter_mut().zip(&acc[..n]).for_each(|(o, a)| *o += a);
 }
 
+/// Puts the sums of some lanes away, into memory: as an ordinary store the compiler keeps them in registers, which the
+/// sums of the other lanes then miss.
+#[inline(always)]
+fn keep<V: Copy>(to: &mut V, v: V) {
+    // SAFETY: a reference is valid
+    unsafe { std::ptr::from_mut(to).write_volatile(v) };
+}
+
 /// `M × N` sums of products `aᵢ bⱼ`, added to `acc[j · step + i · across]`. With `FIRST` b is `w · b`, which is kept in
 /// `v` and summed to `sums`.
 ///
@@ -120,9 +128,11 @@ unsafe fn product<S: Simd, const H: usize, const M: usize, const N: usize, const
             }
             for j in 0..N {
                 for i in 0..M {
-                    kept[i][j][h] = t[i][j];
+                    keep(&mut kept[i][j][h], t[i][j]);
                 }
-                kept_sums[j][h] = s[j];
+                if FIRST {
+                    keep(&mut kept_sums[j][h], s[j]);
+                }
             }
         }
         for j in 0..N {
@@ -232,7 +242,7 @@ unsafe fn small<S: Simd, const H: usize, const P: usize, const E: usize, const G
             }
             for g in 0..G {
                 for e in 0..E {
-                    kept[g][e][h] = t[g][e];
+                    keep(&mut kept[g][e][h], t[g][e]);
                 }
             }
         }
@@ -442,8 +452,8 @@ unsafe fn squares<S: Simd, const H: usize, const M: usize>(
                 row += LANES;
             }
             for i in 0..M {
-                kept[i][0][h] = t[i][0];
-                kept[i][1][h] = t[i][1];
+                keep(&mut kept[i][0][h], t[i][0]);
+                keep(&mut kept[i][1][h], t[i][1]);
             }
         }
         for i in 0..M {

@@ -158,49 +158,42 @@ fn sign(x: f64) -> f64 {
     }
 }
 
-/// Vector by vector, the last one through a buffer. `K` operands, of which those with their bit set in `scalar` are one
-/// number.
+/// Vector by vector, the last one through a buffer: `map!(S, n, out, [operands], scalar, |v| expression)`, where v holds
+/// a vector of each operand; those with their bit set in `scalar` are one number. A macro, as a closure would not be
+/// inlined into the function that has the vector instructions.
 ///
-/// # Safety
 /// Operands hold n numbers (or one) and `out` n; an operand may be `out`, but not overlap it otherwise.
-#[inline(always)]
-unsafe fn map<S: Simd, const K: usize>(
-    n: usize,
-    out: *mut f64,
-    from: [*const f64; K],
-    scalar: usize,
-    f: impl Fn([S::V; K]) -> S::V,
-) {
-    // SAFETY: the caller vouches for the operands; the buffers hold W ≤ 8 numbers
-    unsafe {
-        let mut v = [S::set(0.0); K];
-        for k in 0..K {
+macro_rules! map {
+    ($s:ident, $n:expr, $out:expr, $from:expr, $scalar:expr, |$v:ident| $e:expr) => {{
+        let (n, out, from, scalar): (usize, *mut f64, _, usize) = ($n, $out, $from, $scalar);
+        let mut $v = from.map(|_| $s::set(0.0));
+        for k in 0..from.len() {
             if scalar >> k & 1 != 0 {
-                v[k] = S::set(*from[k]);
+                $v[k] = $s::set(*from[k]);
             }
         }
         let mut i = 0;
-        while i + S::W <= n {
-            for k in 0..K {
+        while i + $s::W <= n {
+            for k in 0..from.len() {
                 if scalar >> k & 1 == 0 {
-                    v[k] = S::load(from[k].add(i));
+                    $v[k] = $s::load(from[k].add(i));
                 }
             }
-            S::store(out.add(i), f(v));
-            i += S::W;
+            $s::store(out.add(i), $e);
+            i += $s::W;
         }
         if i < n {
             let mut buffer = [1.0; LANES];
-            for k in 0..K {
+            for k in 0..from.len() {
                 if scalar >> k & 1 == 0 {
                     from[k].add(i).copy_to_nonoverlapping(buffer.as_mut_ptr(), n - i);
-                    v[k] = S::load(buffer.as_ptr());
+                    $v[k] = $s::load(buffer.as_ptr());
                 }
             }
-            S::store(buffer.as_mut_ptr(), f(v));
+            $s::store(buffer.as_mut_ptr(), $e);
             buffer.as_ptr().copy_to_nonoverlapping(out.add(i), n - i);
         }
-    }
+    }};
 }
 
 /// `out = op(a)`.
@@ -211,8 +204,8 @@ unsafe fn map<S: Simd, const K: usize>(
 pub(crate) unsafe fn run1<S: Simd>(op: usize, n: usize, out: *mut f64, a: *const f64) {
     macro_rules! vector {
         ($f:expr) => {
-            // SAFETY: the caller vouches for the operands
-            unsafe { map::<S, 1>(n, out, [a], 0, |[v]| $f(v)) }
+            // SAFETY: the caller vouches for the operands; the buffer holds W ≤ 8 numbers
+            unsafe { map!(S, n, out, [a], 0, |v| $f(v[0])) }
         };
     }
     let Some(&op) = UNARY.get(op) else { return };
@@ -243,14 +236,15 @@ pub(crate) unsafe fn run1<S: Simd>(op: usize, n: usize, out: *mut f64, a: *const
 #[inline(always)]
 pub(crate) unsafe fn run2<S: Simd>(op: usize, n: usize, out: *mut f64, a: *const f64, b: *const f64, scalar: usize) {
     macro_rules! vector {
-        ($f:expr) => {
-            // SAFETY: the caller vouches for the operands
+        (|$x:ident, $y:ident| $e:expr) => {
+            vector!(|$x, $y| $e, 0 1 2)
+        };
+        (|$x:ident, $y:ident| $e:expr, $($scalar:literal)*) => {
+            // SAFETY: the caller vouches for the operands; the buffer holds W ≤ 8 numbers
             unsafe {
                 match scalar {
-                    0 => map::<S, 2>(n, out, [a, b], 0, |[x, y]| $f(x, y)),
-                    1 => map::<S, 2>(n, out, [a, b], 1, |[x, y]| $f(x, y)),
-                    2 => map::<S, 2>(n, out, [a, b], 2, |[x, y]| $f(x, y)),
-                    _ => map::<S, 2>(n, out, [a, b], 3, |[x, y]| $f(x, y)),
+                    $($scalar => map!(S, n, out, [a, b], $scalar, |v| { let [$x, $y] = v; $e }),)*
+                    _ => map!(S, n, out, [a, b], 3, |v| { let [$x, $y] = v; $e }),
                 }
             }
         };
@@ -258,10 +252,10 @@ pub(crate) unsafe fn run2<S: Simd>(op: usize, n: usize, out: *mut f64, a: *const
     let Some(&op) = BINARY.get(op) else { return };
     let (zero, one) = (S::set(0.0), S::set(1.0));
     match op {
-        Binary::Add => vector!(S::add),
-        Binary::Sub => vector!(S::sub),
-        Binary::Mul => vector!(S::mul),
-        Binary::Div => vector!(S::div),
+        Binary::Add => vector!(|x, y| S::add(x, y)),
+        Binary::Sub => vector!(|x, y| S::sub(x, y)),
+        Binary::Mul => vector!(|x, y| S::mul(x, y)),
+        Binary::Div => vector!(|x, y| S::div(x, y)),
         Binary::Min => vector!(|x, y| nan_or::<S>(x, S::min(x, y))),
         Binary::Max => vector!(|x, y| nan_or::<S>(x, S::max(x, y))),
         Binary::Lt => vector!(|x, y| S::if_lt(x, y, one, zero)),
@@ -296,9 +290,9 @@ pub(crate) unsafe fn run3<S: Simd>(op: usize, n: usize, out: *mut f64, from: [*c
     // SAFETY: the caller vouches for the operands
     unsafe {
         match (op, scalar) {
-            (0, 0) => map::<S, 3>(n, out, from, 0, |[a, b, c]| S::fma(a, b, c)),
-            (0, _) => map::<S, 3>(n, out, from, scalar, |[a, b, c]| S::fma(a, b, c)),
-            _ => map::<S, 3>(n, out, from, scalar, |[a, b, c]| S::if_eq(a, zero, c, b)),
+            (0, 0) => map!(S, n, out, from, 0, |v| S::fma(v[0], v[1], v[2])),
+            (0, _) => map!(S, n, out, from, scalar, |v| S::fma(v[0], v[1], v[2])),
+            _ => map!(S, n, out, from, scalar, |v| S::if_eq(v[0], zero, v[2], v[1])),
         }
     }
 }
@@ -310,7 +304,7 @@ pub(crate) unsafe fn run3<S: Simd>(op: usize, n: usize, out: *mut f64, from: [*c
 #[inline(always)]
 pub(crate) unsafe fn sum<S: Simd, const H: usize>(n: usize, a: *const f64, out: *mut f64) {
     // SAFETY: the caller vouches for the operands
-    unsafe { reduce::<S, H>(n, [a, a], out, |[x, _], acc| S::add(acc, x)) }
+    unsafe { reduce::<S, H, false>(n, [a, a], out) }
 }
 
 /// Adds Σ a b to `out[0]`, in eight lanes.
@@ -320,18 +314,13 @@ pub(crate) unsafe fn sum<S: Simd, const H: usize>(n: usize, a: *const f64, out: 
 #[inline(always)]
 pub(crate) unsafe fn dot<S: Simd, const H: usize>(n: usize, a: *const f64, b: *const f64, out: *mut f64) {
     // SAFETY: the caller vouches for the operands
-    unsafe { reduce::<S, H>(n, [a, b], out, |[x, y], acc| S::fma(x, y, acc)) }
+    unsafe { reduce::<S, H, true>(n, [a, b], out) }
 }
 
 /// # Safety
 /// `a` and `b` hold n numbers, `out` one.
 #[inline(always)]
-unsafe fn reduce<S: Simd, const H: usize>(
-    n: usize,
-    [a, b]: [*const f64; 2],
-    out: *mut f64,
-    f: impl Fn([S::V; 2], S::V) -> S::V,
-) {
+unsafe fn reduce<S: Simd, const H: usize, const DOT: bool>(n: usize, [a, b]: [*const f64; 2], out: *mut f64) {
     // SAFETY: the caller vouches for the operands; the buffers hold the last n % 8 numbers and zeros
     unsafe {
         let mut acc = [S::set(0.0); H];
@@ -339,7 +328,12 @@ unsafe fn reduce<S: Simd, const H: usize>(
         while i + LANES <= n {
             for h in 0..H {
                 let at = i + h * S::W;
-                acc[h] = f([S::load(a.add(at)), S::load(b.add(at))], acc[h]);
+                let x = S::load(a.add(at));
+                acc[h] = if DOT {
+                    S::fma(x, S::load(b.add(at)), acc[h])
+                } else {
+                    S::add(acc[h], x)
+                };
             }
             i += LANES;
         }
@@ -348,11 +342,8 @@ unsafe fn reduce<S: Simd, const H: usize>(
             a.add(i).copy_to_nonoverlapping(last[0].as_mut_ptr(), n - i);
             b.add(i).copy_to_nonoverlapping(last[1].as_mut_ptr(), n - i);
             for h in 0..H {
-                let [a, b] = &last;
-                acc[h] = f(
-                    [S::load(a.as_ptr().add(h * S::W)), S::load(b.as_ptr().add(h * S::W))],
-                    acc[h],
-                );
+                let [x, y] = [&last[0], &last[1]].map(|last| S::load(last.as_ptr().add(h * S::W)));
+                acc[h] = if DOT { S::fma(x, y, acc[h]) } else { S::add(acc[h], x) };
             }
         }
         *out += S::fold(&acc);

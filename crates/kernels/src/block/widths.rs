@@ -47,7 +47,7 @@ macro_rules! width {
                 entries: *mut f64, n: usize, stride: usize, lse: *mut f64, total: *mut f64, rows: usize,
             ) {
                 // SAFETY: as above
-                unsafe { softmax::run::<S, H>(entries, n, stride, lse, total, rows) }
+                unsafe { softmax::run::<S, H, { softmax::GROUP / S::W }>(entries, n, stride, lse, total, rows) }
             }
 
             $(#[$feature])*
