@@ -6,6 +6,8 @@ mod index;
 pub mod interp;
 pub mod ir;
 pub mod lens;
+pub mod lower;
+pub mod lowered;
 pub mod machine;
 pub mod memory;
 pub mod route;

@@ -60,6 +60,10 @@ pub struct Lower<'a> {
     pub fixed: Fixed,
     /// Statistics, by `RowSum` term.
     pub stats: super::stats::Stats,
+    /// What `prepare` computes, in order.
+    pub jobs: Vec<super::jobs::Job>,
+    /// Posterior (or seeded) weights of the block in hand, by set of finite variables.
+    pub weights: HashMap<Vec<SymId>, BufId>,
     /// The function being written multiplies by row weights.
     pub masked: bool,
 }
@@ -103,6 +107,24 @@ impl Scope {
         let mut scope = self.clone();
         scope.env.insert(ix, at.into());
         scope
+    }
+}
+
+/// Both builders make buffers.
+pub trait NewBuffer {
+    /// A new buffer.
+    fn new_buffer(&mut self, name: &str, kind: BufKind, len: usize) -> BufId;
+}
+
+impl NewBuffer for ProgramBuilder {
+    fn new_buffer(&mut self, name: &str, kind: BufKind, len: usize) -> BufId {
+        self.buffer(name, kind, len)
+    }
+}
+
+impl NewBuffer for FuncBuilder<'_> {
+    fn new_buffer(&mut self, name: &str, kind: BufKind, len: usize) -> BufId {
+        self.buffer(name, kind, len)
     }
 }
 
@@ -180,7 +202,7 @@ impl Lower<'_> {
     }
 
     /// The feature of a row term: a data column as it lies, or columns that `features` computes.
-    pub fn feature(&mut self, b: &mut FuncBuilder<'_>, t: Term) -> Feature {
+    pub fn feature(&mut self, b: &mut impl NewBuffer, t: Term) -> Feature {
         if let Some(f) = self.features.iter().find(|f| f.term == t) {
             return f.clone();
         }
@@ -195,7 +217,7 @@ impl Lower<'_> {
                 Feature { term: t, buf: c.buf, first, cols: 1, centre: c.centre.map(|b| (b, first)), derived: false }
             }
             _ => {
-                let buf = b.buffer(&format!("feature.{}", self.features.len()), BufKind::Feature, cols);
+                let buf = b.new_buffer(&format!("feature.{}", self.features.len()), BufKind::Feature, cols);
                 Feature { term: t, buf, first: 0, cols, centre: None, derived: true }
             }
         };

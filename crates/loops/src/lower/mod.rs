@@ -1,0 +1,369 @@
+//! Update plan and sizes to a loop program. Needs sizes, never data.
+//!
+//! `context` knows where symbols lie; `form` reads linear forms; `stats` lays out statistics; `potentials` and `estep`
+//! write the E-step; `rowexpr` writes any other row term; `flat` and `jobs` write `prepare`; `update` and `newton` write
+//! the M-step.
+
+mod context;
+mod estep;
+mod flat;
+mod form;
+mod jobs;
+mod newton;
+mod potentials;
+mod rowexpr;
+mod slots;
+mod stats;
+mod update;
+
+pub use context::Sizes;
+
+use crate::builder::{FuncBuilder, ProgramBuilder};
+use crate::ir::{BufId, BufKind, FuncKind, Index, Kernel};
+use crate::lowered::{AscentSlot, Lowered};
+use context::{Fixed, Lower, bug};
+use estep::{EStep, Ends};
+use lvmc_base::Bug;
+use lvmc_derive::Plan;
+use lvmc_derive::plan::{ObjectiveKind, Solution};
+use lvmc_model::ModelGraph;
+use lvmc_term::{SymId, Term};
+use rowexpr::RowScope;
+use stats::{Set, SetKind};
+use std::collections::{BTreeSet, HashMap};
+use update::AscentCode;
+
+/// Variances are kept above this share of the data's own: a constraint of the M-step.
+pub const RELATIVE_FLOOR: f64 = 1e-8;
+
+/// Lowers a plan for given sizes.
+///
+/// # Errors
+/// A [`Bug`] where the plan holds something that lowering does not know.
+pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, Bug> {
+    let used = used_symbols(plan);
+    let widest = widest_variable(graph, plan, sizes, &used);
+    let mut pb = ProgramBuilder::new(&graph.name, lvmc_kernels::block::block_rows(widest));
+    let mut l = start(plan, sizes, &mut pb);
+    let params = l.add_params(&mut pb, graph);
+    let consts = l.add_consts(&mut pb, graph);
+    l.add_columns(&mut pb, &used);
+    let latents = l.latent_slots(&mut pb);
+    let terms = statistic_terms(plan);
+    l.plan_statistics(&mut pb, &terms);
+    let alpha = plan
+        .updates
+        .iter()
+        .any(|u| matches!(u.solution, Solution::Ascent { .. }))
+        .then(|| (pb.buffer("alpha", BufKind::Input, 1), pb.buffer("step.size", BufKind::Table, 1)));
+
+    let marginals: Vec<(SymId, BufId, usize)> = latents.iter().map(|s| (s.sym, s.marginal, s.size)).collect();
+    let mut code: Option<(EStep, Vec<AscentCode>)> = None;
+    for (name, masked) in [("sweep", false), ("sweep_w", true)] {
+        l.masked = masked;
+        pb.func(name, FuncKind::Block, |b| {
+            let (e, ascents) = code.get_or_insert_with(|| {
+                let e = l.plan_e_step(b);
+                let ascents = plan.updates.iter().filter_map(|u| l.plan_ascent(b, u)).collect();
+                (e, ascents)
+            });
+            l.e_step(b, e, Ends::Objective);
+            l.accumulate_statistics(b);
+            ascents.iter().for_each(|a| l.sweep_ascent(b, a));
+        });
+    }
+    let Some((mut e, ascents)) = code else { return Err(bug("no sweep was written", "")) };
+    let planned = plan.updates.iter().filter(|u| matches!(u.solution, Solution::Ascent { .. })).count();
+    if ascents.len() != planned {
+        return Err(bug("a predictor's design is not linear in features", ""));
+    }
+    if !marginals.is_empty() {
+        for (name, masked) in [("seed", false), ("seed_w", true)] {
+            l.masked = masked;
+            pb.func(name, FuncKind::Block, |b| {
+                l.seed_weights(b, &marginals);
+                l.accumulate_statistics(b);
+                ascents.iter().for_each(|a| l.sweep_ascent(b, a));
+            });
+        }
+    }
+    l.masked = false;
+    pb.func("score", FuncKind::Block, |b| {
+        l.zero_columns(b, l.fixed.row_score, 1);
+        l.e_step(b, &mut e, Ends::Score);
+        for &(sym, out, n) in &marginals {
+            let w = l.weights_for(b, &[sym]);
+            b.for_(n, |b, i| {
+                b.rows(|b| {
+                    let v = b.load_row(w.col(i));
+                    b.store_row(out.col(i), v);
+                });
+            });
+        }
+    });
+    pb.func("features", FuncKind::Block, |b| l.write_features(b, &e.data_only));
+    pb.func("finish", FuncKind::Chunk, |b| {
+        l.fold_statistics(b);
+        ascents.iter().for_each(|a| l.finish_ascent(b, a));
+    });
+    pb.func("update", FuncKind::Once, |b| {
+        let zero = b.num(0.0);
+        b.store(l.fixed.floors.at(0), zero);
+        if let Some((_, size)) = alpha {
+            b.store(size.at(0), zero);
+        }
+        for u in &plan.updates {
+            l.write_update(b, u);
+        }
+        if let Some((_, size)) = alpha {
+            ascents.iter().for_each(|a| l.update_ascent(b, a, size));
+        }
+    });
+    if let Some((alpha, _)) = alpha {
+        pb.func("backtrack", FuncKind::Once, |b| ascents.iter().for_each(|a| l.backtrack(b, a, alpha)));
+    }
+    pb.func("prepare", FuncKind::Once, |b| {
+        let zero = b.num(0.0);
+        b.store(l.fixed.failures.at(0), zero);
+        l.do_jobs(b);
+        l.write_log_prior(b);
+    });
+
+    let columns = l.column_slots();
+    let fixed = l.fixed;
+    let ascent = ascents.iter().map(|a| AscentSlot { names: a.old.iter().map(|o| l.s.sym(o.0).name.clone()).collect() }).collect();
+    Ok(Lowered {
+        program: pb.finish(),
+        params,
+        columns,
+        consts,
+        weight: fixed.weight,
+        latents,
+        row_score: fixed.row_score,
+        objective: fixed.objective,
+        constant: fixed.constant,
+        log_prior: fixed.log_prior,
+        settings: fixed.settings,
+        floors: fixed.floors,
+        failures: fixed.failures,
+        ascent,
+        alpha: alpha.map(|a| a.0),
+        step_size: alpha.map(|a| a.1),
+        iterated: lvmc_derive::iterated(plan),
+        penalised: plan.objective == ObjectiveKind::Penalised,
+    })
+}
+
+fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower<'a> {
+    let fixed = Fixed {
+        weight: pb.buffer("weight", BufKind::Column, 1),
+        objective: pb.buffer("objective", BufKind::Stat, 1),
+        constant: pb.buffer("constant", BufKind::Stat, 1),
+        log_prior: pb.buffer("log.prior", BufKind::Table, 1),
+        settings: pb.buffer("settings", BufKind::Input, 2),
+        floors: pb.buffer("floors", BufKind::Table, 1),
+        failures: pb.buffer("failures", BufKind::Table, 1),
+        row_score: pb.buffer("score", BufKind::Out, 1),
+    };
+    Lower {
+        plan,
+        s: plan.store.clone(),
+        sizes,
+        flat: HashMap::new(),
+        columns: HashMap::new(),
+        temps: HashMap::new(),
+        features: vec![],
+        fixed,
+        stats: stats::Stats::default(),
+        jobs: vec![],
+        weights: HashMap::new(),
+        masked: false,
+    }
+}
+
+/// Every symbol that a factor, prior or update mentions.
+fn used_symbols(plan: &Plan) -> Vec<SymId> {
+    let mut used: BTreeSet<SymId> = BTreeSet::new();
+    for f in &plan.factors {
+        for c in &f.cases {
+            used.extend(plan.store.symbols(c.term));
+        }
+    }
+    for p in &plan.priors {
+        used.extend(plan.store.symbols(p.term));
+    }
+    for f in &plan.finite {
+        if f.observed {
+            used.insert(f.sym);
+        }
+    }
+    used.into_iter().collect()
+}
+
+fn widest_variable(_graph: &ModelGraph, plan: &Plan, sizes: &Sizes, used: &[SymId]) -> usize {
+    let number = |n: &lvmc_term::Size| match n {
+        lvmc_term::Size::Const(n) => *n,
+        lvmc_term::Size::Dim(d) => sizes.get(d).copied().unwrap_or(1),
+        lvmc_term::Size::Sum(_) => 1,
+    };
+    used.iter()
+        .map(|&x| plan.store.sym(x))
+        .filter(|s| s.per_row)
+        .map(|s| s.shape.iter().map(number).product::<usize>())
+        .max()
+        .unwrap_or(1)
+}
+
+/// The terms whose row sums a sweep must accumulate.
+fn statistic_terms(plan: &Plan) -> Vec<Term> {
+    plan.updates
+        .iter()
+        .flat_map(|u| match &u.solution {
+            Solution::Explicit(values) => values.clone(),
+            Solution::Linear { h, g, .. } => vec![*h, *g],
+            Solution::Newton { parts } => parts.iter().map(|p| p.0).collect(),
+            Solution::Ascent { .. } => vec![],
+        })
+        .collect()
+}
+
+impl Lower<'_> {
+    /// The statistics' part of a sweep.
+    fn accumulate_statistics(&mut self, b: &mut FuncBuilder<'_>) {
+        for set in self.stats.sets.clone() {
+            let table = (!set.resp.is_empty()).then(|| self.weights_for(b, &set.resp));
+            match &set.kind {
+                SetKind::Second(inputs) | SetKind::Squares(inputs) => {
+                    let diagonal = matches!(set.kind, SetKind::Squares(_));
+                    let len = crate::lens::syrk_len(inputs.cols, diagonal);
+                    let x = inputs.adjacent(b);
+                    let Some(acc) = set.acc else { continue };
+                    b.for_(set.configs, |b, k| {
+                        let w = self.weight_column(table, k.into());
+                        let kernel =
+                            Kernel::Syrk { x: x.clone(), inputs: inputs.cols, w, acc: acc.at(k * len), diagonal };
+                        b.kernel(kernel);
+                    });
+                }
+                SetKind::First(inputs) => {
+                    let x = inputs.adjacent(b);
+                    let Some(acc) = set.acc else { continue };
+                    let w = table.unwrap_or_else(|| self.ones(b)).col(0);
+                    let kernel =
+                        Kernel::Moments { x, inputs: inputs.cols, w, weights: set.configs, acc: acc.at(0) };
+                    b.kernel(kernel);
+                }
+                SetKind::Codes(code, values) => {
+                    let Some(c) = self.columns.get(code).copied() else { continue };
+                    let w = table.unwrap_or_else(|| self.ones(b)).col(0);
+                    let kernel = Kernel::Scatter {
+                        code: c.buf.col(0),
+                        values: *values,
+                        w,
+                        entries: set.configs,
+                        acc: set.out.at(0),
+                    };
+                    b.kernel(kernel);
+                }
+                SetKind::Direct(body, values) => self.direct(b, &set, *body, values, table),
+            }
+        }
+    }
+
+    /// A column of row weights (1 where the function is not masked).
+    fn ones(&mut self, b: &mut FuncBuilder<'_>) -> BufId {
+        if self.masked {
+            return self.fixed.weight;
+        }
+        let ones = b.buffer("ones", BufKind::Temp, 1);
+        b.rows(|b| {
+            let one = b.num(1.0);
+            b.store_row(ones.col(0), one);
+        });
+        ones
+    }
+
+    fn direct(&mut self, b: &mut FuncBuilder<'_>, set: &Set, body: Term, values: &[Term], table: Option<BufId>) {
+        let ixs: Vec<lvmc_term::IxId> = values
+            .iter()
+            .zip(&set.resp)
+            .map(|(&v, &x)| match self.s.node(v) {
+                lvmc_term::Node::Ix(i) => *i,
+                _ => self.plan.finite[self.finite_of(x).unwrap_or(0)].ix,
+            })
+            .collect();
+        let dims = self.dims_of(body);
+        let stride = set.stride;
+        let out = set.out;
+        self.nest(b, &ixs, context::Scope::default(), Index::default(), &mut |l, b, scope, at| {
+            let mut rows = RowScope { flat: scope.clone(), ..RowScope::default() };
+            l.ensure_row(b, &mut rows, body);
+            let weight = l.weight_column(table, at.clone());
+            context::each(b, &dims.clone(), &mut |b, i| {
+                b.rows(|b| {
+                    let mut v = l.row_elem(b, &mut rows, body, i);
+                    if let Some(w) = &weight {
+                        let w = b.load_row(w.clone());
+                        v = b.mul(w, v);
+                    }
+                    b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                });
+            });
+        });
+    }
+
+    fn fold_statistics(&mut self, b: &mut FuncBuilder<'_>) {
+        for set in self.stats.sets.clone() {
+            let Some(acc) = set.acc else { continue };
+            match &set.kind {
+                SetKind::Second(inputs) | SetKind::Squares(inputs) => {
+                    let diagonal = matches!(set.kind, SetKind::Squares(_));
+                    let len = crate::lens::syrk_len(inputs.cols, diagonal);
+                    b.for_(set.configs, |b, k| {
+                        let (acc, out) = (acc.at(k * len), set.out.at(k * set.stride));
+                        b.kernel(Kernel::SyrkFold { acc, inputs: inputs.cols, out, diagonal });
+                    });
+                }
+                SetKind::First(inputs) => {
+                    let (acc, out) = (acc.at(0), set.out.at(0));
+                    b.kernel(Kernel::MomentsFold { acc, inputs: inputs.cols, weights: set.configs, out });
+                }
+                SetKind::Codes(..) | SetKind::Direct(..) => {}
+            }
+        }
+    }
+
+    /// Derived features, and the data-only part of the log density.
+    fn write_features(&mut self, b: &mut FuncBuilder<'_>, data_only: &[Term]) {
+        self.masked = true;
+        for f in self.features.clone() {
+            if f.derived {
+                let mut scope = RowScope::default();
+                self.copy_row(b, &mut scope, f.term, f.buf);
+            }
+        }
+        let sum = self.s.sum(data_only);
+        let mut scope = RowScope::default();
+        self.ensure_row(b, &mut scope, sum);
+        let fixed = self.fixed;
+        b.rows(|b| {
+            let (v, w) = (self.row_elem(b, &mut scope, sum, &[]), b.load_row(fixed.weight.col(0)));
+            let v = b.mul(w, v);
+            b.reduce(fixed.constant.at(0), v);
+        });
+        self.masked = false;
+    }
+
+    fn write_log_prior(&mut self, b: &mut FuncBuilder<'_>) {
+        let zero = b.num(0.0);
+        b.store(self.fixed.log_prior.at(0), zero);
+        for p in self.plan.priors.clone() {
+            let out = self.fixed.log_prior;
+            self.nest(b, &p.ranges, context::Scope::default(), Index::default(), &mut |l, b, scope, _| {
+                l.ensure(b, scope, p.term);
+                let v = l.elem(b, scope, p.term, &[]);
+                b.accum(out.at(0), v);
+            });
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Slots: which buffer holds which parameter, constant, column and posterior.
+
+use super::context::Lower;
+use crate::builder::ProgramBuilder;
+use crate::ir::BufKind;
+use crate::lowered::{ColumnSlot, ConstSlot, LatentSlot, ParamSlot};
+use lvmc_model::ModelGraph;
+use lvmc_model::graph::Role;
+use lvmc_term::Support;
+
+/// Degrees of freedom of one element of a family: shape is the type's own.
+fn free_of(support: &Support, shape: &[usize]) -> usize {
+    let n: usize = shape.iter().product();
+    match support {
+        Support::Simplex => n.saturating_sub(1),
+        Support::Cov => shape.first().map_or(1, |d| d * (d + 1) / 2),
+        Support::Corr => shape.first().map_or(0, |d| d * d.saturating_sub(1) / 2),
+        _ => n,
+    }
+}
+
+impl Lower<'_> {
+    /// A `Param` buffer for every parameter.
+    pub fn add_params(&mut self, pb: &mut ProgramBuilder, graph: &ModelGraph) -> Vec<ParamSlot> {
+        let mut slots = vec![];
+        for v in graph.vars.iter().filter(|v| v.role == Role::Param) {
+            let sym = self.s.sym(v.sym).clone();
+            let shape = self.dims(&sym.shape);
+            let buf = pb.buffer(&v.name, BufKind::Param, shape.iter().product::<usize>().max(1));
+            self.flat.insert(v.sym, buf);
+            let (outer, own) = shape.split_at(sym.family.min(shape.len()));
+            let free = outer.iter().product::<usize>() * free_of(&sym.support, own);
+            slots.push(ParamSlot {
+                sym: v.sym,
+                name: v.name.clone(),
+                buf,
+                family: sym.family,
+                support: sym.support,
+                shape,
+                free,
+            });
+        }
+        slots
+    }
+
+    /// An `Input` buffer for every constant.
+    pub fn add_consts(&mut self, pb: &mut ProgramBuilder, graph: &ModelGraph) -> Vec<ConstSlot> {
+        let mut slots = vec![];
+        for v in graph.vars.iter().filter(|v| v.role == Role::Const) {
+            let shape = self.s.sym(v.sym).shape.clone();
+            let len = self.dims(&shape).iter().product::<usize>().max(1);
+            let buf = pb.buffer(&v.name, BufKind::Input, len);
+            self.flat.insert(v.sym, buf);
+            slots.push(ConstSlot { sym: v.sym, buf });
+        }
+        slots
+    }
+
+    /// An `Out` buffer for every finite variable's marginal.
+    pub fn latent_slots(&mut self, pb: &mut ProgramBuilder) -> Vec<LatentSlot> {
+        let mut slots = vec![];
+        for (i, f) in self.plan.finite.iter().enumerate() {
+            let name = self.s.sym(f.sym).name.clone();
+            let size = self.finite_size(i);
+            let marginal = pb.buffer(&format!("{name}.posterior"), BufKind::Out, size);
+            slots.push(LatentSlot { sym: f.sym, name, marginal, size, first: f.first, observed: f.observed });
+        }
+        slots
+    }
+
+    /// What the runtime is told of the columns.
+    pub fn column_slots(&self) -> Vec<ColumnSlot> {
+        let mut slots: Vec<ColumnSlot> = self
+            .columns
+            .iter()
+            .map(|(&x, c)| {
+                let sym = self.s.sym(x);
+                let category = matches!(sym.support, Support::Category(_));
+                let may_miss = self
+                    .finite_of(x)
+                    .is_some_and(|v| self.plan.finite[v].observed && sym.kind == lvmc_term::SymKind::Data);
+                ColumnSlot {
+                    sym: x,
+                    name: sym.name.clone(),
+                    buf: c.buf,
+                    cols: c.cols,
+                    centre: c.centre,
+                    scale: c.scale,
+                    categories: category.then(|| self.category_size(x)),
+                    may_miss,
+                }
+            })
+            .collect();
+        slots.sort_by_key(|s| s.sym);
+        slots
+    }
+}
