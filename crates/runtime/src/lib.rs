@@ -6,4 +6,10 @@
 
 pub mod bind;
 pub mod data;
+pub mod dataset;
+pub mod engine;
+pub mod fit;
+pub mod init;
 pub mod limits;
+pub mod random;
+pub mod terms;

@@ -16,6 +16,7 @@ use lvmc_model::graph::{ModelGraph, Role};
 use lvmc_term::{DimId, Support, SymId};
 use std::collections::BTreeMap;
 
+pub(crate) use check::fault;
 pub use labels::Labels;
 pub use request::Request;
 

@@ -54,7 +54,7 @@ impl<T: Copy> Pieces<T> {
         self.pieces.iter().flatten().copied()
     }
     /// The values in order; every piece is freed once it has been passed.
-    pub fn drain(self) -> impl Iterator<Item = T> {
+    pub fn drain(self) -> std::iter::Flatten<std::vec::IntoIter<Vec<T>>> {
         self.pieces.into_iter().flatten()
     }
 }
@@ -115,6 +115,13 @@ impl Column {
     pub fn as_numbers(&self) -> Option<&Pieces<f64>> {
         match &self.cells {
             Cells::Numbers(xs) => Some(xs),
+            Cells::Text { .. } => None,
+        }
+    }
+    /// Takes its numbers away, where it holds numbers alone.
+    pub fn take_numbers(&mut self) -> Option<Pieces<f64>> {
+        match &mut self.cells {
+            Cells::Numbers(xs) => Some(std::mem::take(xs)),
             Cells::Text { .. } => None,
         }
     }

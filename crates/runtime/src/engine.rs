@@ -1,0 +1,250 @@
+//! A lowered model with its data and a machine: the steps of an iteration.
+
+use crate::dataset::Dataset;
+use lvmc_loops::ir::{BufId, Program};
+use lvmc_loops::lowered::Lowered;
+use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
+use lvmc_term::{Array, SymId};
+use std::sync::Arc;
+
+/// Parameters' values, in the order of [`Lowered::params`].
+pub type Values = Vec<Vec<f64>>;
+
+/// What engines of one fit share.
+#[derive(Clone, Copy)]
+pub struct Compiled<'a> {
+    /// The lowered model.
+    pub lowered: &'a Lowered,
+    /// Its program.
+    pub program: &'a Arc<Program>,
+    /// What runs it.
+    pub machine: &'a dyn Machine,
+    /// Values of the model's constants.
+    pub consts: &'a [(SymId, Array)],
+    /// The relative variance floor.
+    pub floor: f64,
+}
+
+/// The steps of an iteration on one data set.
+pub struct Engine<'a> {
+    compiled: Compiled<'a>,
+    memory: Memory,
+    threads: usize,
+    weighted: bool,
+    prepare: Option<usize>,
+    update: Option<usize>,
+    backtrack: Option<usize>,
+    sweep: Option<Sweep>,
+    seed: Option<Sweep>,
+    score: Option<Sweep>,
+}
+
+impl<'a> Engine<'a> {
+    /// An engine over `data`; computes what depends on data alone.
+    #[must_use]
+    pub fn new(compiled: Compiled<'a>, data: &Dataset, threads: usize) -> Self {
+        let (lowered, program) = (compiled.lowered, compiled.program);
+        let mut memory = Memory::new(program.clone(), data.rows, data.columns.clone());
+        for slot in &lowered.columns {
+            let Some(m) = data.moments.get(&slot.name) else { continue };
+            for (buf, values) in [(slot.centre, &m.centre), (slot.scale, &m.scale)] {
+                if let Some(buf) = buf {
+                    copy(memory.flat_mut(buf), values);
+                }
+            }
+        }
+        for slot in &lowered.consts {
+            if let Some((_, value)) = compiled.consts.iter().find(|(s, _)| *s == slot.sym) {
+                copy(memory.flat_mut(slot.buf), &value.data);
+            }
+        }
+        copy(memory.flat_mut(lowered.settings), &[compiled.floor, data.weight_sum]);
+        if let Some(alpha) = lowered.alpha {
+            copy(memory.flat_mut(alpha), &[1.0]);
+        }
+        let named = |name: &str, finish: &str| {
+            Sweep::named(program, name, finish).map(|s| Sweep {
+                weighted: data.weighted,
+                ..s
+            })
+        };
+        let mut engine = Self {
+            memory,
+            threads,
+            weighted: data.weighted,
+            prepare: program.func("prepare"),
+            update: program.func("update"),
+            backtrack: program.func("backtrack"),
+            sweep: named("sweep", "finish"),
+            seed: named("seed", "finish"),
+            score: named("score", ""),
+            compiled,
+        };
+        if let Some(features) = named("features", "") {
+            engine.pass(&features);
+        }
+        engine
+    }
+
+    fn pass(&mut self, what: &Sweep) {
+        sweep(self.compiled.machine, &mut self.memory, what, self.threads);
+    }
+
+    fn call(&mut self, func: Option<usize>) {
+        if let Some(func) = func {
+            self.memory.call(self.compiled.machine, func);
+        }
+    }
+
+    fn number(&self, buf: BufId) -> f64 {
+        self.memory.flat(buf).first().copied().unwrap_or(0.0)
+    }
+
+    /// The lowered model.
+    #[must_use]
+    pub fn lowered(&self) -> &'a Lowered {
+        self.compiled.lowered
+    }
+
+    /// Rows with weights other than 1.
+    #[must_use]
+    pub fn weighted(&self) -> bool {
+        self.weighted
+    }
+
+    /// Sets the parameters.
+    pub fn set_params(&mut self, values: &Values) {
+        for (slot, v) in self.compiled.lowered.params.iter().zip(values) {
+            copy(self.memory.flat_mut(slot.buf), v);
+        }
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub fn params(&self) -> Values {
+        self.compiled.lowered.params.iter().map(|s| self.memory.flat(s.buf).to_vec()).collect()
+    }
+
+    /// Tables from parameters, then a pass over the rows; returns the objective of these parameters.
+    pub fn evaluate(&mut self) -> f64 {
+        self.call(self.prepare);
+        if let Some(s) = self.sweep.clone() {
+            self.pass(&s);
+        }
+        self.objective()
+    }
+
+    /// The objective at the parameters that were last evaluated.
+    #[must_use]
+    pub fn objective(&self) -> f64 {
+        self.log_likelihood() + self.log_prior()
+    }
+
+    /// The objective without the prior.
+    #[must_use]
+    pub fn log_likelihood(&self) -> f64 {
+        let l = self.compiled.lowered;
+        self.number(l.objective) + self.number(l.constant)
+    }
+
+    /// The log density of the parameters under their priors.
+    #[must_use]
+    pub fn log_prior(&self) -> f64 {
+        self.number(self.compiled.lowered.log_prior)
+    }
+
+    /// New parameters from the statistics of the last pass; a full step of blocks that ascend.
+    pub fn update(&mut self) {
+        if let Some(alpha) = self.compiled.lowered.alpha {
+            copy(self.memory.flat_mut(alpha), &[1.0]);
+        }
+        self.call(self.update);
+    }
+
+    /// Ascending blocks at their old value plus `alpha` times their step.
+    pub fn backtrack(&mut self, alpha: f64) {
+        if let Some(buf) = self.compiled.lowered.alpha {
+            copy(self.memory.flat_mut(buf), &[alpha]);
+        }
+        self.call(self.backtrack);
+    }
+
+    /// Floors active in the last update.
+    #[must_use]
+    pub fn floors(&self) -> f64 {
+        self.number(self.compiled.lowered.floors)
+    }
+
+    /// Pivots or directions that failed.
+    #[must_use]
+    pub fn failures(&self) -> f64 {
+        self.number(self.compiled.lowered.failures)
+    }
+
+    /// Sets the marginal of latent number `latent` to `value(row, k)`.
+    pub fn set_marginal(&mut self, latent: usize, mut value: impl FnMut(usize, usize) -> f64) {
+        let Some(slot) = self.compiled.lowered.latents.get(latent) else { return };
+        let layout = self.memory.layout();
+        let data = self.memory.want(slot.marginal);
+        for row in 0..layout.blocks() * layout.block {
+            for k in 0..slot.size {
+                data[layout.at(slot.size, row, k)] = value(row.min(layout.rows.saturating_sub(1)), k);
+            }
+        }
+    }
+
+    /// Parameters from the marginals as they were set: the statistics, and updates until blocks agree.
+    pub fn seed(&mut self) {
+        self.call(self.prepare);
+        if let Some(s) = self.seed.clone() {
+            self.pass(&s);
+            let times = if self.compiled.lowered.iterated { 5 } else { 1 };
+            for _ in 0..times {
+                self.update();
+            }
+        }
+    }
+
+    /// Posterior marginals of the finite variables and log-likelihoods of the rows at the present parameters: for each
+    /// latent `[row][value]`, and one number per row.
+    pub fn posterior(&mut self) -> (Vec<Vec<f64>>, Vec<f64>) {
+        let lowered = self.compiled.lowered;
+        for slot in &lowered.latents {
+            self.memory.want(slot.marginal);
+        }
+        self.memory.want(lowered.row_score);
+        self.call(self.prepare);
+        if let Some(s) = self.score.clone() {
+            self.pass(&s);
+        }
+        let layout = self.memory.layout();
+        let marginals =
+            lowered.latents.iter().map(|slot| row_major(self.memory.rows(slot.marginal), layout, slot.size)).collect();
+        let scores = row_major(self.memory.rows(lowered.row_score), layout, 1);
+        // stored only while asked for: they are as large as the data
+        for slot in &lowered.latents {
+            self.memory.take(slot.marginal);
+        }
+        self.memory.take(lowered.row_score);
+        (marginals, scores)
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.memory.layout().rows
+    }
+}
+
+fn copy(to: &mut [f64], from: &[f64]) {
+    to.iter_mut().zip(from).for_each(|(t, f)| *t = *f);
+}
+
+fn row_major(data: Option<&[f64]>, layout: RowLayout, cols: usize) -> Vec<f64> {
+    let Some(data) = data else { return Vec::new() };
+    let mut out = Vec::with_capacity(layout.rows * cols);
+    for row in 0..layout.rows {
+        out.extend((0..cols).filter_map(|c| data.get(layout.at(cols, row, c)).copied()));
+    }
+    out
+}

@@ -1,0 +1,173 @@
+//! One run of EM: iterations until the objective has no more to gain.
+
+use super::FitError;
+use crate::engine::{Engine, Values};
+use lvmc_base::Bug;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A fall of the objective below this share of |objective| + rows is rounding.
+const ROUNDING: f64 = 1e-9;
+/// Halvings of a step before it is given up.
+const HALVINGS: usize = 40;
+
+/// When a run ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Until {
+    /// The most iterations.
+    pub iterations: usize,
+    /// Ends where less than this share of 1 + |objective| is left to gain; 0 never ends early.
+    pub tol: f64,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Parameters.
+    pub values: Values,
+    /// Their objective.
+    pub objective: f64,
+    /// The objective without the prior.
+    pub log_likelihood: f64,
+    /// Updates done.
+    pub iterations: usize,
+    /// Nothing is left to gain.
+    pub converged: bool,
+    /// Floors were active in the last update.
+    pub floors: bool,
+    /// Factorisations that failed in the last iteration.
+    pub failures: bool,
+    /// The objective fell where that is no bug (a floor became active), or is no number.
+    pub fell: bool,
+    /// The run was stopped from outside.
+    pub stopped: bool,
+    /// The objective after every iteration, the start's first.
+    pub trace: Vec<f64>,
+}
+
+/// What is left to gain, from the last three objectives: EM's steps shrink geometrically (Aitken).
+#[must_use]
+pub fn remaining(trace: &[f64], noise: f64) -> f64 {
+    let [.., a, b, c] = trace else { return f64::INFINITY };
+    let (before, last) = (b - a, c - b);
+    if last <= noise {
+        return 0.0;
+    }
+    let rate = last / before;
+    if rate > 0.0 && rate < 1.0 { last * (rate / (1.0 - rate)).max(0.1) } else { f64::INFINITY }
+}
+
+/// Runs EM from the engine's present parameters.
+///
+/// # Errors
+/// A [`Bug`] where the objective falls though every update is exact.
+pub fn climb(
+    engine: &mut Engine<'_>,
+    weight_sum: f64,
+    until: Until,
+    stop: Option<&AtomicBool>,
+) -> Result<Outcome, FitError> {
+    let mut now = engine.evaluate();
+    let mut out = Outcome {
+        values: engine.params(),
+        objective: now,
+        log_likelihood: engine.log_likelihood(),
+        iterations: 0,
+        converged: false,
+        floors: false,
+        failures: engine.failures() > 0.0,
+        fell: false,
+        stopped: false,
+        trace: vec![now],
+    };
+    let ascent = !engine.lowered().ascent.is_empty();
+    let mut quiet = 0;
+    while out.iterations < until.iterations {
+        if now.is_nan() || now == f64::INFINITY {
+            out.fell = true;
+            break;
+        }
+        if stop.is_some_and(|s| s.load(Ordering::Relaxed)) {
+            out.stopped = true;
+            break;
+        }
+        engine.update();
+        let floors = engine.floors() > 0.0;
+        let mut next = engine.evaluate();
+        let scale = now.abs().min(f64::MAX) + weight_sum;
+        let mut alpha = 1.0;
+        if ascent {
+            for _ in 0..HALVINGS {
+                if next >= now - ROUNDING * 1e-3 * scale {
+                    break;
+                }
+                alpha *= 0.5;
+                engine.backtrack(alpha);
+                next = engine.evaluate();
+            }
+        }
+        let fell = next.is_nan() || next < now - ROUNDING * scale;
+        if fell {
+            let excused = next.is_nan() || floors || out.floors || out.failures || engine.failures() > 0.0;
+            if !excused && now.is_finite() {
+                return Err(bug(engine, &out, now, next).into());
+            }
+            out.fell = true;
+            break;
+        }
+        out.iterations += 1;
+        out.floors = floors;
+        out.failures = engine.failures() > 0.0;
+        out.values = engine.params();
+        out.objective = next;
+        out.log_likelihood = engine.log_likelihood();
+        out.trace.push(next);
+        now = next;
+        if until.tol > 0.0 {
+            let left = remaining(&out.trace, 1e-14 * scale);
+            // a shortened step says nothing of the next, unless it gained nothing
+            quiet = if (alpha == 1.0 || left == 0.0) && left <= until.tol * (1.0 + now.abs()) { quiet + 1 } else { 0 };
+            if quiet >= 3 {
+                out.converged = true;
+                break;
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn bug(engine: &Engine<'_>, out: &Outcome, now: f64, next: f64) -> Bug {
+    let lowered = engine.lowered();
+    Bug {
+        stage: "fit",
+        message: format!(
+            "the objective fell from {now} to {next} in iteration {} though every update is exact",
+            out.iterations + 1
+        ),
+        ir: format!(
+            "model {}; parameters before: {}",
+            lowered.program.name,
+            lowered
+                .params
+                .iter()
+                .zip(&out.values)
+                .map(|(p, v)| format!("{} = {:?}", p.name, v.iter().take(12).collect::<Vec<_>>()))
+                .collect::<Vec<_>>()
+                .join("; ")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remaining;
+
+    #[test]
+    fn the_rest_of_a_geometric_series_is_foreseen() {
+        let trace: Vec<f64> = (0..20).map(|i| -100.0 - 0.9f64.powi(i)).collect();
+        let left = remaining(&trace, 1e-14);
+        assert!((left - 0.9f64.powi(19)).abs() < 1e-9, "{left}");
+        assert_eq!(remaining(&[1.0, 2.0], 0.0), f64::INFINITY);
+        assert_eq!(remaining(&[1.0, 2.0, 2.0], 0.0), 0.0);
+        assert_eq!(remaining(&[1.0, 2.0, 4.0], 0.0), f64::INFINITY);
+    }
+}

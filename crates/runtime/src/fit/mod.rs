@@ -1,0 +1,226 @@
+//! A fit: starts, restarts, convergence, and what to think of the result.
+
+mod climb;
+mod search;
+mod suspect;
+
+use crate::dataset::Dataset;
+use crate::engine::{Compiled, Engine, Values};
+use crate::init;
+use lvmc_base::{Bug, Exit};
+use miette::Diagnostic;
+use std::sync::atomic::AtomicBool;
+use thiserror::Error;
+
+pub use climb::{Outcome, Until, climb, remaining};
+pub use suspect::{Suspicion, suspicions};
+
+/// Why a fit has no result.
+#[derive(Debug, Clone, Error, Diagnostic)]
+pub enum FitError {
+    /// Nothing but NaN.
+    #[error("the objective is {value} at every start")]
+    #[diagnostic(code(lvm::fit::numerical), help("{help}"))]
+    Numerical {
+        /// The objective found.
+        value: String,
+        /// What to try.
+        help: String,
+    },
+    /// Starting values that do not fit the model.
+    #[error("the starting values do not fit the model: {reason}")]
+    #[diagnostic(code(lvm::fit::init), help("{help}"))]
+    Init {
+        /// Why.
+        reason: String,
+        /// What to do.
+        help: String,
+    },
+    /// A bug of ours.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Bug(#[from] Bug),
+}
+
+impl FitError {
+    /// The exit code of the command line.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Numerical { .. } => Exit::Numerical,
+            Self::Init { .. } => Exit::Usage,
+            Self::Bug(_) => Exit::Bug,
+        }
+    }
+}
+
+/// What may be chosen of a fit.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Everything random depends on it.
+    pub seed: u64,
+    /// The share of 1 + |objective| that may be left to gain; 0 runs exactly `max_iter` iterations.
+    pub tol: f64,
+    /// The most iterations of the final run.
+    pub max_iter: usize,
+    /// Variances stay above this share of the data's.
+    pub floor: f64,
+    /// Threads; the result does not depend on it.
+    pub threads: usize,
+    /// The most rounds of restarts; 1 is one round.
+    pub rounds: usize,
+    /// Starts per round.
+    pub starts: usize,
+    /// Starting values: one run from there, and no restarts.
+    pub init: Option<Values>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            tol: 1e-9,
+            max_iter: 10_000,
+            floor: 1e-6,
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            rounds: 10,
+            starts: 20,
+            init: None,
+        }
+    }
+}
+
+/// What a fit reports while it runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Starts so far.
+    pub starts: usize,
+    /// The best objective so far.
+    pub best: f64,
+}
+
+/// Hooks into a running fit.
+#[derive(Clone, Copy, Default)]
+pub struct Hooks<'a> {
+    /// Called between rounds.
+    pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+    /// Set to stop: the best so far is the result.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+/// A fitted model, before it is put into words.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    /// The final run; `iterations` and `trace` count from its start.
+    pub outcome: Outcome,
+    /// Starts made.
+    pub starts: usize,
+    /// Starts that reached the best objective.
+    pub reached: usize,
+    /// Objectives of the runs that were finished, best first.
+    pub restarts: Vec<f64>,
+    /// What is wrong with the result, if anything.
+    pub suspicions: Vec<Suspicion>,
+}
+
+/// True where the model has finite variables whose value is hidden in some row, so that the start matters.
+#[must_use]
+pub fn has_hidden(compiled: &Compiled<'_>, data: &Dataset) -> bool {
+    compiled.lowered.latents.iter().any(|slot| {
+        let missing = || {
+            let column = compiled.lowered.columns.iter().find(|c| c.sym == slot.sym);
+            column.and_then(|c| data.missing.get(&c.buf)).copied().unwrap_or(0)
+        };
+        slot.size > 1 && (!slot.observed || missing() > 0)
+    })
+}
+
+/// Fits the model to the data.
+///
+/// # Errors
+/// No start gives a number, or a bug of ours.
+pub fn fit(
+    compiled: Compiled<'_>,
+    data: &Dataset,
+    settings: &Settings,
+    hooks: Hooks<'_>,
+) -> Result<Fitted, FitError> {
+    let until = Until {
+        iterations: settings.max_iter,
+        tol: settings.tol,
+    };
+    if let Some(values) = &settings.init {
+        check_init(&compiled, values)?;
+        return single(compiled, data, values.clone(), until, settings, hooks);
+    }
+    if !has_hidden(&compiled, data) {
+        return single(compiled, data, init::defaults(compiled.lowered, data), until, settings, hooks);
+    }
+    search::search(compiled, data, settings, hooks)
+}
+
+fn check_init(compiled: &Compiled<'_>, values: &Values) -> Result<(), FitError> {
+    for (slot, v) in compiled.lowered.params.iter().zip(values) {
+        let wanted: usize = slot.shape.iter().product();
+        if v.len() != wanted || v.iter().any(|x| !x.is_finite()) {
+            return Err(FitError::Init {
+                reason: format!("`{}` needs {wanted} finite numbers and has {}", slot.name, v.len()),
+                help: format!("its shape is {:?}, row-major", slot.shape),
+            });
+        }
+    }
+    if values.len() == compiled.lowered.params.len() {
+        Ok(())
+    } else {
+        Err(FitError::Init {
+            reason: format!("{} parameters where the model has {}", values.len(), compiled.lowered.params.len()),
+            help: "give a value for every parameter".into(),
+        })
+    }
+}
+
+/// One run from given values.
+fn single(
+    compiled: Compiled<'_>,
+    data: &Dataset,
+    values: Values,
+    until: Until,
+    settings: &Settings,
+    hooks: Hooks<'_>,
+) -> Result<Fitted, FitError> {
+    let mut engine = Engine::new(compiled, data, settings.threads);
+    engine.set_params(&values);
+    let outcome = climb(&mut engine, data.weight_sum, until, hooks.stop)?;
+    finished(compiled, data, settings, vec![outcome.objective], 1, 1, outcome)
+}
+
+/// The result in its final form.
+fn finished(
+    compiled: Compiled<'_>,
+    data: &Dataset,
+    settings: &Settings,
+    mut restarts: Vec<f64>,
+    starts: usize,
+    reached: usize,
+    outcome: Outcome,
+) -> Result<Fitted, FitError> {
+    if !outcome.objective.is_finite() {
+        return Err(FitError::Numerical {
+            value: format!("{}", outcome.objective),
+            help: if outcome.objective == f64::NEG_INFINITY {
+                "some row has density 0 under every start: a value outside the distribution's support?".into()
+            } else {
+                "look for columns of very different sizes, or give starting values: --init FILE".into()
+            },
+        });
+    }
+    restarts.sort_by(|a, b| b.total_cmp(a));
+    let suspicions = suspicions(&compiled, data, &outcome, settings.tol > 0.0);
+    Ok(Fitted {
+        outcome,
+        starts,
+        reached,
+        restarts,
+        suspicions,
+    })
+}
