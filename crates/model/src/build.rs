@@ -26,6 +26,7 @@ pub fn build(model: &ast::Model, source: &Source, settings: &Settings) -> Result
     }
     let mut t = Tables::new(source, settings);
     t.collect(model);
+    t.dim_numbers();
     t.types();
     t.chain_ranges();
     t.axes();
@@ -57,6 +58,17 @@ pub fn build(model: &ast::Model, source: &Source, settings: &Settings) -> Result
 }
 
 impl Tables<'_> {
+    /// Notes what number each declared size has.
+    fn dim_numbers(&mut self) {
+        for id in 0..self.ents.len() {
+            if let Kind::Dim(d) = self.ents[id].kind {
+                let x = self.value_of_name(&self.ents[id].name, 0);
+                let whole = x.filter(|x| *x >= 1.0 && x.fract() == 0.0 && *x <= crate::types::LARGEST);
+                self.sizes.slots[d.index()].value = whole.map(|x| x as usize);
+            }
+        }
+    }
+
     /// Resolves written types.
     fn types(&mut self) {
         for id in 0..self.ents.len() {
@@ -430,6 +442,7 @@ impl<'a> Lower<'a> {
         };
         let (env, ..) = self.env(s);
         let t = self.term(e, &env)?;
+        let t = self.stored(id, t);
         let want = self.t.ents[id].shape.clone().unwrap_or_default();
         let (want, have) = (self.shape(&want), self.shape_of(t));
         if want != have {
@@ -493,6 +506,7 @@ impl<'a> Lower<'a> {
 
     fn const_value(&mut self, id: EntId, e: &'a ast::Expr, env: &Env) -> Option<Term> {
         let t = self.term(e, env)?;
+        let t = self.stored(id, t);
         let random = self.store.depends_on(t, |n| match n {
             lvmc_term::Node::Sym(s) => !self.syms.contains(&Some(*s)) || self.store.sym(*s).kind != SymKind::Const,
             lvmc_term::Node::Net { .. } => true,

@@ -366,6 +366,7 @@ impl<'a> Tables<'a> {
                 self.index_names.entry(index.name.clone()).or_insert((from, to));
             }
         }
+        self.ents[ent].has_rhs |= !matches!(rhs, Rhs::None);
         self.stmts.push(Stmt {
             ent,
             target,

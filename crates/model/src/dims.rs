@@ -258,12 +258,19 @@ impl Tables<'_> {
 
     /// `--set` names must exist, and constants be numbers.
     pub fn check_settings(&mut self) {
+        let rows = self
+            .chains
+            .iter()
+            .filter(|c| c.range.is_none())
+            .map(|c| self.sizes.text(&c.size));
+        let rows: Vec<String> = rows.collect();
         let dims: Vec<String> = self
             .sizes
             .slots
             .iter()
-            .filter(|s| s.is.is_none())
+            .filter(|s| s.is.is_none() || s.freedom == crate::sizes::Freedom::Fixed)
             .filter_map(|s| s.name.clone())
+            .filter(|n| !rows.contains(n))
             .collect();
         let consts = self.ents.iter().filter(|e| e.kind == Kind::Const);
         let consts: Vec<(String, bool, lvmc_base::Span)> = consts

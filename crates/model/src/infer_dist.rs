@@ -1,7 +1,7 @@
 //! Shapes of distributions: which way of writing a family is meant, and what its places ask of names.
 
 use crate::functions;
-use crate::tables::{EntId, Kind, Rhs, Tables};
+use crate::tables::{EntId, Kind, Tables};
 use lvmc_families::{Event, Family, Signature, registry};
 use lvmc_syntax::ast::{BinaryOp, Expr, ExprKind, Ident, Subscript};
 use lvmc_term::{Shape, Size, Store, Support, Sym, SymKind, Term};
@@ -241,8 +241,7 @@ impl<'a> Tables<'a> {
     /// The name may take what its place asks for: nothing else says what it is.
     fn undecided(&self, id: EntId) -> bool {
         let e = &self.ents[id];
-        let random = self.stmts.iter().any(|s| s.ent == id && !matches!(s.rhs, Rhs::None));
-        e.kind == Kind::Var && e.ty.is_none() && !random
+        e.kind == Kind::Var && e.ty.is_none() && !e.has_rhs
     }
 
     /// Gives the names of an expression the shape and support their place asks for.

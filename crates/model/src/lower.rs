@@ -149,7 +149,7 @@ impl<'a> Lower<'a> {
                 (Some(_), None) => v,
                 (Some(rest), Some(p)) => {
                     let rest = *rest;
-                    let c = self.equals(on, p, env)?;
+                    let c = self.matches(on, p, env)?;
                     let after = &arms[i + 1].1;
                     self.fit("or", (value.span, v), (after.span, rest))?;
                     self.store.select(c, v, rest)
@@ -172,6 +172,22 @@ impl<'a> Lower<'a> {
             return Some(self.store.cmp(Cmp::Eq, code, k));
         }
         Some(self.store.cmp(Cmp::Eq, x, y))
+    }
+
+    /// A pattern of `match` holds: one value against one value.
+    pub fn matches(&mut self, on: &'a Expr, pattern: &'a Expr, env: &Env) -> Option<Term> {
+        let c = self.equals(on, pattern, env)?;
+        let shape = self.shape_of(c);
+        if shape.is_empty() {
+            return Some(c);
+        }
+        let found = self.shape_text(&shape);
+        self.t.error(ModelError::Condition {
+            at: pattern.span,
+            found,
+            help: "a pattern of `match` is one value: match z { 1 => …, 2 => … }".into(),
+        });
+        None
     }
 
     fn array(&mut self, items: &'a [Expr], at: Span, env: &Env) -> Option<Term> {

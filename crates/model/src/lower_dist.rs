@@ -37,7 +37,7 @@ impl<'a> Lower<'a> {
                     let d = self.dist(d, value, env, elementwise)?;
                     out = Some(match (out, pattern) {
                         (Some(rest), Some(p)) => Dist::If {
-                            condition: self.equals(on, p, env)?,
+                            condition: self.matches(on, p, env)?,
                             then: Box::new(d),
                             otherwise: Box::new(rest),
                         },

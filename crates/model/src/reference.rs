@@ -406,11 +406,22 @@ impl<'a> Lower<'a> {
                 } else {
                     self.term(e, &inner)
                 };
+                let t = t.map(|t| self.stored(id, t));
                 self.memo.insert(key, t);
                 t
             }
         }?;
         self.pick(t, rest, span, env)
+    }
+
+    /// A value as written, as it is stored: categories from 0.
+    pub fn stored(&mut self, id: EntId, t: Term) -> Term {
+        if matches!(self.t.ents[id].support, Some(Support::Category(_))) {
+            let one = self.store.num(1.0);
+            self.store.sub(t, one)
+        } else {
+            t
+        }
     }
 
     fn definition_env(&mut self, s: usize, lhs: &[Lhs], positions: &[Idx], env: &Env) -> Option<Env> {

@@ -10,11 +10,14 @@ use std::collections::BTreeSet;
 impl Tables<'_> {
     /// Decides every role.
     pub fn roles(&mut self) {
-        self.cycles();
-        let depends = self.dependencies();
+        let direct = self.all_mentions();
+        self.cycles(&direct);
+        let random = self.random_statements();
+        let depends = self.dependencies(&direct);
+        let used_by = self.used_by(&depends, &random);
         for id in 0..self.ents.len() {
             match self.ents[id].kind {
-                Kind::Var => self.role_of(id, &depends),
+                Kind::Var => self.role_of(id, random[id], used_by[id]),
                 Kind::Det => {
                     self.ents[id].role = Role::Deterministic;
                     self.ents[id].plate = self.meeting_plate(&depends[id]);
@@ -32,22 +35,43 @@ impl Tables<'_> {
     }
 
     /// Names that a name's statements mention directly (model statements, or the guide's for names of its own).
-    fn mentions(&self, id: EntId) -> BTreeSet<EntId> {
-        let own_guide = self.ents[id].guide;
-        let mut out = BTreeSet::new();
-        for s in 0..self.stmts.len() {
-            let stmt = &self.stmts[s];
-            if stmt.ent == id && stmt.guide == own_guide {
+    fn all_mentions(&self) -> Vec<BTreeSet<EntId>> {
+        let mut out = vec![BTreeSet::new(); self.ents.len()];
+        for (s, stmt) in self.stmts.iter().enumerate() {
+            if stmt.guide == self.ents[stmt.ent].guide {
                 // the first name is the statement's own
-                out.extend(self.names_in_stmt(s).into_iter().skip(1));
+                out[stmt.ent].extend(self.names_in_stmt(s).into_iter().skip(1));
+            }
+        }
+        out
+    }
+
+    /// The first `~` statement of each name.
+    fn random_statements(&self) -> Vec<Option<usize>> {
+        let mut out = vec![None; self.ents.len()];
+        for (s, stmt) in self.stmts.iter().enumerate() {
+            if stmt.guide == self.ents[stmt.ent].guide && matches!(stmt.rhs, Rhs::Random(_)) {
+                out[stmt.ent] = out[stmt.ent].or(Some(s));
+            }
+        }
+        out
+    }
+
+    /// For each name: the first other random variable of the model that depends on it.
+    fn used_by(&self, depends: &[BTreeSet<EntId>], random: &[Option<usize>]) -> Vec<Option<EntId>> {
+        let mut out = vec![None; self.ents.len()];
+        for (x, on) in depends.iter().enumerate() {
+            if self.ents[x].kind == Kind::Var && !self.ents[x].guide && random[x].is_some() {
+                for &id in on.iter().filter(|&&id| id != x) {
+                    out[id] = out[id].or(Some(x));
+                }
             }
         }
         out
     }
 
     /// For each name: the random names it depends on, seen through definitions.
-    fn dependencies(&self) -> Vec<BTreeSet<EntId>> {
-        let direct: Vec<BTreeSet<EntId>> = (0..self.ents.len()).map(|id| self.mentions(id)).collect();
+    fn dependencies(&self, direct: &[BTreeSet<EntId>]) -> Vec<BTreeSet<EntId>> {
         (0..self.ents.len())
             .map(|id| {
                 let mut out = BTreeSet::new();
@@ -84,8 +108,7 @@ impl Tables<'_> {
     }
 
     /// A definition, or a random variable outside chains and families, must not come back to itself.
-    fn cycles(&mut self) {
-        let direct: Vec<BTreeSet<EntId>> = (0..self.ents.len()).map(|id| self.mentions(id)).collect();
+    fn cycles(&mut self, direct: &[BTreeSet<EntId>]) {
         let loose = |t: &Self, id: EntId| match t.ents[id].kind {
             Kind::Det | Kind::Const => true,
             Kind::Var => t.ents[id].chain.is_none() && t.ents[id].axes.is_empty(),
@@ -132,15 +155,7 @@ impl Tables<'_> {
         }
     }
 
-    fn random(&self, id: EntId) -> Option<usize> {
-        let own = self.ents[id].guide;
-        (0..self.stmts.len()).find(|&s| {
-            let stmt = &self.stmts[s];
-            stmt.ent == id && stmt.guide == own && matches!(stmt.rhs, Rhs::Random(_))
-        })
-    }
-
-    fn role_of(&mut self, id: EntId, depends: &[BTreeSet<EntId>]) {
+    fn role_of(&mut self, id: EntId, random: Option<usize>, used_by: Option<EntId>) {
         if self.ents[id].free_in.is_some() {
             return;
         }
@@ -151,12 +166,11 @@ impl Tables<'_> {
             return;
         }
         let name = self.ents[id].name.clone();
-        let random = self.random(id);
         let written = self.ents[id].written;
         self.global_fits(id);
         let (role, because) = match (written, random) {
             (Some((role, span)), _) => (role, format!("line {}", self.line(span))),
-            (None, Some(s)) => self.inferred(id, s, depends),
+            (None, Some(s)) => self.inferred(id, s, used_by),
             (None, None) => {
                 self.error(ModelError::NoRole {
                     at: self.ents[id].span,
@@ -223,19 +237,12 @@ impl Tables<'_> {
     }
 
     /// A `~` variable on which no other depends is data, any other is latent.
-    fn inferred(&mut self, id: EntId, s: usize, depends: &[BTreeSet<EntId>]) -> (ast::Role, String) {
+    fn inferred(&self, id: EntId, s: usize, used_by: Option<EntId>) -> (ast::Role, String) {
         let text = match self.stmts[s].rhs {
             Rhs::Random(e) => self.text(e.span).split_whitespace().collect::<Vec<_>>().join(" "),
             _ => String::new(),
         };
-        let other = (0..self.ents.len()).find(|&x| {
-            x != id
-                && self.ents[x].kind == Kind::Var
-                && !self.ents[x].guide
-                && self.random(x).is_some()
-                && depends[x].contains(&id)
-        });
-        match other {
+        match used_by {
             Some(x) => (
                 ast::Role::Latent,
                 format!("{text}; {} depends on it", self.ents[x].name),

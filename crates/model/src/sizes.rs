@@ -12,7 +12,7 @@ pub(crate) enum Freedom {
     Open,
     /// Named in a type but not declared (`real[D]`): it may become a number, never another name.
     Named,
-    /// Declared with `dim`: it is itself.
+    /// Declared with `dim`: it is itself, or the number it has.
     Fixed,
 }
 
@@ -21,6 +21,8 @@ pub(crate) enum Freedom {
 pub(crate) struct Slot {
     pub name: Option<String>,
     pub freedom: Freedom,
+    /// The number it has by its declaration or `--set`.
+    pub value: Option<usize>,
     /// What it became.
     pub is: Option<Size>,
     /// Declaration or first use.
@@ -40,6 +42,7 @@ impl Sizes {
         self.slots.push(Slot {
             name,
             freedom,
+            value: None,
             is: None,
             span,
         });
@@ -80,7 +83,8 @@ impl Sizes {
                 Size::Sum(_) => !mentions(to, *d),
                 Size::Dim(_) => false,
             },
-            Freedom::Fixed => false,
+            // `dim D = 4` and four rows written out
+            Freedom::Fixed => matches!(to, Size::Const(n) if self.slots[d.index()].value == Some(*n)),
         };
         if allowed {
             self.slots[d.index()].is = Some(to.clone());

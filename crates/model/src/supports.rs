@@ -4,6 +4,7 @@ use crate::errors::ModelError;
 use crate::graph::Role;
 use crate::lower::{Env, Lower};
 use crate::lower_dist::{Value, name_and_index, support_word};
+use crate::tables::Kind;
 use lvmc_base::Span;
 use lvmc_families::{Arg, Family};
 use lvmc_syntax::ast::{Expr, ExprKind, UnaryOp};
@@ -18,7 +19,7 @@ impl<'a> Lower<'a> {
             (Some(x), _) if !number_fits(x, &want) => Some((format!("is {x}"), None)),
             (Some(_), _) => None,
             (None, ExprKind::Name(_) | ExprKind::Index { .. }) if self.bound(e, env).is_none() => {
-                let have = self.t.support_of(e, env.stmt);
+                let have = self.t.support_of(e, env.stmt).filter(|_| self.is_declared(e, env));
                 have.filter(|h| !name_fits(h, &want, self.store.shape(t).len()))
                     .map(|h| {
                         let line = self
@@ -48,6 +49,15 @@ impl<'a> Lower<'a> {
             at: e.span,
             help,
         });
+    }
+
+    /// The name's support is its type's or its distribution's, not a guess from a definition's form.
+    fn is_declared(&self, e: &Expr, env: &Env) -> bool {
+        let id = name_and_index(e).and_then(|(n, _)| self.t.find(n, self.t.stmts[env.stmt].guide));
+        id.is_some_and(|id| {
+            let e = &self.t.ents[id];
+            e.kind == Kind::Var || e.ty.is_some() || e.kind == Kind::Const && self.t.value_of_name(&e.name, 0).is_some()
+        })
     }
 
     fn support_help(&self, e: &Expr, text: &str, want: &Support, named: bool) -> String {

@@ -60,6 +60,8 @@ pub(crate) struct Ent<'a> {
     pub column: Option<String>,
     pub role: Role,
     pub because: String,
+    /// A statement with a right side speaks of it.
+    pub has_rhs: bool,
     /// How often it is referred to.
     pub uses: usize,
     /// Written position that is data while the rest is latent (`data x[0]`).
@@ -271,6 +273,7 @@ impl<'a> Tables<'a> {
             column: None,
             role: Role::Param,
             because: String::new(),
+            has_rhs: false,
             uses: 0,
             data_at: None,
         });

@@ -168,3 +168,22 @@ fn deep_and_wide_models_meet_limits() {
         }
     }
 }
+
+#[test]
+fn long_models_take_little_time() {
+    let n = 3000;
+    let open: String = (0..n).map(|i| format!("x{i} ~ Normal(m{i}, s{i})\n")).collect();
+    let linked: String = (1..n).map(|i| format!("l{i} ~ Normal(l{}, 1)\n", i - 1)).collect();
+    let backward: String = (1..n).rev().map(|i| format!("d{i} = d{} + 1\n", i - 1)).collect();
+    let started = std::time::Instant::now();
+    for text in [
+        open,
+        format!("l0 ~ Normal(0, 1)\n{linked}"),
+        format!("d0 = 1\n{backward}y ~ Normal(d100, 1)\n"),
+    ] {
+        let source = Source::new("long.lvm", text.as_str());
+        let ast = lvmc_syntax::parse(&source).expect("a model");
+        let _ = build(&ast, &source, &Settings::default());
+    }
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
