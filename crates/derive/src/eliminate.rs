@@ -10,8 +10,12 @@ use crate::plan::Clique;
 #[must_use]
 pub fn eliminate(variables: usize, scopes: &[Vec<usize>]) -> Vec<Clique> {
     // what is still to be multiplied: (scope, factor or clique)
-    let mut open: Vec<(Vec<usize>, Item)> =
-        scopes.iter().enumerate().filter(|(_, s)| !s.is_empty()).map(|(i, s)| (s.clone(), Item::Factor(i))).collect();
+    let mut open: Vec<(Vec<usize>, Item)> = scopes
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| !s.is_empty())
+        .map(|(i, s)| (s.clone(), Item::Factor(i)))
+        .collect();
     let mut left: Vec<usize> = (0..variables).collect();
     let mut cliques: Vec<Clique> = Vec::new();
     while let Some(at) = (0..left.len()).min_by_key(|&i| (neighbours(left[i], &open).len(), usize::MAX - left[i])) {
@@ -19,7 +23,13 @@ pub fn eliminate(variables: usize, scopes: &[Vec<usize>]) -> Vec<Clique> {
         let others = neighbours(var, &open);
         let (mine, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(|(scope, _)| scope.contains(&var));
         open = rest;
-        let mut clique = Clique { var, others: others.clone(), factors: vec![], children: vec![], parent: None };
+        let mut clique = Clique {
+            var,
+            others: others.clone(),
+            factors: vec![],
+            children: vec![],
+            parent: None,
+        };
         let me = cliques.len();
         for (_, item) in mine {
             match item {
@@ -44,8 +54,12 @@ enum Item {
 }
 
 fn neighbours(var: usize, open: &[(Vec<usize>, Item)]) -> Vec<usize> {
-    let mut found: Vec<usize> =
-        open.iter().filter(|(s, _)| s.contains(&var)).flat_map(|(s, _)| s.iter().copied()).filter(|&v| v != var).collect();
+    let mut found: Vec<usize> = open
+        .iter()
+        .filter(|(s, _)| s.contains(&var))
+        .flat_map(|(s, _)| s.iter().copied())
+        .filter(|&v| v != var)
+        .collect();
     found.sort_unstable();
     found.dedup();
     found
@@ -65,7 +79,9 @@ mod tests {
 
     #[test]
     fn a_chain_never_multiplies_blindly() {
-        let scopes: Vec<Vec<usize>> = std::iter::once(vec![0]).chain((1..12).map(|i| vec![i - 1, i])).collect();
+        let scopes: Vec<Vec<usize>> = std::iter::once(vec![0])
+            .chain((1..12).map(|i| vec![i - 1, i]))
+            .collect();
         let c = eliminate(12, &scopes);
         assert_eq!(c.len(), 12);
         assert!(c.iter().all(|c| c.others.len() <= 1));

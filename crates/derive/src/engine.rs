@@ -3,7 +3,7 @@
 use crate::eliminate::eliminate;
 use crate::error::DeriveError;
 use crate::joint::{LogJoint, log_joint};
-use crate::occur::{Occurrence, Part, Unknown, occurrences, parts_of};
+use crate::occur::{Occurrence, Part, Unknown, occurrences, parts_of, parts_with};
 use crate::plan::{Declined, ObjectiveKind, Plan, Solution, Update};
 use crate::rules::{self, Decline, RULES, newton, predictor, quadratic};
 use lvmc_base::Span;
@@ -15,10 +15,21 @@ use std::collections::BTreeSet;
 pub fn derive(graph: &ModelGraph) -> Result<Plan, DeriveError> {
     let mut joint = log_joint(graph)?;
     let parts = parts_of(&mut joint);
-    let params: Vec<SymId> = graph.vars.iter().filter(|v| v.role == Role::Param).map(|v| v.sym).collect();
-    let (used, unused): (Vec<SymId>, Vec<SymId>) =
-        params.into_iter().partition(|&p| parts.iter().any(|part| joint.store.depends_on_sym(part.term, p)));
-    let mut engine = Engine { joint, parts, updates: vec![], declined: vec![] };
+    let params: Vec<SymId> = graph
+        .vars
+        .iter()
+        .filter(|v| v.role == Role::Param)
+        .map(|v| v.sym)
+        .collect();
+    let (used, unused): (Vec<SymId>, Vec<SymId>) = params
+        .into_iter()
+        .partition(|&p| parts.iter().any(|part| joint.store.depends_on_sym(part.term, p)));
+    let mut engine = Engine {
+        joint,
+        parts,
+        updates: vec![],
+        declined: vec![],
+    };
     engine.blocks(&used);
     engine.singles(&used);
     engine.join_coupled();
@@ -44,7 +55,10 @@ impl Engine {
     }
 
     fn targets(&self, u: &Update) -> BTreeSet<SymId> {
-        u.targets.iter().filter_map(|&t| self.joint.store.as_symbol(t).map(|(s, _)| s)).collect()
+        u.targets
+            .iter()
+            .filter_map(|&t| self.joint.store.as_symbol(t).map(|(s, _)| s))
+            .collect()
     }
 
     fn declines(&mut self, p: SymId, rule: &'static str, why: Decline) {
@@ -61,8 +75,11 @@ impl Engine {
 
     /// Unconstrained parameters, in the largest blocks that are affine together; else one by one.
     fn blocks(&mut self, used: &[SymId]) {
-        let real: Vec<SymId> =
-            used.iter().copied().filter(|&p| self.joint.store.sym(p).support == Support::Real).collect();
+        let real: Vec<SymId> = used
+            .iter()
+            .copied()
+            .filter(|&p| self.joint.store.sym(p).support == Support::Real)
+            .collect();
         for group in self.groups(&real) {
             if group.len() > 1 && self.try_block(&group).is_ok() {
                 continue;
@@ -70,7 +87,9 @@ impl Engine {
             // those that share their indices, then each alone
             let mut by_family: Vec<Vec<SymId>> = vec![];
             for &p in &group {
-                let fits = by_family.iter_mut().find(|g| self.joint.store.sym(g[0]).family == self.joint.store.sym(p).family);
+                let fits = by_family
+                    .iter_mut()
+                    .find(|g| self.joint.store.sym(g[0]).family == self.joint.store.sym(p).family);
                 match fits {
                     Some(g) => g.push(p),
                     None => by_family.push(vec![p]),
@@ -90,7 +109,10 @@ impl Engine {
 
     fn try_block(&mut self, group: &[SymId]) -> Result<(), Decline> {
         let (unknowns, occurrences) = self.common(group)?;
-        let block = quadratic::Block { unknowns: &unknowns, occurrences: &occurrences };
+        let block = quadratic::Block {
+            unknowns: &unknowns,
+            occurrences: &occurrences,
+        };
         let update = quadratic::apply(&mut self.joint.store, &block)?;
         self.updates.push(update);
         Ok(())
@@ -100,8 +122,11 @@ impl Engine {
     fn groups(&self, params: &[SymId]) -> Vec<Vec<SymId>> {
         let mut groups: Vec<Vec<SymId>> = params.iter().map(|&p| vec![p]).collect();
         for part in &self.parts {
-            let here: Vec<SymId> =
-                params.iter().copied().filter(|&p| self.joint.store.depends_on_sym(part.term, p)).collect();
+            let here: Vec<SymId> = params
+                .iter()
+                .copied()
+                .filter(|&p| self.joint.store.depends_on_sym(part.term, p))
+                .collect();
             if here.len() < 2 {
                 continue;
             }
@@ -149,7 +174,12 @@ impl Engine {
                 && let Some((update, gone)) = self.joined(&u)
             {
                 self.updates[at] = update;
-                self.updates.retain(|v| !gone.iter().any(|g| self.joint.store.as_symbol(v.targets[0]).is_some_and(|(s, _)| s == *g)) || v.targets.len() > 1);
+                self.updates.retain(|v| {
+                    !gone
+                        .iter()
+                        .any(|g| self.joint.store.as_symbol(v.targets[0]).is_some_and(|(s, _)| s == *g))
+                        || v.targets.len() > 1
+                });
                 at = 0;
                 continue;
             }
@@ -180,27 +210,45 @@ impl Engine {
     fn predictors(&mut self, used: &[SymId]) {
         let left: Vec<SymId> = used.iter().copied().filter(|&p| !self.done(p)).collect();
         for group in self.groups(&left) {
-            let update = self
-                .common(&group)
-                .and_then(|(unknowns, occ)| predictor::apply(&mut self.joint.store, &unknowns, &occ));
+            let plain = std::mem::take(&mut self.parts);
+            self.parts = parts_with(&mut self.joint, &group);
+            let found = self.common(&group);
+            self.parts = plain;
+            let update = found.and_then(|(unknowns, occ)| predictor::apply(&mut self.joint.store, &unknowns, &occ));
             match update {
                 Ok(update) => self.updates.push(update),
-                Err(why) => group.iter().for_each(|&p| self.declines(p, predictor::NAME, why.clone())),
+                Err(why) => group
+                    .iter()
+                    .for_each(|&p| self.declines(p, predictor::NAME, why.clone())),
             }
         }
     }
 
     fn refuse_rest(&self, used: &[SymId]) -> Result<(), DeriveError> {
-        let Some(&p) = used.iter().find(|&&p| !self.done(p)) else { return Ok(()) };
+        let Some(&p) = used.iter().find(|&&p| !self.done(p)) else {
+            return Ok(());
+        };
         let name = self.joint.store.sym(p).name.clone();
-        let reasons = self.declined.iter().find(|d| d.0 == p).map(|d| d.1.clone()).unwrap_or_default();
+        let reasons = self
+            .declined
+            .iter()
+            .find(|d| d.0 == p)
+            .map(|d| d.1.clone())
+            .unwrap_or_default();
         let span = reasons.iter().rev().find_map(|(_, d)| d.span).or_else(|| {
-            self.parts.iter().find(|q| self.joint.store.depends_on_sym(q.term, p)).map(|q| q.span)
+            self.parts
+                .iter()
+                .find(|q| self.joint.store.depends_on_sym(q.term, p))
+                .map(|q| q.span)
         });
         let width = reasons.iter().map(|r| r.0.len()).max().unwrap_or(0);
-        let tried: Vec<String> =
-            reasons.iter().map(|(rule, d)| format!("tried  {rule:width$}  declined: {}", d.reason)).collect();
-        let reason = reasons.last().map_or("no rule reads it".to_owned(), |r| r.1.reason.clone());
+        let tried: Vec<String> = reasons
+            .iter()
+            .map(|(rule, d)| format!("tried  {rule:width$}  declined: {}", d.reason))
+            .collect();
+        let reason = reasons
+            .last()
+            .map_or("no rule reads it".to_owned(), |r| r.1.reason.clone());
         Err(DeriveError::NoUpdate {
             help: format!(
                 "{}\nfix it to a number with `const {name} = …`, or write the statement so that `{name}` is a mean, an \
@@ -218,8 +266,11 @@ impl Engine {
         let scopes: Vec<Vec<usize>> = self.joint.factors.iter().map(|f| f.scope.clone()).collect();
         let cliques = eliminate(self.joint.finite.len(), &scopes);
         let remarks = self.remarks();
-        let objective =
-            if self.joint.priors.is_empty() { ObjectiveKind::LogLikelihood } else { ObjectiveKind::Penalised };
+        let objective = if self.joint.priors.is_empty() {
+            ObjectiveKind::LogLikelihood
+        } else {
+            ObjectiveKind::Penalised
+        };
         let mut plan = Plan {
             store: self.joint.store,
             finite: self.joint.finite,
@@ -248,7 +299,12 @@ impl Engine {
     }
 
     fn remarks(&self) -> Vec<Declined> {
-        let taken = |p: SymId| self.updates.iter().find(|u| self.targets(u).contains(&p)).map(|u| u.rule);
+        let taken = |p: SymId| {
+            self.updates
+                .iter()
+                .find(|u| self.targets(u).contains(&p))
+                .map(|u| u.rule)
+        };
         self.declined
             .iter()
             .map(|(p, reasons)| Declined {
@@ -265,11 +321,16 @@ impl Engine {
 #[must_use]
 pub fn iterated(plan: &Plan) -> bool {
     let target = |u: &Update| -> BTreeSet<SymId> {
-        u.targets.iter().filter_map(|&t| plan.store.as_symbol(t).map(|(s, _)| s)).collect()
+        u.targets
+            .iter()
+            .filter_map(|&t| plan.store.as_symbol(t).map(|(s, _)| s))
+            .collect()
     };
     plan.updates.iter().enumerate().any(|(i, u)| {
         !matches!(u.solution, Solution::Ascent { .. })
-            && plan.updates[i + 1..].iter().any(|v| target(v).iter().any(|x| u.uses.contains(x)))
+            && plan.updates[i + 1..]
+                .iter()
+                .any(|v| target(v).iter().any(|x| u.uses.contains(x)))
     })
 }
 
@@ -284,7 +345,12 @@ pub fn row_sums(plan: &Plan, u: &Update) -> usize {
     };
     let mut sums = BTreeSet::new();
     for t in terms {
-        sums.extend(plan.store.subterms(t).into_iter().filter(|&x| matches!(plan.store.node(x), Node::RowSum(_))));
+        sums.extend(
+            plan.store
+                .subterms(t)
+                .into_iter()
+                .filter(|&x| matches!(plan.store.node(x), Node::RowSum(_))),
+        );
     }
     sums.len()
 }

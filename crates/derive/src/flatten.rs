@@ -39,7 +39,12 @@ fn merge(s: &mut Store, parts: Vec<Term>, whole: Term) -> Vec<Term> {
 
 fn distribute(s: &mut Store, factors: &[Term]) -> Vec<Term> {
     let lists: Vec<Vec<Term>> = factors.iter().map(|&f| flatten(s, f)).collect();
-    if lists.iter().map(Vec::len).try_fold(1usize, usize::checked_mul).is_none_or(|n| n > MOST_ADDENDS) {
+    if lists
+        .iter()
+        .map(Vec::len)
+        .try_fold(1usize, usize::checked_mul)
+        .is_none_or(|n| n > MOST_ADDENDS)
+    {
         return vec![s.product_of(factors)];
     }
     let mut sums: Vec<Vec<Term>> = vec![vec![]];
@@ -58,7 +63,12 @@ fn log_parts(s: &mut Store, x: Term) -> Vec<Term> {
         Node::Mul(factors) => factors.iter().flat_map(|&f| log_parts(s, f)).collect(),
         Node::Pow(base, e) => {
             let logs = log_parts(s, base);
-            logs.into_iter().flat_map(|l| { let p = s.mul(e, l); flatten(s, p) }).collect()
+            logs.into_iter()
+                .flat_map(|l| {
+                    let p = s.mul(e, l);
+                    flatten(s, p)
+                })
+                .collect()
         }
         Node::Fun(Fun::Exp, e) => flatten(s, e),
         // log σ(η) = −log(1 + e^{−η})
@@ -71,7 +81,11 @@ fn log_parts(s: &mut Store, x: Term) -> Vec<Term> {
         Node::At(base, at) if at.len() == 1 => {
             if let Node::Softmax(eta) = *s.node(base) {
                 // held together: η is one predictor, whichever element is picked
-                let eta = s.hold(eta);
+                let eta = if matches!(s.node(eta), Node::Hold(_)) {
+                    eta
+                } else {
+                    s.hold(eta)
+                };
                 let picked = s.at(eta, &at);
                 let lse = s.log_sum_exp(eta);
                 let minus = s.neg(lse);
@@ -111,7 +125,12 @@ fn one_minus_sigmoid(s: &Store, x: Term) -> Option<Term> {
 /// y · log x, the log taken apart; inside a sum weighted by posteriors 0 · (−∞) = 0 by convention.
 fn scaled(s: &mut Store, y: Term, x: Term) -> Vec<Term> {
     let logs = log_parts(s, x);
-    logs.into_iter().flat_map(|l| { let p = s.mul(y, l); flatten(s, p) }).collect()
+    logs.into_iter()
+        .flat_map(|l| {
+            let p = s.mul(y, l);
+            flatten(s, p)
+        })
+        .collect()
 }
 
 /// Σ over elements, of each addend, scalars pulled out.

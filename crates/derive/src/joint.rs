@@ -30,12 +30,23 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
     refuse_missing(graph)?;
     let mut store = graph.store.clone();
     let finite = finite_variables(graph, &mut store)?;
-    let mut joint = LogJoint { store, finite, factors: vec![], written: vec![], priors: vec![] };
+    let mut joint = LogJoint {
+        store,
+        finite,
+        factors: vec![],
+        written: vec![],
+        priors: vec![],
+    };
     for (i, factor) in graph.factors.iter().enumerate() {
         let term = density(&mut joint.store, factor, &factor.dist);
         joint.written.push((i, term));
         if matches!(graph.plates[factor.plate.index()], Plate::Global) {
-            joint.priors.push(Prior { factor: i, ranges: factor.ranges.clone(), term, span: factor.span });
+            joint.priors.push(Prior {
+                factor: i,
+                ranges: factor.ranges.clone(),
+                term,
+                span: factor.span,
+            });
         } else {
             let row = row_factor(&mut joint.store, &joint.finite, graph, i, term);
             joint.factors.push(row);
@@ -47,11 +58,20 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
 /// log p(value | arguments) of one statement.
 fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
     match dist {
-        Dist::Family { family, signature, args, .. } => {
+        Dist::Family {
+            family,
+            signature,
+            args,
+            ..
+        } => {
             let t = family.log_density(s, *signature, factor.value, args);
             if factor.elementwise { s.total(t) } else { t }
         }
-        Dist::If { condition, then, otherwise } => {
+        Dist::If {
+            condition,
+            then,
+            otherwise,
+        } => {
             let a = density(s, factor, then);
             let b = density(s, factor, otherwise);
             s.select(*condition, a, b)
@@ -62,7 +82,12 @@ fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
 /// Constructs whose rules are not there yet, each refused with its place.
 fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
     let missing = |what: &str, rule: &str, span, help: &str| {
-        Err(DeriveError::MissingRule { what: what.into(), rule: rule.into(), span, help: help.into() })
+        Err(DeriveError::MissingRule {
+            what: what.into(),
+            rule: rule.into(),
+            span,
+            help: help.into(),
+        })
     };
     if let Some(guide) = &graph.guide {
         return missing(
@@ -92,7 +117,12 @@ fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
             }
             Plate::Row { parent: Some(p) } => {
                 if let Plate::Group { span, .. } | Plate::Chain { span, .. } = &graph.plates[p.index()] {
-                    return missing("rows inside a group", "group-posterior", *span, "write the model without groups");
+                    return missing(
+                        "rows inside a group",
+                        "group-posterior",
+                        *span,
+                        "write the model without groups",
+                    );
                 }
             }
             Plate::Global | Plate::Row { .. } => {}
@@ -111,7 +141,10 @@ fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
                 &format!("the global latent `{}`", var.name),
                 "conjugate-variational-update",
                 factor.span,
-                &format!("`param {}` instead of `global latent` gives it a point estimate (MAP with this prior)", var.name),
+                &format!(
+                    "`param {}` instead of `global latent` gives it a point estimate (MAP with this prior)",
+                    var.name
+                ),
             );
         }
     }
@@ -119,17 +152,24 @@ fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
 }
 
 fn nets_of(graph: &ModelGraph, factor: &Factor) -> Option<u32> {
-    arguments(&factor.dist).into_iter().flat_map(|t| graph.store.subterms(t)).find_map(|t| match graph.store.node(t) {
-        Node::Net { net, .. } => Some(*net),
-        _ => None,
-    })
+    arguments(&factor.dist)
+        .into_iter()
+        .flat_map(|t| graph.store.subterms(t))
+        .find_map(|t| match graph.store.node(t) {
+            Node::Net { net, .. } => Some(*net),
+            _ => None,
+        })
 }
 
 /// All terms of a distribution: arguments and conditions.
 pub(crate) fn arguments(dist: &Dist) -> Vec<Term> {
     match dist {
         Dist::Family { args, .. } => args.clone(),
-        Dist::If { condition, then, otherwise } => {
+        Dist::If {
+            condition,
+            then,
+            otherwise,
+        } => {
             let mut all = vec![*condition];
             all.extend(arguments(then));
             all.extend(arguments(otherwise));
@@ -140,7 +180,12 @@ pub(crate) fn arguments(dist: &Dist) -> Vec<Term> {
 
 fn finite_size(s: &Store, dist: &Dist) -> Option<Size> {
     match dist {
-        Dist::Family { family, signature, args, .. } => family.finite_support(s, *signature, args),
+        Dist::Family {
+            family,
+            signature,
+            args,
+            ..
+        } => family.finite_support(s, *signature, args),
         Dist::If { then, otherwise, .. } => {
             let (a, b) = (finite_size(s, then)?, finite_size(s, otherwise)?);
             (a == b).then_some(a)
@@ -163,7 +208,10 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> Result<Vec<Finite>, De
         let var = graph.var(factor.var);
         let referred = || {
             graph.factors.iter().enumerate().any(|(j, other)| {
-                j != i && arguments(&other.dist).iter().any(|&t| graph.store.depends_on_sym(t, var.sym))
+                j != i
+                    && arguments(&other.dist)
+                        .iter()
+                        .any(|&t| graph.store.depends_on_sym(t, var.sym))
             })
         };
         let observed = match var.role {
@@ -225,28 +273,50 @@ fn indexing_givens(graph: &ModelGraph) -> Vec<SymId> {
 
 /// Index letters as a statistician writes them: k for the first variable, then j, l, m, ….
 fn new_finite(s: &mut Store, sym: SymId, size: Size, observed: bool, taken: &mut BTreeSet<&'static str>) -> Finite {
-    let letter = ["k", "j", "l", "m", "h", "g", "a", "b", "c"].into_iter().find(|l| !taken.contains(l)).unwrap_or("i");
+    let letter = ["k", "j", "l", "m", "h", "g", "a", "b", "c"]
+        .into_iter()
+        .find(|l| !taken.contains(l))
+        .unwrap_or("i");
     taken.insert(letter);
     let first = i64::from(s.sym(sym).support != Support::Binary);
     let ix = s.add_ix(letter, size.clone());
-    Finite { sym, ix, size, observed, first }
+    Finite {
+        sym,
+        ix,
+        size,
+        observed,
+        first,
+    }
 }
 
 fn row_factor(s: &mut Store, finite: &[Finite], graph: &ModelGraph, i: usize, term: Term) -> RowFactor {
-    let one_hot: HashMap<Term, Term> =
-        finite.iter().map(|f| (f.sym, f.ix)).map(|(sym, ix)| (s.var(sym), s.index(ix))).collect();
+    let one_hot: HashMap<Term, Term> = finite
+        .iter()
+        .map(|f| (f.sym, f.ix))
+        .map(|(sym, ix)| (s.var(sym), s.index(ix)))
+        .collect();
     let term = s.substitute(term, &one_hot);
     let free = s.free_indices(term);
     let scope: Vec<usize> = (0..finite.len()).filter(|&v| free.contains(&finite[v].ix)).collect();
     let cases = split_cases(s, finite, &scope, term);
     let value = graph.var(VarId::from_index(graph.factors[i].var.index())).sym;
-    RowFactor { factor: i, scope, cases, value, span: graph.factors[i].span }
+    RowFactor {
+        factor: i,
+        scope,
+        cases,
+        value,
+        span: graph.factors[i].span,
+    }
 }
 
 /// Splits on the variables whose value is used as a number: all values of a binary, the values that are compared with
 /// of a category.
 fn split_cases(s: &mut Store, finite: &[Finite], scope: &[usize], term: Term) -> Vec<Case> {
-    let mut cases = vec![Case { fixed: vec![], excluded: vec![], term }];
+    let mut cases = vec![Case {
+        fixed: vec![],
+        excluded: vec![],
+        term,
+    }];
     for &v in scope {
         let f = &finite[v];
         let values: Vec<usize> = match f.size {
@@ -257,7 +327,10 @@ fn split_cases(s: &mut Store, finite: &[Finite], scope: &[usize], term: Term) ->
             continue;
         }
         let all = f.size == Size::Const(values.len());
-        cases = cases.into_iter().flat_map(|case| split_one(s, f, v, &values, all, &case)).collect();
+        cases = cases
+            .into_iter()
+            .flat_map(|case| split_one(s, f, v, &values, all, &case))
+            .collect();
     }
     cases
 }
@@ -272,7 +345,11 @@ fn split_one(s: &mut Store, f: &Finite, v: usize, values: &[usize], all: bool, c
         let number = s.num(value as f64);
         let term = s.substitute(case.term, &[(ix, number)].into());
         let fixed = [case.fixed.clone(), vec![(v, value)]].concat();
-        out.push(Case { fixed, excluded: case.excluded.clone(), term });
+        out.push(Case {
+            fixed,
+            excluded: case.excluded.clone(),
+            term,
+        });
     }
     if !all {
         let zero = s.num(0.0);
@@ -283,7 +360,11 @@ fn split_one(s: &mut Store, f: &Finite, v: usize, values: &[usize], all: bool, c
         }
         let term = s.substitute(case.term, &different);
         let excluded = [case.excluded.clone(), values.iter().map(|&x| (v, x)).collect()].concat();
-        out.push(Case { fixed: case.fixed.clone(), excluded, term });
+        out.push(Case {
+            fixed: case.fixed.clone(),
+            excluded,
+            term,
+        });
     }
     out
 }
@@ -294,7 +375,9 @@ fn numeric_use(s: &Store, t: Term, ix: lvmc_term::IxId) -> bool {
         Node::Ix(i) => *i == ix,
         Node::At(base, at) => {
             numeric_use(s, *base, ix)
-                || at.iter().any(|&a| !matches!(s.node(a), Node::Ix(_)) && numeric_use(s, a, ix))
+                || at
+                    .iter()
+                    .any(|&a| !matches!(s.node(a), Node::Ix(_)) && numeric_use(s, a, ix))
         }
         node => children(node).into_iter().any(|c| numeric_use(s, c, ix)),
     }

@@ -43,8 +43,10 @@ fn drop_index(s: &mut Store, t: Term, i: IxId) -> Option<Term> {
 
 /// Adds row sums: `Σₙ a + Σₙ b = Σₙ (a + b)`, where the sum is simpler (r x + r (1 − x) = r; r_{n1} + r_{n0} = 1).
 pub fn join_complements(s: &mut Store, t: Term) -> Term {
-    let (sums, mut rest): (Vec<Term>, Vec<Term>) =
-        s.addends(t).into_iter().partition(|&a| matches!(s.node(a), Node::RowSum(_)));
+    let (sums, mut rest): (Vec<Term>, Vec<Term>) = s
+        .addends(t)
+        .into_iter()
+        .partition(|&a| matches!(s.node(a), Node::RowSum(_)));
     let bodies: Vec<Term> = sums
         .iter()
         .map(|&a| match *s.node(a) {
@@ -81,15 +83,23 @@ fn complement_sum(s: &mut Store, bodies: &[Term]) -> Option<Term> {
     {
         let rest = s.product_of(&common);
         let shape = s.shape(sum).clone();
-        return Some(if s.shape(rest).is_empty() { s.fill(rest, shape) } else { rest });
+        return Some(if s.shape(rest).is_empty() {
+            s.fill(rest, shape)
+        } else {
+            rest
+        });
     }
     None
 }
 
 /// r(z = 0) and r(z = 1) of the same posterior.
 fn binary_pair(s: &Store, x: Term, y: Term) -> bool {
-    let (Node::Resp(a), Node::Resp(b)) = (s.node(x), s.node(y)) else { return false };
-    let ([(za, va)], [(zb, vb)]) = (&a[..], &b[..]) else { return false };
+    let (Node::Resp(a), Node::Resp(b)) = (s.node(x), s.node(y)) else {
+        return false;
+    };
+    let ([(za, va)], [(zb, vb)]) = (&a[..], &b[..]) else {
+        return false;
+    };
     za == zb
         && s.sym(*za).support == lvmc_term::Support::Binary
         && match (s.as_num(*va), s.as_num(*vb)) {

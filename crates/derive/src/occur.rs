@@ -44,21 +44,48 @@ pub enum Origin {
 
 /// All addends of a log joint.
 pub fn parts_of(joint: &mut LogJoint) -> Vec<Part> {
+    parts_with(joint, &[])
+}
+
+/// All addends, the affine predictors of a block of parameters held together.
+pub fn parts_with(joint: &mut LogJoint, held: &[SymId]) -> Vec<Part> {
     let mut parts = vec![];
     for f in joint.factors.clone() {
         for case in &f.cases {
-            let open: Vec<usize> =
-                f.scope.iter().copied().filter(|v| !case.fixed.iter().any(|(w, _)| w == v)).collect();
-            let origin =
-                Origin::Row { open, fixed: case.fixed.clone(), excluded: case.excluded.clone(), bound: vec![] };
-            for term in flatten(&mut joint.store, case.term) {
-                parts.push(Part { term, origin: origin.clone(), span: f.span });
+            let open: Vec<usize> = f
+                .scope
+                .iter()
+                .copied()
+                .filter(|v| !case.fixed.iter().any(|(w, _)| w == v))
+                .collect();
+            let origin = Origin::Row {
+                open,
+                fixed: case.fixed.clone(),
+                excluded: case.excluded.clone(),
+                bound: vec![],
+            };
+            let whole = match held {
+                [] => case.term,
+                _ => crate::rules::predictor::hold_predictors(&mut joint.store, case.term, held),
+            };
+            for term in flatten(&mut joint.store, whole) {
+                parts.push(Part {
+                    term,
+                    origin: origin.clone(),
+                    span: f.span,
+                });
             }
         }
     }
     for p in joint.priors.clone() {
         for term in flatten(&mut joint.store, p.term) {
-            parts.push(Part { term, origin: Origin::Prior { ranges: p.ranges.clone() }, span: p.span });
+            parts.push(Part {
+                term,
+                origin: Origin::Prior {
+                    ranges: p.ranges.clone(),
+                },
+                span: p.span,
+            });
         }
     }
     parts
@@ -134,9 +161,18 @@ impl Occurrence {
             inside
         };
         let wrapped = around(s, sum);
-        let body = if between == one { wrapped } else { s.mul(between, wrapped) };
+        let body = if between == one {
+            wrapped
+        } else {
+            s.mul(between, wrapped)
+        };
         let free = s.free_indices(body);
-        let needed: Vec<IxId> = self.sums.iter().copied().filter(|i| !self.row || free.contains(i)).collect();
+        let needed: Vec<IxId> = self
+            .sums
+            .iter()
+            .copied()
+            .filter(|i| !self.row || free.contains(i))
+            .collect();
         outside.push(self.bind(s, body, &needed));
         s.product_of(&outside)
     }
@@ -186,8 +222,11 @@ pub fn occurrences(
     parts: &[Part],
     syms: &[SymId],
 ) -> Result<(Vec<Unknown>, Vec<Occurrence>), (String, Span)> {
-    let mut mine: Vec<Part> =
-        parts.iter().filter(|p| syms.iter().any(|&x| s.depends_on_sym(p.term, x))).cloned().collect();
+    let mut mine: Vec<Part> = parts
+        .iter()
+        .filter(|p| syms.iter().any(|&x| s.depends_on_sym(p.term, x)))
+        .cloned()
+        .collect();
     let mut uses = vec![];
     for part in &mine {
         uses.push(index_of_use(s, part, syms)?);
@@ -203,16 +242,25 @@ pub fn occurrences(
     let fits = syms.iter().all(|&x| depth == 0 || depth >= s.sym(x).family);
     if uses.iter().any(|u| u.len() != depth) || !fits {
         let span = mine.first().map_or(Span::default(), |p| p.span);
-        return Err((format!("{} is used both as a whole and by position", names(s, syms)), span));
+        return Err((
+            format!("{} is used both as a whole and by position", names(s, syms)),
+            span,
+        ));
     }
-    let ranges: Vec<IxId> = (0..depth).map(|axis| target_index(s, finite, syms[0], &uses, axis)).collect();
+    let ranges: Vec<IxId> = (0..depth)
+        .map(|axis| target_index(s, finite, syms[0], &uses, axis))
+        .collect();
     let indices: Vec<Term> = ranges.iter().map(|&i| s.index(i)).collect();
     let unknowns: Vec<Unknown> = syms
         .iter()
         .map(|&sym| {
             let whole = s.var(sym);
             let atom = if depth == 0 { whole } else { s.at(whole, &indices) };
-            Unknown { sym, ranges: ranges.clone(), atom }
+            Unknown {
+                sym,
+                ranges: ranges.clone(),
+                atom,
+            }
         })
         .collect();
     let mut found = vec![];
@@ -223,14 +271,19 @@ pub fn occurrences(
 }
 
 fn names(s: &Store, syms: &[SymId]) -> String {
-    syms.iter().map(|&x| format!("`{}`", s.sym(x).name)).collect::<Vec<_>>().join(", ")
+    syms.iter()
+        .map(|&x| format!("`{}`", s.sym(x).name))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Rewrites an addend `c · Total(u)` of a part as `Σ_e c · u_e`, the sum bound by the part.
 fn by_element(s: &mut Store, part: &mut Part) -> Option<IxId> {
     let factors = s.factors(part.term);
     let at = factors.iter().position(|&f| matches!(s.node(f), Node::Total(_)))?;
-    let Node::Total(u) = *s.node(factors[at]) else { return None };
+    let Node::Total(u) = *s.node(factors[at]) else {
+        return None;
+    };
     let [size] = s.shape(u).clone().try_into().ok()?;
     let e = s.add_ix("j", size);
     let e_term = s.index(e);
@@ -251,9 +304,13 @@ fn element_of(s: &mut Store, u: Term, e: Term) -> Term {
         return u;
     }
     match s.node(u) {
-        Node::Add(_) | Node::Mul(_) | Node::Pow(..) | Node::Fun(..) | Node::XLogY(..) | Node::Select(..) | Node::Cmp(..) => {
-            s.map_children(u, |s, c| element_of(s, c, e))
-        }
+        Node::Add(_)
+        | Node::Mul(_)
+        | Node::Pow(..)
+        | Node::Fun(..)
+        | Node::XLogY(..)
+        | Node::Select(..)
+        | Node::Cmp(..) => s.map_children(u, |s, c| element_of(s, c, e)),
         _ => s.at(u, &[e]),
     }
 }
@@ -282,7 +339,10 @@ fn index_of_use(s: &Store, part: &Part, syms: &[SymId]) -> Result<Vec<Term>, (St
             None => tuple = Some(here),
             Some(t) if *t == here => {}
             Some(_) => {
-                return Err((format!("{} stands at two positions in one term", names(s, syms)), part.span));
+                return Err((
+                    format!("{} stands at two positions in one term", names(s, syms)),
+                    part.span,
+                ));
             }
         }
     }
@@ -346,7 +406,12 @@ fn place(
     }
     let (mut resp, mut sums) = (vec![], vec![]);
     let row = match &part.origin {
-        Origin::Row { open, fixed, excluded, bound } => {
+        Origin::Row {
+            open,
+            fixed,
+            excluded,
+            bound,
+        } => {
             sums.extend(bound.iter().copied().filter(|i| !bound_away.contains(i)));
             for &v in open {
                 let ix = s.index(finite[v].ix);
@@ -374,7 +439,15 @@ fn place(
             false
         }
     };
-    Ok(Occurrence { term, span: part.span, row, resp, sums, guards: guard_terms, outer })
+    Ok(Occurrence {
+        term,
+        span: part.span,
+        row,
+        resp,
+        sums,
+        guards: guard_terms,
+        outer,
+    })
 }
 
 /// Writes an addend as coefficient · function of the unknown, for an unknown that acts element by element.
@@ -391,7 +464,9 @@ pub fn elementwise(s: &mut Store, term: Term, atoms: &[Term]) -> Result<Vec<(Ter
         }
         return Ok(pairs);
     }
-    let [one] = bound[..] else { return Err("it stands in a product of array terms".into()) };
+    let [one] = bound[..] else {
+        return Err("it stands in a product of array terms".into());
+    };
     let inside = match s.node(one).clone() {
         Node::Total(u) => s.factors(u),
         Node::Dot(a, b) => vec![a, b],
@@ -445,7 +520,15 @@ fn acts_elementwise(s: &Store, t: Term, atom: Term) -> bool {
     let node = s.node(t);
     matches!(
         node,
-        Node::Add(_) | Node::Mul(_) | Node::Pow(..) | Node::Fun(..) | Node::XLogY(..) | Node::Select(..) | Node::Cmp(..)
-    ) && lvmc_term::children(node).into_iter().all(|c| acts_elementwise(s, c, atom))
+        Node::Add(_)
+            | Node::Mul(_)
+            | Node::Pow(..)
+            | Node::Fun(..)
+            | Node::XLogY(..)
+            | Node::Select(..)
+            | Node::Cmp(..)
+    ) && lvmc_term::children(node)
+        .into_iter()
+        .all(|c| acts_elementwise(s, c, atom))
         || s.shape(atom).is_empty() && !s.per_row(t)
 }

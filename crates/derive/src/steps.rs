@@ -17,7 +17,14 @@ pub fn steps(plan: &mut Plan, written: &[(usize, Term)]) -> Vec<Step> {
 }
 
 fn step(section: Section, left: Left, right: Term, rule: &'static str) -> Step {
-    Step { section, left, right, rule, condition: None, remark: String::new() }
+    Step {
+        section,
+        left,
+        right,
+        rule,
+        condition: None,
+        remark: String::new(),
+    }
 }
 
 fn row_values(plan: &Plan) -> Vec<SymId> {
@@ -27,13 +34,20 @@ fn row_values(plan: &Plan) -> Vec<SymId> {
 fn joint(plan: &mut Plan, written: &[(usize, Term)], out: &mut Vec<Step>) {
     let of = row_values(plan);
     let s = &mut plan.store;
-    let rows: Vec<Term> =
-        written.iter().filter(|w| plan.factors.iter().any(|f| f.factor == w.0)).map(|w| w.1).collect();
+    let rows: Vec<Term> = written
+        .iter()
+        .filter(|w| plan.factors.iter().any(|f| f.factor == w.0))
+        .map(|w| w.1)
+        .collect();
     let sum = s.sum(&rows);
     out.push(step(Section::Joint, Left::Density { of, row: true }, sum, ""));
     for p in &plan.priors {
         let body = p.ranges.iter().rev().fold(p.term, |t, &i| s.ix_sum(i, t));
-        let of = s.symbols(p.term).into_iter().filter(|&x| s.sym(x).kind == SymKind::Param).collect();
+        let of = s
+            .symbols(p.term)
+            .into_iter()
+            .filter(|&x| s.sym(x).kind == SymKind::Param)
+            .collect();
         out.push(step(Section::Prior, Left::Density { of, row: false }, body, ""));
     }
 }
@@ -64,7 +78,12 @@ fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
     }
     let (complete, expected) = (plan.store.sum(&complete), plan.store.sum(&expected));
     let rule = if plan.finite.is_empty() { "" } else { "one-hot" };
-    out.push(step(Section::Complete, Left::Density { of, row: false }, complete, rule));
+    out.push(step(
+        Section::Complete,
+        Left::Density { of, row: false },
+        complete,
+        rule,
+    ));
     if !plan.finite.is_empty() {
         out.push(step(Section::Expected, Left::Word("Q"), expected, "expectation"));
     }
@@ -131,7 +150,14 @@ fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
 
 fn m_step(s: &mut Store, u: &Update, out: &mut Vec<Step>) {
     let mut push = |left: Left, right: Term, condition: Option<Condition>, remark: &str| {
-        out.push(Step { section: Section::MStep, left, right, rule: u.rule, condition, remark: remark.into() });
+        out.push(Step {
+            section: Section::MStep,
+            left,
+            right,
+            rule: u.rule,
+            condition,
+            remark: remark.into(),
+        });
     };
     match &u.solution {
         Solution::Explicit(values) => {
@@ -141,20 +167,39 @@ fn m_step(s: &mut Store, u: &Update, out: &mut Vec<Step>) {
         }
         Solution::Linear { h, g, .. } => {
             let matrix = s.shape(*g).len() == 2;
-            let left = if u.targets.len() == 1 || matrix { u.targets[0] } else { s.stack(&u.targets) };
-            let left = if matrix && s.shape(left).len() == 2 { s.transpose(left) } else { left };
+            let left = if u.targets.len() == 1 || matrix {
+                u.targets[0]
+            } else {
+                s.stack(&u.targets)
+            };
+            let left = if matrix && s.shape(left).len() == 2 {
+                s.transpose(left)
+            } else {
+                left
+            };
             let inverse = s.inv(*h);
-            let right = if matrix { s.matmul(inverse, *g) } else { s.matvec(inverse, *g) };
+            let right = if matrix {
+                s.matmul(inverse, *g)
+            } else {
+                s.matvec(inverse, *g)
+            };
             push(Left::Term(left), right, None, "normal equations");
         }
         Solution::Newton { parts } => {
             let f = newton_objective(s, parts);
             for &target in &u.targets {
                 let gradient = s.gradient(f, &[target])[0];
-                push(Left::Term(target), gradient, Some(u.condition.clone()), "the root of this derivative");
+                push(
+                    Left::Term(target),
+                    gradient,
+                    Some(u.condition.clone()),
+                    "the root of this derivative",
+                );
             }
         }
-        Solution::Ascent { predictor, score, eta, .. } => {
+        Solution::Ascent {
+            predictor, score, eta, ..
+        } => {
             let h = s.var(*eta);
             push(Left::Term(h), *predictor, None, "affine predictor");
             push(Left::Word("∂Q/∂η"), *score, None, "one damped Newton step per sweep");

@@ -54,7 +54,11 @@ pub fn apply(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Re
     let weighted = s.mul(a, log_det);
     let sum = s.add(weighted, trace);
     let objective = s.minus_half(sum);
-    let uses: BTreeSet<SymId> = s.symbols(value).into_iter().filter(|&x| x != unknown.sym && is_param(s, x)).collect();
+    let uses: BTreeSet<SymId> = s
+        .symbols(value)
+        .into_iter()
+        .filter(|&x| x != unknown.sym && is_param(s, x))
+        .collect();
     Ok(Update {
         targets: vec![unknown.atom],
         ranges: unknown.ranges.clone(),

@@ -25,11 +25,17 @@ pub struct Decline {
 impl Decline {
     /// A reason that concerns no one statement.
     pub fn plain(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), span: None }
+        Self {
+            reason: reason.into(),
+            span: None,
+        }
     }
     /// A reason that lies in one addend.
     pub fn at(reason: impl Into<String>, span: Span) -> Self {
-        Self { reason: reason.into(), span: Some(span) }
+        Self {
+            reason: reason.into(),
+            span: Some(span),
+        }
     }
 }
 
@@ -44,9 +50,24 @@ pub struct Rule {
 /// Closed forms and one-dimensional Newton, in priority order. Blocks of affine coefficients (`quadratic`) and
 /// predictors (`predictor`) move several parameters together and have entries of their own in the engine.
 pub const RULES: &[Rule] = &[
-    Rule { name: simplex::NAME, apply: simplex::apply },
-    Rule { name: covariance::NAME, apply: covariance::apply },
-    Rule { name: power::NAME, apply: power::apply },
-    Rule { name: unit::NAME, apply: unit::apply },
-    Rule { name: newton::NAME, apply: newton::apply },
+    Rule {
+        name: simplex::NAME,
+        apply: simplex::apply,
+    },
+    Rule {
+        name: covariance::NAME,
+        apply: covariance::apply,
+    },
+    Rule {
+        name: power::NAME,
+        apply: power::apply,
+    },
+    Rule {
+        name: unit::NAME,
+        apply: unit::apply,
+    },
+    Rule {
+        name: newton::NAME,
+        apply: newton::apply,
+    },
 ];

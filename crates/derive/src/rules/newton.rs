@@ -25,7 +25,9 @@ pub fn apply(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Re
 pub fn apply_joint(s: &mut Store, unknowns: &[Unknown], occurrences: &[Occurrence]) -> Result<Update, Decline> {
     for u in unknowns {
         if !matches!(s.sym(u.sym).support, Support::Real | Support::Positive | Support::Unit) {
-            return Err(Decline::plain("its type is bound as a whole (simplex, ordered, covariance)"));
+            return Err(Decline::plain(
+                "its type is bound as a whole (simplex, ordered, covariance)",
+            ));
         }
         if s.shape(u.atom) != s.shape(unknowns[0].atom) {
             return Err(Decline::plain("the unknowns have different shapes"));
@@ -39,7 +41,10 @@ pub fn apply_joint(s: &mut Store, unknowns: &[Unknown], occurrences: &[Occurrenc
                 continue;
             }
             if o.per_row(s, g) {
-                return Err(Decline::at("its function differs by row: there is no finite statistic", o.span));
+                return Err(Decline::at(
+                    "its function differs by row: there is no finite statistic",
+                    o.span,
+                ));
             }
             let statistic = o.expect(s, c);
             match parts.iter_mut().find(|p| p.1 == g) {
@@ -50,8 +55,16 @@ pub fn apply_joint(s: &mut Store, unknowns: &[Unknown], occurrences: &[Occurrenc
     }
     let products: Vec<Term> = parts.iter().map(|&(c, g)| s.mul(c, g)).collect();
     let objective = s.sum(&products);
-    let objective = if s.shape(objective).is_empty() { objective } else { s.total(objective) };
-    let mut uses: Vec<_> = parts.iter().flat_map(|&(c, g)| [s.symbols(c), s.symbols(g)]).flatten().collect();
+    let objective = if s.shape(objective).is_empty() {
+        objective
+    } else {
+        s.total(objective)
+    };
+    let mut uses: Vec<_> = parts
+        .iter()
+        .flat_map(|&(c, g)| [s.symbols(c), s.symbols(g)])
+        .flatten()
+        .collect();
     uses.retain(|&x| !unknowns.iter().any(|u| u.sym == x) && s.sym(x).kind == SymKind::Param);
     uses.sort_unstable();
     uses.dedup();

@@ -50,7 +50,10 @@ pub fn apply(s: &mut Store, unknowns: &[Unknown], occurrences: &[Occurrence]) ->
         let second = s.gradient(score, &[h])[0];
         (scalar_designs(s, predictor, &atoms)?, s.neg(second))
     } else {
-        (vector_designs(s, predictor, &atoms)?, vector_curvature(s, &expected, h)?)
+        (
+            vector_designs(s, predictor, &atoms)?,
+            vector_curvature(s, &expected, h)?,
+        )
     };
     let priors = priors_of(s, &priors, &atoms)?;
     Ok(Update {
@@ -59,7 +62,14 @@ pub fn apply(s: &mut Store, unknowns: &[Unknown], occurrences: &[Occurrence]) ->
         rule: NAME,
         condition: Condition::Maximises(f),
         uses: used(s, &[score, curvature, predictor], unknowns),
-        solution: Solution::Ascent { predictor, eta, designs, score, curvature, priors },
+        solution: Solution::Ascent {
+            predictor,
+            eta,
+            designs,
+            score,
+            curvature,
+            priors,
+        },
     })
 }
 
@@ -69,45 +79,93 @@ fn used(s: &Store, terms: &[Term], unknowns: &[Unknown]) -> Vec<SymId> {
     all.into_iter().collect()
 }
 
-/// The one maximal affine subterm that holds the block, the same in all addends.
-fn the_predictor(s: &Store, rows: &[&Occurrence], atoms: &[Term]) -> Result<Term, Decline> {
+/// The one held predictor of the block, the same in all addends, with no unknown outside it.
+fn the_predictor(s: &mut Store, rows: &[&Occurrence], atoms: &[Term]) -> Result<Term, Decline> {
     let mut found: BTreeSet<Term> = BTreeSet::new();
     for o in rows {
-        let mut here = BTreeSet::new();
-        maximal_affine(s, o.term, atoms, &mut here);
-        if here.is_empty() {
-            return Err(Decline::at("no affine predictor holds it", o.span));
+        let held = s
+            .subterms(o.term)
+            .into_iter()
+            .filter(|&t| matches!(s.node(t), Node::Hold(_)) && !free(s, t, atoms));
+        let here: Vec<Term> = held.collect();
+        let nothing = s.num(0.0);
+        let with: HashMap<Term, Term> = here
+            .iter()
+            .map(|&t| {
+                let shape = s.shape(t).clone();
+                (t, if shape.is_empty() { nothing } else { s.zeros(shape) })
+            })
+            .collect();
+        let without = s.substitute(o.term, &with);
+        if !free(s, without, atoms) {
+            return Err(Decline::at("it stands outside an affine predictor", o.span));
         }
         found.extend(here);
     }
-    // an addend that is linear in a summand of the predictor (y·wᵀx beside exp(wᵀx + b)) shows only that summand
-    let largest = found
-        .iter()
-        .copied()
-        .max_by_key(|&t| (atoms.iter().filter(|&&a| s.contains(t, a)).count(), s.addends(t).len()))
-        .ok_or_else(|| Decline::plain("no row term holds it"))?;
-    match found.iter().find(|&&t| t != largest) {
-        None => Ok(largest),
-        Some(_) => Err(Decline::at(
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(Decline::plain("no affine predictor holds it")),
+        _ => Err(Decline::at(
             "it stands in two different predictors",
             rows.first().map_or(Span::default(), |o| o.span),
         )),
     }
 }
 
-fn affine(s: &Store, t: Term, atoms: &[Term]) -> bool {
-    if atoms.contains(&t) || free(s, t, atoms) {
+/// Holds together the affine predictors of a block in a log density: the largest affine subterms under a function that
+/// is not linear, and the same terms wherever else they stand.
+pub fn hold_predictors(s: &mut Store, t: Term, block: &[SymId]) -> Term {
+    let mut found = BTreeSet::new();
+    nonlinear(s, t, block, false, &mut found);
+    let mut with = HashMap::new();
+    for p in found {
+        let held = s.hold(p);
+        with.insert(p, held);
+    }
+    s.substitute(t, &with)
+}
+
+fn mentions(s: &Store, t: Term, block: &[SymId]) -> bool {
+    block.iter().any(|&x| s.depends_on_sym(t, x))
+}
+
+fn nonlinear(s: &Store, t: Term, block: &[SymId], inside: bool, found: &mut BTreeSet<Term>) {
+    if !mentions(s, t, block) {
+        return;
+    }
+    if inside && affine(s, t, block) {
+        found.insert(t);
+        return;
+    }
+    let node = s.node(t);
+    let bound = children(node).into_iter().filter(|&c| mentions(s, c, block)).count();
+    let linear = match node {
+        Node::Add(_) | Node::Total(_) | Node::Fill(..) => true,
+        Node::Mul(_) | Node::Dot(..) | Node::MatVec(..) => bound <= 1,
+        _ => false,
+    };
+    for c in children(node) {
+        nonlinear(s, c, block, inside || !linear, found);
+    }
+}
+
+/// Affine in the block's symbols.
+fn affine(s: &Store, t: Term, block: &[SymId]) -> bool {
+    if !mentions(s, t, block) {
         return true;
     }
     let one_bound = |parts: &[Term]| {
-        let bound: Vec<Term> = parts.iter().copied().filter(|&p| !free(s, p, atoms)).collect();
-        matches!(bound[..], [p] if affine(s, p, atoms))
+        let bound: Vec<Term> = parts.iter().copied().filter(|&p| mentions(s, p, block)).collect();
+        matches!(bound[..], [p] if affine(s, p, block))
     };
     match s.node(t) {
-        Node::Add(parts) => parts.iter().all(|&p| affine(s, p, atoms)),
+        Node::Sym(_) => true,
+        Node::At(base, at) => matches!(s.node(*base), Node::Sym(_)) && at.iter().all(|&i| !mentions(s, i, block)),
+        Node::Add(parts) => parts.iter().all(|&p| affine(s, p, block)),
         Node::Mul(parts) => one_bound(parts),
         Node::Dot(a, b) | Node::MatVec(a, b) => one_bound(&[*a, *b]),
-        Node::Fill(a, _) | Node::Hold(a) => affine(s, *a, atoms),
+        Node::Fill(a, _) | Node::Hold(a) => affine(s, *a, block),
         _ => false,
     }
 }
@@ -116,20 +174,12 @@ fn free(s: &Store, t: Term, atoms: &[Term]) -> bool {
     !atoms.iter().any(|&a| s.contains(t, a))
 }
 
-fn maximal_affine(s: &Store, t: Term, atoms: &[Term], found: &mut BTreeSet<Term>) {
-    if free(s, t, atoms) {
-        return;
-    }
-    if affine(s, t, atoms) {
-        found.insert(t);
-        return;
-    }
-    for c in children(s.node(t)) {
-        maximal_affine(s, c, atoms, found);
-    }
-}
-
 fn scalar_designs(s: &mut Store, predictor: Term, atoms: &[Term]) -> Result<Vec<Term>, Decline> {
+    let predictor = if let Node::Hold(inner) = *s.node(predictor) {
+        inner
+    } else {
+        predictor
+    };
     if atoms.iter().any(|&a| s.shape(a).len() > 1) {
         return Err(Decline::plain("a matrix of coefficients in a scalar predictor"));
     }
@@ -139,7 +189,11 @@ fn scalar_designs(s: &mut Store, predictor: Term, atoms: &[Term]) -> Result<Vec<
 /// W f contributes f, a vector (times a scalar) contributes its scalar.
 fn vector_designs(s: &mut Store, predictor: Term, atoms: &[Term]) -> Result<Vec<Term>, Decline> {
     let mut designs: Vec<Option<Term>> = vec![None; atoms.len()];
-    let predictor = if let Node::Hold(inner) = *s.node(predictor) { inner } else { predictor };
+    let predictor = if let Node::Hold(inner) = *s.node(predictor) {
+        inner
+    } else {
+        predictor
+    };
     for t in s.addends(predictor) {
         let (mine, scalars): (Vec<Term>, Vec<Term>) = s.factors(t).into_iter().partition(|&f| !free(s, f, atoms));
         let c = s.product_of(&scalars);
@@ -155,7 +209,9 @@ fn vector_designs(s: &mut Store, predictor: Term, atoms: &[Term]) -> Result<Vec<
         };
         let at = atoms.iter().position(|&a| a == atom);
         let Some(at) = at.filter(|_| s.shape(c).is_empty()) else {
-            return Err(Decline::plain("the elements of the predictor do not share their design"));
+            return Err(Decline::plain(
+                "the elements of the predictor do not share their design",
+            ));
         };
         let f = s.mul(c, f);
         designs[at] = Some(match designs[at] {
@@ -163,7 +219,10 @@ fn vector_designs(s: &mut Store, predictor: Term, atoms: &[Term]) -> Result<Vec<
             None => f,
         });
     }
-    designs.into_iter().collect::<Option<Vec<Term>>>().ok_or_else(|| Decline::plain("the predictor lacks an unknown"))
+    designs
+        .into_iter()
+        .collect::<Option<Vec<Term>>>()
+        .ok_or_else(|| Decline::plain("the predictor lacks an unknown"))
 }
 
 /// −∂²f/∂η∂ηᵀ for f = linear + c · log Σ exp η + Total(C ⊙ g(η)): −c (diag p − p pᵀ) − diag(C ⊙ g″), p = softmax η.
@@ -172,13 +231,18 @@ fn vector_curvature(s: &mut Store, expected: &[(Term, Span)], h: Term) -> Result
     for &(t, span) in expected {
         let t = pull_free(s, t, h);
         let (mine, rest): (Vec<Term>, Vec<Term>) = s.factors(t).into_iter().partition(|&f| s.contains(f, h));
-        let [one] = mine[..] else { return Err(Decline::at("Q is not a sum of functions of the predictor", span)) };
+        let [one] = mine[..] else {
+            return Err(Decline::at("Q is not a sum of functions of the predictor", span));
+        };
         let gradient = s.gradient(one, &[h])[0];
         if !s.contains(gradient, h) {
             continue;
         }
         let Node::LogSumExp(x) = *s.node(one) else {
-            return Err(Decline::at("only log-sum-exp and linear functions of a vector predictor have a rule", span));
+            return Err(Decline::at(
+                "only log-sum-exp and linear functions of a vector predictor have a rule",
+                span,
+            ));
         };
         if x != h {
             return Err(Decline::at("log-sum-exp of more than the predictor", span));

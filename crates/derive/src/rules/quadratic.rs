@@ -43,19 +43,34 @@ pub fn square_of(s: &mut Store, o: &Occurrence, atoms: &[Term]) -> Result<Square
     let [one] = mine[..] else { return Err(decline()) };
     let weight = s.product_of(&rest);
     match *s.node(one) {
-        Node::Pow(e, p) if s.as_num(p) == Some(2.0) && !holds(s, weight) => {
-            Ok(Square { weight, residual: e, covariance: None, total: false })
-        }
-        Node::Quad(m, e) if !holds(s, m) => Ok(Square { weight, residual: e, covariance: Some(m), total: false }),
+        Node::Pow(e, p) if s.as_num(p) == Some(2.0) && !holds(s, weight) => Ok(Square {
+            weight,
+            residual: e,
+            covariance: None,
+            total: false,
+        }),
+        Node::Quad(m, e) if !holds(s, m) => Ok(Square {
+            weight,
+            residual: e,
+            covariance: Some(m),
+            total: false,
+        }),
         Node::Total(u) => {
             let (mine, rest): (Vec<_>, Vec<_>) = s.factors(u).into_iter().partition(|&f| holds(s, f));
             let [one] = mine[..] else { return Err(decline()) };
-            let Node::Pow(e, p) = *s.node(one) else { return Err(decline()) };
+            let Node::Pow(e, p) = *s.node(one) else {
+                return Err(decline());
+            };
             if s.as_num(p) != Some(2.0) {
                 return Err(decline());
             }
             let all = [vec![weight], rest].concat();
-            Ok(Square { weight: s.product_of(&all), residual: e, covariance: None, total: true })
+            Ok(Square {
+                weight: s.product_of(&all),
+                residual: e,
+                covariance: None,
+                total: true,
+            })
         }
         _ => Err(decline()),
     }
@@ -84,7 +99,10 @@ pub fn apply(s: &mut Store, block: &Block<'_>) -> Result<Update, Decline> {
     if let ([_], Ok(update)) = (block.unknowns, location(s, block, &squares)) {
         return Ok(update);
     }
-    if squares.iter().all(|(_, q)| s.shape(q.residual).is_empty() || own_ridge(s, &atoms, q)) {
+    if squares
+        .iter()
+        .all(|(_, q)| s.shape(q.residual).is_empty() || own_ridge(s, &atoms, q))
+    {
         return regression(s, block, &squares);
     }
     multivariate(s, block, &squares)
@@ -92,7 +110,11 @@ pub fn apply(s: &mut Store, block: &Block<'_>) -> Result<Update, Decline> {
 
 /// A penalty on one whole unknown: e is the unknown less something free of the block.
 fn own_ridge(s: &mut Store, atoms: &[Term], q: &Square) -> bool {
-    q.total && atoms.iter().any(|&a| { let d = s.sub(q.residual, a); s.shape(a) == s.shape(q.residual) && free_of(s, d, atoms) })
+    q.total
+        && atoms.iter().any(|&a| {
+            let d = s.sub(q.residual, a);
+            s.shape(a) == s.shape(q.residual) && free_of(s, d, atoms)
+        })
 }
 
 fn free_of(s: &Store, t: Term, atoms: &[Term]) -> bool {
@@ -118,7 +140,11 @@ fn slope(s: &mut Store, e: Term, atom: Term, span: Span) -> Result<(Term, Term),
         slopes.push(s.product_of(&rest));
     }
     let c = s.sum(&slopes);
-    let y = if without.is_empty() { s.zeros(shape) } else { s.sum(&without) };
+    let y = if without.is_empty() {
+        s.zeros(shape)
+    } else {
+        s.sum(&without)
+    };
     Ok((s.neg(c), y))
 }
 
@@ -139,9 +165,9 @@ fn location(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Square)])
         let wc = s.mul(w, c);
         slopes.push((s.mul(wc, c), s.mul(wc, y)));
     }
-    let shared = squares
-        .iter()
-        .all(|(o, q)| q.covariance == squares[0].1.covariance && q.covariance.is_none_or(|m| !s.per_row(m) && !o.sums_in(s, m)));
+    let shared = squares.iter().all(|(o, q)| {
+        q.covariance == squares[0].1.covariance && q.covariance.is_none_or(|m| !s.per_row(m) && !o.sums_in(s, m))
+    });
     let value = if shared {
         let (mut hs, mut gs) = (vec![], vec![]);
         for ((o, _), &(h, g)) in squares.iter().zip(&slopes) {
@@ -187,7 +213,13 @@ fn regression(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Square)
     if shapes.iter().any(|sh| sh.len() > 1) {
         return Err(Decline::plain("a matrix of coefficients with a scalar residual"));
     }
-    let zeros: HashMap<Term, Term> = atoms.iter().map(|&a| { let sh = s.shape(a).clone(); (a, s.zeros(sh)) }).collect();
+    let zeros: HashMap<Term, Term> = atoms
+        .iter()
+        .map(|&a| {
+            let sh = s.shape(a).clone();
+            (a, s.zeros(sh))
+        })
+        .collect();
     let (mut hs, mut gs) = (vec![], vec![]);
     for (o, q) in squares {
         let w = s.scale(-2.0, q.weight);
@@ -205,7 +237,11 @@ fn regression(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Square)
         }
         let phi = if let [one] = parts[..] { one } else { s.stack(&parts) };
         let y = s.substitute(q.residual, &zeros);
-        let outer = if s.shape(phi).is_empty() { s.square(phi) } else { s.outer(phi, phi) };
+        let outer = if s.shape(phi).is_empty() {
+            s.square(phi)
+        } else {
+            s.outer(phi, phi)
+        };
         let (wh, wy) = (s.mul(w, outer), s.product_of(&[w, y, phi]));
         hs.push(o.expect(s, wh));
         gs.push(o.expect(s, wy));
@@ -217,7 +253,10 @@ fn regression(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Square)
         return Ok(explicit(s, block, NAME, vec![value], squares));
     }
     let (h, g) = (s.sum(&hs), s.sum(&gs));
-    let widths = shapes.iter().map(|sh| sh.first().cloned().unwrap_or(Size::Const(1))).collect();
+    let widths = shapes
+        .iter()
+        .map(|sh| sh.first().cloned().unwrap_or(Size::Const(1)))
+        .collect();
     Ok(linear(s, block, h, g, widths))
 }
 
@@ -240,20 +279,25 @@ fn ridge(
     let (h, g) = (o.expect(s, wcc), o.expect(s, wcy));
     let pad = |s: &mut Store, t: Term| {
         let parts: Vec<Term> = (0..atoms.len())
-            .map(|i| if i == at { s.fill(t, shapes[i].clone()) } else { s.zeros(shapes[i].clone()) })
+            .map(|i| {
+                if i == at {
+                    s.fill(t, shapes[i].clone())
+                } else {
+                    s.zeros(shapes[i].clone())
+                }
+            })
             .collect();
         if let [one] = parts[..] { one } else { s.stack(&parts) }
     };
-    let weights = pad(s, h);
-    // a scalar factor stays outside the matrix, where it can cancel
-    let (scalars, arrays): (Vec<Term>, Vec<Term>) = s.factors(weights).into_iter().partition(|&f| s.shape(f).is_empty());
-    let rest = s.product_of(&arrays);
-    let d = if scalars.is_empty() || arrays.is_empty() {
-        s.diag(weights)
+    // a scalar weight stays outside the matrix, where it can cancel
+    let d = if s.shape(h).is_empty() {
+        let one = s.num(1.0);
+        let pattern = pad(s, one);
+        let d = s.diag(pattern);
+        s.mul(h, d)
     } else {
-        let d = s.diag(rest);
-        let c = s.product_of(&scalars);
-        s.mul(c, d)
+        let weights = pad(s, h);
+        s.diag(weights)
     };
     hs.push(d);
     let zero = s.num(0.0);
@@ -270,7 +314,11 @@ fn multivariate(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Squar
     for (o, q) in squares {
         let (phi, y) = design(s, q.residual, &atoms, o.span)?;
         // the noise covariance cancels where it is the same for all rows and values that are summed over
-        let scale = if s.shape(q.weight).is_empty() { s.scale(-2.0, q.weight) } else { s.num(1.0) };
+        let scale = if s.shape(q.weight).is_empty() {
+            s.scale(-2.0, q.weight)
+        } else {
+            s.num(1.0)
+        };
         let (phi_phi, phi_y) = (s.outer(phi, phi), s.outer(phi, y));
         let (h, g) = (s.mul(scale, phi_phi), s.mul(scale, phi_y));
         hs.push(o.expect(s, h));
@@ -292,7 +340,13 @@ fn multivariate(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Squar
     let (h, g) = (s.sum(&hs), s.sum(&gs));
     let widths = atoms
         .iter()
-        .map(|&a| if s.shape(a).len() == 2 { s.shape(a)[1].clone() } else { Size::Const(1) })
+        .map(|&a| {
+            if s.shape(a).len() == 2 {
+                s.shape(a)[1].clone()
+            } else {
+                Size::Const(1)
+            }
+        })
         .collect();
     Ok(linear(s, block, h, g, widths))
 }
@@ -326,7 +380,11 @@ fn design(s: &mut Store, e: Term, atoms: &[Term], span: Span) -> Result<(Term, T
     }
     let mut parts = vec![];
     for (f, &a) in features.iter().zip(atoms) {
-        let width = if s.shape(a).len() == 2 { vec![s.shape(a)[1].clone()] } else { vec![] };
+        let width = if s.shape(a).len() == 2 {
+            vec![s.shape(a)[1].clone()]
+        } else {
+            vec![]
+        };
         parts.push(f.unwrap_or_else(|| s.zeros(width)));
     }
     let phi = s.stack(&parts);
@@ -339,7 +397,9 @@ fn cancel(s: &mut Store, hs: Vec<Term>, gs: Vec<Term>) -> (Vec<Term>, Vec<Term>)
     let scale: Vec<Term> = s
         .factors(hs[0])
         .into_iter()
-        .filter(|&f| s.shape(f).is_empty() && !s.depends_on(f, |n| matches!(n, Node::RowSum(_))) && s.as_num(f).is_none())
+        .filter(|&f| {
+            s.shape(f).is_empty() && !s.depends_on(f, |n| matches!(n, Node::RowSum(_))) && s.as_num(f).is_none()
+        })
         .collect();
     if scale.is_empty() {
         return (hs, gs);
@@ -389,7 +449,11 @@ fn explicit(
             _ => o.expect(s, body),
         });
     }
-    let zero = if gradients.iter().all(|&g| s.shape(g) == s.shape(gradients[0])) { s.sum(&gradients) } else { gradients[0] };
+    let zero = if gradients.iter().all(|&g| s.shape(g) == s.shape(gradients[0])) {
+        s.sum(&gradients)
+    } else {
+        gradients[0]
+    };
     Update {
         targets: block.unknowns.iter().map(|u| u.atom).collect(),
         ranges: block.unknowns[0].ranges.clone(),

@@ -24,10 +24,16 @@ pub fn apply(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Re
     let log = s.log(unknown.atom);
     let mut counts = vec![];
     for o in occurrences {
-        let (mine, rest): (Vec<_>, Vec<_>) = s.factors(o.term).into_iter().partition(|&f| s.contains(f, unknown.atom));
+        let (mine, rest): (Vec<_>, Vec<_>) = s
+            .factors(o.term)
+            .into_iter()
+            .partition(|&f| s.contains(f, unknown.atom));
         let is_log = mine.len() == 1 && matches!(s.node(mine[0]), Node::Fun(Fun::Log, a) if *a == unknown.atom);
         if !is_log {
-            return Err(Decline::at("it stands elsewhere than in the log of one element", o.span));
+            return Err(Decline::at(
+                "it stands elsewhere than in the log of one element",
+                o.span,
+            ));
         }
         let c = s.product_of(&rest);
         counts.push(o.expect(s, c));

@@ -25,7 +25,12 @@ pub fn apply(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Re
             match *s.node(g) {
                 Node::Fun(Fun::Log, a) if a == unknown.atom => yes.push(o.expect(s, c)),
                 Node::Fun(Fun::Log, a) if a == complement => no.push(o.expect(s, c)),
-                _ => return Err(Decline::at("Q has a term in it that is neither log p nor log(1 − p)", o.span)),
+                _ => {
+                    return Err(Decline::at(
+                        "Q has a term in it that is neither log p nor log(1 − p)",
+                        o.span,
+                    ));
+                }
             }
         }
     }

@@ -78,30 +78,68 @@ impl Lower<'_> {
             Solution::Ascent { .. } => {}
         });
         self.nest(b, &ranges, Scope::default(), Index::default(), &mut |l, b, scope, at| {
-            for (t, out, len) in &outs {
-                l.commit(b, scope, *t, *out, at, *len);
+            for (i, (t, out, len)) in outs.iter().enumerate() {
+                let floor = match &u.solution {
+                    Solution::Explicit(values) => l.variance_floor(*t, values[i]),
+                    _ => None,
+                };
+                l.commit(b, scope, *t, (*out, *len), at, floor);
             }
         });
     }
 
+    /// The data variances below a share of which a variance (or standard deviation) may not fall: those of the data in
+    /// the residuals whose squares it averages. `true`: it is a standard deviation.
+    fn variance_floor(&mut self, t: Term, value: Term) -> Option<(BufId, usize, bool)> {
+        let support = self.s.as_symbol(t).map(|x| self.s.sym(x.0).support.clone())?;
+        if support != Support::Positive {
+            return None;
+        }
+        let root = matches!(*self.s.node(value), Node::Pow(_, e) if self.s.as_num(e) == Some(0.5));
+        let sums: Vec<Term> = self.s.subterms(value);
+        let features: Vec<Term> = sums
+            .iter()
+            .filter_map(|x| match &self.stats.uses.get(x)?.body {
+                super::stats::Body::Bilinear(form, _, _) => Some(form.features()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let column = features.into_iter().find_map(|f| {
+            let (x, _) = self.s.as_symbol(f)?;
+            (self.s.sym(x).kind == lvmc_term::SymKind::Data).then(|| self.columns.get(&x).copied())?
+        })?;
+        Some((column.scale?, column.cols, root))
+    }
+
     /// Floors, and the new value in place of the old.
-    fn commit(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, t: Term, out: BufId, at: &Index, len: usize) {
+    fn commit(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &mut Scope,
+        t: Term,
+        (out, len): (BufId, usize),
+        at: &Index,
+        floor: Option<(BufId, usize, bool)>,
+    ) {
         let (sym, first, _) = self.target(scope, b, t);
         let Some(&param) = self.flat.get(&sym) else { return };
         let support = self.s.sym(sym).support.clone();
         let dims = self.dims_of(t);
-        let simplex_element = support == Support::Simplex;
+        let floors = self.fixed.floors;
         b.for_(len, |b, i| {
-            let v = b.load(out.at(at.clone() * len + i));
-            let v = match support {
-                Support::Unit | Support::Simplex => {
-                    let (zero, one) = (b.num(0.0), b.num(1.0));
-                    let v = b.max(v, zero);
-                    b.min(v, one)
-                }
-                _ => v,
-            };
-            let _ = simplex_element;
+            let mut v = b.load(out.at(at.clone() * len + i));
+            if matches!(support, Support::Unit | Support::Simplex) {
+                let (zero, one) = (b.num(0.0), b.num(1.0));
+                v = b.max(v, zero);
+                v = b.min(v, one);
+            }
+            if let Some((scale, cols, root)) = floor {
+                let low = floor_of(b, scale, cols, len, i.into(), root);
+                let active = b.lt(v, low);
+                b.accum(floors.at(0), active);
+                v = b.max(v, low);
+            }
             b.store(param.at(first.clone() + i), v);
         });
         if support == Support::Cov && dims.len() == 2 {
@@ -445,4 +483,18 @@ impl Lower<'_> {
             None => None,
         }
     }
+}
+
+/// RELATIVE_FLOOR · the variance of column i, or of the columns' mean where one variance serves them all.
+fn floor_of(b: &mut FuncBuilder<'_>, scale: BufId, cols: usize, len: usize, i: Index, root: bool) -> crate::ir::Reg {
+    let relative = b.num(super::RELATIVE_FLOOR);
+    let variance = if cols == len {
+        b.load(scale.at(i))
+    } else {
+        let parts: Vec<_> = (0..cols.min(64)).map(|j| b.load(scale.at(j))).collect();
+        let (sum, n) = (b.sum(parts.iter().copied()), b.num(parts.len() as f64));
+        b.div(sum, n)
+    };
+    let floor = b.mul(relative, variance);
+    if root { b.sqrt(floor) } else { floor }
 }
