@@ -1,6 +1,11 @@
 //! Text to abstract syntax, and back: the only user of pest.
 //!
-//! Contract for the other stages: [`parse`] and [`format`].
+//! Contract for the other stages: [`parse`] gives the [`ast`], [`decode`] makes a source of a file's bytes, [`format`]
+//! is the formatter, and [`print_ast`] and [`source_text`] show a tree. Parts of a tree have `Display`, as source text.
+//!
+//! A text passes through: size and encoding → tokens → scan (brackets, nesting, the marks of other languages) → layout
+//! (which line breaks separate) → pest → tree. What pest refuses, `explain` puts into words. Every recursion, here and
+//! in later stages, is bounded: brackets by [`MAX_NESTING`], expression trees by [`MAX_DEPTH`].
 
 pub mod ast;
 mod build;

@@ -266,9 +266,14 @@ impl Scanner<'_> {
     }
 
     fn name(&mut self, i: usize) {
-        // Two names side by side: one of them is a word of the language.
-        if self.word(i) == "in" && self.last.is_some_and(|l| self.scan.tokens[l].kind == Kind::Name) {
+        let after_name = self.last.filter(|&l| self.scan.tokens[l].kind == Kind::Name);
+        let (first, separates) = (self.frame().first, self.frame().separates());
+        // Two names side by side: in brackets that is `k in`, outside them `chain t in` is the only one.
+        let chain = first.is_some_and(|f| self.word(f) == "chain") && after_name != first;
+        if self.word(i) == "in" && after_name.is_some() && (chain || !separates) {
             self.scan.marks[i] = Mark::In;
+            // A range is an expression, in which `==` compares.
+            self.frame().defined = true;
         }
         self.last = Some(i);
     }

@@ -29,7 +29,7 @@ fn broken_up(text: &str, bits: &[bool]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(common::cases(400))]
 
     #[test]
     fn a_printed_model_reads_back(m in model()) {

@@ -12,6 +12,19 @@ pub fn read(text: &str) -> Result<Model, SyntaxError> {
     parse(&Source::new("test.lvm", text))
 }
 
+/// That many random cases, or `PROPTEST_CASES`.
+pub fn cases(n: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(n);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 fn spanned(kind: ExprKind) -> Expr {
     Expr {
         span: Span::default(),
