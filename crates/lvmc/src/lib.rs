@@ -1,1 +1,15 @@
-//! TODO
+//! lvmc: a compiler for latent variable models.
+//!
+//! The pipeline, each arrow a crate of its own:
+//!
+//! ```text
+//! text → Ast → ModelGraph → LogJoint → Elbo → UpdatePlan → LoopProgram → Compiled → Fit → output
+//! ```
+
+pub mod builtin;
+pub mod cli;
+pub mod failure;
+pub mod pipeline;
+pub mod stage;
+
+pub use failure::Failure;

@@ -1,0 +1,387 @@
+//! The command line: commands, options and their help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A compiler for latent variable models.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lvmc",
+    version,
+    about = "A compiler for latent variable models: write the story of the data; lvmc derives the inference \
+             algorithm, shows its work, and runs it as native code.",
+    after_help = "Examples:
+  lvmc check model.lvm                    what was inferred, and how each parameter is found
+  lvmc derive model.lvm                   the ELBO, the E-step and the M-step, step by step
+  lvmc fit model.lvm data.csv --set K=2   the parameters
+  lvmc fit -e 'z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])' data.csv --set K=3
+
+A MODEL is a file, - for standard input, or the name of a built-in model (lvmc models); -e TEXT stands in its place.
+
+Exit codes: 0 fine, 1 finished but suspect, 2 usage and files, 3 model, 4 data, 5 numerical, 6 a limit, 70 a bug in
+lvmc, 130 interrupted.",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fit a model to data: maximum likelihood, or MAP where parameters have priors
+    Fit(Fit),
+    /// The posterior of every unobserved variable, row by row, as CSV
+    Predict(Predict),
+    /// The log-likelihood of every row, and the total
+    Score(Predict),
+    /// Draw new rows from a fitted model, as CSV
+    Sample(Sample),
+    /// Print the derivation: joint, E-step, Q, ELBO, and every M-step with its rule
+    Derive(Derive),
+    /// Say what was inferred and how each variable is found; with --numeric, certify it
+    Check(Check),
+    /// Print what one stage of the compiler makes
+    Emit(Emit),
+    /// List the built-in models, or print one
+    Models(Models),
+    /// Format model files in place
+    Fmt(Fmt),
+    /// Say which rules were tried for a variable, and why the others declined
+    Explain(Explain),
+}
+
+/// The model and the sizes given for it.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// The model's text, in place of MODEL
+    #[arg(short = 'e', long = "expression", value_name = "TEXT")]
+    pub expression: Option<String>,
+    /// Set a size or a constant (repeatable)
+    #[arg(long = "set", value_name = "NAME=NUMBER", value_parser = parse_set)]
+    pub set: Vec<(String, f64)>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which columns are which variable.
+#[derive(Debug, Clone, Args)]
+pub struct BindArgs {
+    /// Columns of a variable: x=a,b or x=first..last (repeatable)
+    #[arg(long = "bind", value_name = "NAME=COLUMNS")]
+    pub bind: Vec<String>,
+    /// A column that counts its row that many times
+    #[arg(long, value_name = "COLUMN")]
+    pub weights: Option<String>,
+}
+
+/// How the program is run.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Threads, 0 for all; the result is the same for any number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Kernels compiled ahead for blocks of rows, or none: the same answer from the model's own code alone
+    #[arg(long, value_enum, default_value_t = Kernels::Block)]
+    pub kernels: Kernels,
+    /// Run the loop IR in the interpreter instead of compiling it
+    #[arg(long)]
+    pub interpret: bool,
+}
+
+/// Which kernels serve the loops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kernels {
+    /// Block kernels where they fit.
+    Block,
+    /// The model's own machine code alone.
+    None,
+}
+
+/// `lvmc fit`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "lvmc fit MODEL DATA [OPTIONS]\n       lvmc fit -e TEXT DATA [OPTIONS]",
+    after_help = "Examples:
+  lvmc fit model.lvm data.csv --set K=2
+  lvmc fit model.lvm data.csv --bind x=sepal_length..petal_width --out fit.json
+  lvmc fit model.lvm data.csv --init start.json --max-iter 20 --tol 0     a comparison: nothing is left open
+  lvmc fit -e 'z ~ Categorical(pi); y ~ Poisson(rate[z])' data.csv --set K=3 --bind y=count"
+)]
+pub struct Fit {
+    /// MODEL and DATA; with -e, DATA alone
+    #[arg(value_name = "FILES", num_args = 0..=2)]
+    pub files: Vec<String>,
+    /// Model options.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Binding options.
+    #[command(flatten)]
+    pub bind: BindArgs,
+    /// Run options.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Start from these parameters: a fit file, or a JSON object of nested arrays; no other start is tried
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// The most iterations of one start
+    #[arg(long, value_name = "N")]
+    pub max_iter: Option<usize>,
+    /// Converged when the objective per row rises by less; 0 runs all of --max-iter
+    #[arg(long, value_name = "X", value_parser = parse_tolerance)]
+    pub tol: Option<f64>,
+    /// Exactly this many starts (by default until the best was found three times)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub restarts: Option<u64>,
+    /// Keep the fit in this file, for predict, score and sample
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// No progress
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+}
+
+/// `lvmc predict` and `lvmc score`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lvmc fit model.lvm data.csv --out fit.json
+  lvmc predict fit.json new.csv --out posterior.csv
+  lvmc score fit.json new.csv --json")]
+pub struct Predict {
+    /// A file that `lvmc fit --out` wrote
+    #[arg(value_name = "FIT")]
+    pub fit: String,
+    /// Data with the columns of the fit (- for standard input)
+    #[arg(value_name = "DATA")]
+    pub data: String,
+    /// Binding options.
+    #[command(flatten)]
+    pub bind: BindArgs,
+    /// Run options.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Write there instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object instead of CSV
+    #[arg(long)]
+    pub json: bool,
+    /// No remarks
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+}
+
+/// `lvmc sample`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lvmc sample fit.json -n 1000 --seed 7 --out new.csv
+  lvmc sample fit.json -n 5")]
+pub struct Sample {
+    /// A file that `lvmc fit --out` wrote
+    #[arg(value_name = "FIT")]
+    pub fit: String,
+    /// How many rows
+    #[arg(short = 'n', long = "rows", value_name = "N", default_value_t = 10)]
+    pub rows: usize,
+    /// Covariates of the rows, for a model with `given` variables
+    #[arg(long, value_name = "DATA")]
+    pub given: Option<String>,
+    /// Binding options.
+    #[command(flatten)]
+    pub bind: BindArgs,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Write there instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object instead of CSV
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lvmc derive`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "lvmc derive MODEL [--format unicode|latex|json]\n       lvmc derive -e TEXT",
+    after_help = "Examples:
+  lvmc derive model.lvm
+  lvmc derive model.lvm --format latex > model.tex
+  lvmc derive -e 'z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])'"
+)]
+pub struct Derive {
+    /// MODEL; none with -e
+    #[arg(value_name = "MODEL", num_args = 0..=1)]
+    pub files: Vec<String>,
+    /// Model options.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// How to write it
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// Formats of a derivation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal.
+    Unicode,
+    /// A document for `pdflatex`.
+    Latex,
+    /// Both, as data.
+    Json,
+}
+
+/// `lvmc check`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "lvmc check MODEL [DATA] [OPTIONS]\n       lvmc check -e TEXT [DATA] [OPTIONS]",
+    after_help = "Examples:
+  lvmc check model.lvm                         names, roles, types, sizes, and the inference plan
+  lvmc check model.lvm data.csv --set K=2      the columns too
+  lvmc check model.lvm --numeric               certify every rule on simulated data"
+)]
+pub struct Check {
+    /// MODEL and perhaps DATA; with -e, DATA alone
+    #[arg(value_name = "FILES", num_args = 0..=2)]
+    pub files: Vec<String>,
+    /// Model options.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Binding options.
+    #[command(flatten)]
+    pub bind: BindArgs,
+    /// Certify the derivation on simulated data: posterior against enumeration, updates against Q's gradient, the
+    /// bound's rise, the interpreter against native code
+    #[arg(long)]
+    pub numeric: bool,
+    /// Seed of the simulated data
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `lvmc emit`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "lvmc emit MODEL [DATA] --stage STAGE [OPTIONS]\n       lvmc emit -e TEXT [DATA] --stage STAGE",
+    after_help = "Examples:
+  lvmc emit model.lvm --stage plan
+  lvmc emit model.lvm --stage loops --set K=3 --set D=2
+  lvmc emit model.lvm data.csv --stage asm"
+)]
+pub struct Emit {
+    /// MODEL and perhaps DATA (its sizes); with -e, DATA alone
+    #[arg(value_name = "FILES", num_args = 0..=2)]
+    pub files: Vec<String>,
+    /// Model options.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Binding options.
+    #[command(flatten)]
+    pub bind: BindArgs,
+    /// Kernels compiled ahead for blocks of rows, or none
+    #[arg(long, value_enum, default_value_t = Kernels::Block)]
+    pub kernels: Kernels,
+    /// Which stage
+    #[arg(long, value_enum)]
+    pub stage: Stage,
+}
+
+/// What each stage makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The syntax tree.
+    Ast,
+    /// The typed graph.
+    Graph,
+    /// The log joint density.
+    Joint,
+    /// The expected log joint and the bound.
+    Elbo,
+    /// The update plan.
+    Plan,
+    /// The loop program, with the route of each loop.
+    Loops,
+    /// Cranelift's IR.
+    Clif,
+    /// Machine code.
+    Asm,
+}
+
+/// `lvmc models`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lvmc models
+  lvmc models NAME > mine.lvm")]
+pub struct Models {
+    /// Print this one
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lvmc fmt`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lvmc fmt *.lvm
+  lvmc fmt --check models/*.lvm
+  lvmc fmt - < model.lvm")]
+pub struct Fmt {
+    /// Model files (- from standard input to standard output)
+    #[arg(value_name = "FILES", required = true)]
+    pub files: Vec<String>,
+    /// Change nothing; exit 1 where a file is not formatted
+    #[arg(long)]
+    pub check: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lvmc explain`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "lvmc explain MODEL NAME\n       lvmc explain -e TEXT NAME",
+    after_help = "Examples:
+  lvmc explain model.lvm sigma2
+  lvmc explain -e 'x ~ Gamma(a, b)' a"
+)]
+pub struct Explain {
+    /// MODEL and NAME; with -e, NAME alone
+    #[arg(value_name = "MODEL NAME", num_args = 0..=2)]
+    pub files: Vec<String>,
+    /// Model options.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// `K=2`.
+fn parse_set(text: &str) -> Result<(String, f64), String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err("it takes the form NAME=NUMBER, such as K=2".into());
+    };
+    let name = name.trim();
+    if name.is_empty() {
+        return Err("a name is missing before `=`".into());
+    }
+    match value.trim().parse::<f64>() {
+        Ok(x) if x.is_finite() => Ok((name.to_owned(), x)),
+        _ => Err(format!("`{}` is not a finite number", value.trim())),
+    }
+}
+
+fn parse_tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        _ => Err("a tolerance is a number, 0 or more".into()),
+    }
+}
