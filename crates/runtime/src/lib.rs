@@ -4,12 +4,19 @@
 //! sizes follow; the lowered program is made elsewhere; [`engine::Engine`] holds it with the data; [`fit::fit`] runs it;
 //! [`fitfile`] keeps the result; [`predict`], [`score`] and [`sample`] use it.
 
+pub mod apply;
 pub mod bind;
 pub mod data;
 pub mod dataset;
 pub mod engine;
 pub mod fit;
+pub mod fitfile;
 pub mod init;
 pub mod limits;
+pub mod predict;
 pub mod random;
+pub mod result;
+pub mod rowmodel;
+pub mod sample;
+pub mod score;
 pub mod terms;

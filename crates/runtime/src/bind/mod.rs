@@ -27,6 +27,8 @@ pub struct Options {
     pub binds: Vec<String>,
     /// `--weights COLUMN`.
     pub weights: Option<String>,
+    /// Names of columns known from elsewhere, such as a fit, by variable; `binds` go before them.
+    pub columns: BTreeMap<String, Vec<String>>,
     /// Sizes known from elsewhere, such as a fit.
     pub sizes: BTreeMap<DimId, usize>,
     /// Labels of categories known from elsewhere, by variable; other values are then errors.
@@ -106,6 +108,13 @@ pub fn bind(graph: &ModelGraph, table: &Table, options: &Options) -> Result<Bind
         .map(|text| request::parse(text, table, &names))
         .collect::<Result<Vec<_>, _>>()?;
     request::once_each(&requests)?;
+    let mut requests = requests;
+    for need in &needs {
+        if let Some(columns) = options.columns.get(&need.name) {
+            let optional = options.data_may_be_absent && need.role == Role::Data;
+            requests.extend(request::known(&need.name, columns, table, optional, &requests)?);
+        }
+    }
 
     let mut sizes = options.sizes.clone();
     for dim in &graph.dims {

@@ -70,6 +70,27 @@ pub(super) fn parse(text: &str, table: &Table, names: &[&str]) -> Result<Request
     })
 }
 
+/// The columns that a variable had elsewhere; nothing where another request names it, or where it may be absent and
+/// none of its columns is there.
+pub(super) fn known(
+    name: &str,
+    columns: &[String],
+    table: &Table,
+    optional: bool,
+    before: &[Request],
+) -> Result<Option<Request>, DataError> {
+    let absent = columns.iter().all(|c| table.lookup(c).is_none());
+    if before.iter().any(|r| r.name == name) || (optional && absent) {
+        return Ok(None);
+    }
+    let found = columns.iter().map(|c| table.find(c, &format!(" for `{name}`"))).collect::<Result<_, _>>()?;
+    Ok(Some(Request {
+        name: name.into(),
+        columns: found,
+        text: format!("{name}={}", columns.join(",")),
+    }))
+}
+
 /// A variable is bound once.
 pub(super) fn once_each(requests: &[Request]) -> Result<(), DataError> {
     for (i, r) in requests.iter().enumerate() {

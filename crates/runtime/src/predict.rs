@@ -1,0 +1,168 @@
+//! What a fit says of the unobserved variables of new rows.
+
+use crate::apply::{ApplyError, Model, rebind, sizes};
+use crate::bind::Binding;
+use crate::data::{Table, show_number};
+use crate::dataset::Dataset;
+use crate::rowmodel::{RowModel, row_values, values_of};
+use lvmc_loops::lowered::LatentSlot;
+use lvmc_model::graph::Role;
+use lvmc_term::SymId;
+use std::io::Write;
+
+/// Combinations of hidden finite values that a predicted mean is averaged over, at most.
+const COMBINATIONS: usize = 4_096;
+
+/// Columns of predictions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// Names: a variable's most probable value, then the probability of each.
+    pub header: Vec<String>,
+    /// By column.
+    pub columns: Vec<Vec<Cell>>,
+    /// Number of rows.
+    pub rows: usize,
+}
+
+/// A predicted value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// A number.
+    Number(f64),
+    /// A category's label.
+    Label(std::sync::Arc<str>),
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(x) if x.is_nan() => Ok(()),
+            Self::Number(x) => f.write_str(&show_number(*x)),
+            Self::Label(t) => f.write_str(t),
+        }
+    }
+}
+
+/// Predicts every unobserved variable of a table's rows: of finite ones (latents, and `data` with missing cells) the
+/// posterior, of `data` variables whose columns are absent the mean.
+///
+/// # Errors
+/// Data that do not fit the model.
+pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predictions, ApplyError> {
+    let binding = rebind(model.graph, model.fit, &table, binds)?;
+    let rows = table.rows;
+    let data = model.load(table, &binding, true)?;
+    let mut out = Predictions {
+        header: Vec::new(),
+        columns: Vec::new(),
+        rows,
+    };
+    // absent variables that the program cannot integrate out: their rows' posterior comes from the factors instead
+    let unfilled: Vec<SymId> =
+        model.lowered.columns.iter().filter(|c| !c.may_miss && binding.absent.contains(&c.sym)).map(|c| c.sym).collect();
+    if unfilled.is_empty() {
+        let (marginals, _) = model.posterior(&data)?;
+        for (slot, m) in model.lowered.latents.iter().zip(&marginals) {
+            posterior_columns(&mut out, model, slot, m);
+        }
+    }
+    means(&mut out, model, &binding, &data)?;
+    Ok(out)
+}
+
+fn posterior_columns(out: &mut Predictions, model: Model<'_>, slot: &LatentSlot, marginal: &[f64]) {
+    let k = slot.size.max(1);
+    let labels: Vec<std::sync::Arc<str>> = (0..k).map(|c| label(model, slot, c).into()).collect();
+    out.header.push(slot.name.clone());
+    out.columns.push(
+        marginal
+            .chunks(k)
+            .map(|p| {
+                let mut best = 0;
+                for (c, x) in p.iter().enumerate() {
+                    if *x > p[best] {
+                        best = c;
+                    }
+                }
+                Cell::Label(labels[best].clone())
+            })
+            .collect(),
+    );
+    for (c, label) in labels.iter().enumerate() {
+        out.header.push(format!("{}_{label}", slot.name));
+        out.columns.push(marginal.chunks(k).map(|p| Cell::Number(p.get(c).copied().unwrap_or(f64::NAN))).collect());
+    }
+}
+
+/// A value's label: from the data, or its number as people count.
+fn label(model: Model<'_>, slot: &LatentSlot, code: usize) -> String {
+    match model.fit.labels.get(&slot.name) {
+        Some(l) => l.show(code),
+        None => i64::try_from(code).map_or_else(|_| code.to_string(), |c| (c + slot.first).to_string()),
+    }
+}
+
+/// Means of `data` variables without columns, and of the latents beside them.
+fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Dataset) -> Result<(), ApplyError> {
+    let graph = model.graph;
+    let all_sizes = sizes(graph, model.fit);
+    let finite = |sym: SymId| values_of(graph, sym, &all_sizes);
+    let is_latent_slot = |sym: SymId| model.lowered.latents.iter().any(|l| l.sym == sym);
+    let targets: Vec<SymId> = binding
+        .absent
+        .iter()
+        .copied()
+        .filter(|s| !is_latent_slot(*s) || finite(*s).is_none())
+        .filter(|s| graph.var_of(*s).is_some_and(|v| graph.var(v).role == Role::Data))
+        .collect();
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let hidden: Vec<(SymId, usize)> = graph
+        .vars
+        .iter()
+        .filter(|v| v.role == Role::Latent || binding.absent.contains(&v.sym) && !targets.contains(&v.sym))
+        .filter_map(|v| Some((v.sym, finite(v.sym)?)))
+        .collect();
+    let seen: Vec<SymId> = binding.vars.iter().filter(|b| b.role == Role::Data).map(|b| b.sym).collect();
+    if hidden.iter().try_fold(1usize, |n, h| n.checked_mul(h.1)).is_none_or(|n| n > COMBINATIONS) {
+        return Ok(());
+    }
+    let rows = RowModel::new(graph, model.fit, &all_sizes)?;
+    let mut env = rows.environment();
+    for target in targets {
+        let name = graph.store.sym(target).name.clone();
+        let mut columns: Vec<Vec<Cell>> = Vec::new();
+        for row in 0..data.rows {
+            for (sym, value) in row_values(graph, model.lowered, binding, data, row) {
+                env.set(sym, value);
+            }
+            let Some(mean) = rows.mean(target, &mut env, &hidden, &seen)? else { return Ok(()) };
+            if columns.is_empty() {
+                columns = vec![Vec::with_capacity(data.rows); mean.len()];
+            }
+            columns.iter_mut().zip(&mean).for_each(|(c, m)| c.push(Cell::Number(*m)));
+        }
+        let names = model.fit.binding.iter().find(|b| b.0 == name).map(|b| &b.1).filter(|n| n.len() == columns.len());
+        for (i, column) in columns.into_iter().enumerate() {
+            out.header.push(names.and_then(|n| n.get(i).cloned()).unwrap_or_else(|| format!("{name}_{}", i + 1)));
+            out.columns.push(column);
+        }
+    }
+    Ok(())
+}
+
+impl Predictions {
+    /// As CSV with a header.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write(&self, to: impl Write) -> Result<(), ApplyError> {
+        let mut out = csv::Writer::from_writer(to);
+        out.write_record(&self.header)?;
+        for row in 0..self.rows {
+            out.write_record(self.columns.iter().map(|c| c.get(row).map(Cell::to_string).unwrap_or_default()))?;
+        }
+        Ok(out.flush()?)
+    }
+}

@@ -1,0 +1,260 @@
+//! The result of a fit: what reports show, and what predictions need.
+
+use crate::bind::{Binding, Labels};
+use crate::dataset::{Dataset, Moments, labels};
+use crate::fit::{Fitted, Settings};
+use lvmc_base::Exit;
+use lvmc_loops::lowered::{Lowered, ParamSlot};
+use lvmc_model::graph::{DimSource, ModelGraph};
+use lvmc_term::{Size, Support};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The format of a fit file; readers refuse others.
+pub const FORMAT: u32 = 1;
+
+/// A fitted parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// As the user wrote it.
+    pub name: String,
+    /// Family sizes first, then the type's own; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// How many leading axes are family indices.
+    pub family: usize,
+    /// Row-major.
+    pub values: Vec<f64>,
+    /// A name for every position of every axis: columns, categories, or numbers from 1.
+    pub axes: Vec<Vec<String>>,
+}
+
+impl Parameter {
+    /// As nested arrays.
+    #[must_use]
+    pub fn nested(&self) -> serde_json::Value {
+        fn level(shape: &[usize], values: &[f64]) -> serde_json::Value {
+            match shape {
+                [] => values.first().map_or(serde_json::Value::Null, |&x| serde_json::json!(x)),
+                [_, rest @ ..] => {
+                    let step = rest.iter().product::<usize>().max(1);
+                    values.chunks(step).map(|v| level(rest, v)).collect()
+                }
+            }
+        }
+        level(&self.shape, &self.values)
+    }
+}
+
+/// How long the stages took, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Reading and binding data.
+    pub read: f64,
+    /// Text to native code.
+    pub compile: f64,
+    /// Fitting.
+    pub fit: f64,
+}
+
+/// A fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The version of lvmc that wrote it.
+    pub version: String,
+    /// The model's name.
+    pub model: String,
+    /// The name of the model's file.
+    pub source_name: String,
+    /// The model's text.
+    pub source: String,
+    /// `--set` values, in order.
+    pub set: Vec<(String, f64)>,
+    /// Every size, by name.
+    pub sizes: BTreeMap<String, usize>,
+    /// Columns of every variable.
+    pub binding: Vec<(String, Vec<String>)>,
+    /// The column of weights.
+    pub weights: Option<String>,
+    /// Labels of categories, by variable.
+    pub labels: BTreeMap<String, Labels>,
+    /// Centres and scales of columns, by variable.
+    pub moments: BTreeMap<String, Moments>,
+    /// The parameters.
+    pub parameters: Vec<Parameter>,
+    /// Rows of the data.
+    pub rows: usize,
+    /// Sum of their weights.
+    pub weight_sum: f64,
+    /// Of the observed data, natural logarithm; `None` where it cannot be computed.
+    pub log_likelihood: Option<f64>,
+    /// The evidence bound, where there is one.
+    pub elbo: Option<f64>,
+    /// What was maximised: the log-likelihood, plus the log prior density of the parameters.
+    pub objective: f64,
+    /// The objective includes a prior.
+    pub penalised: bool,
+    /// Degrees of freedom.
+    pub free_parameters: usize,
+    /// Akaike's criterion.
+    pub aic: Option<f64>,
+    /// The Bayesian information criterion, with the sum of the weights as the number of rows.
+    pub bic: Option<f64>,
+    /// EM iterations of the best run.
+    pub iterations: usize,
+    /// Nothing is left to gain.
+    pub converged: bool,
+    /// Starts made.
+    pub starts: usize,
+    /// Starts that reached the best.
+    pub reached: usize,
+    /// Objectives of the finished starts, best first.
+    pub restarts: Vec<f64>,
+    /// The objective after every iteration of the best run.
+    pub trace: Vec<f64>,
+    /// What makes the result suspect.
+    pub warnings: Vec<String>,
+    /// What is worth a look.
+    pub remarks: Vec<String>,
+    /// The seed.
+    pub seed: u64,
+    /// Time of each stage.
+    pub seconds: Seconds,
+}
+
+impl Fit {
+    /// The exit code of the command line: suspect where there are warnings.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if self.warnings.is_empty() { Exit::Fine } else { Exit::Suspect }
+    }
+    /// A parameter.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|p| p.name == name)
+    }
+    /// Parameters in the order of a lowered model.
+    #[must_use]
+    pub fn values(&self, lowered: &Lowered) -> Option<Vec<Vec<f64>>> {
+        lowered
+            .params
+            .iter()
+            .map(|slot| self.parameter(&slot.name).filter(|p| p.shape == slot.shape).map(|p| p.values.clone()))
+            .collect()
+    }
+}
+
+/// What of a fit is known outside the runtime.
+#[derive(Debug, Clone, Default)]
+pub struct Circumstances {
+    /// `--set` values.
+    pub set: Vec<(String, f64)>,
+    /// The name of the column of weights.
+    pub weights: Option<String>,
+    /// Time of each stage.
+    pub seconds: Seconds,
+}
+
+/// Puts a fit into its final form.
+#[must_use]
+pub fn summarise(
+    graph: &ModelGraph,
+    lowered: &Lowered,
+    binding: &Binding,
+    data: &Dataset,
+    fitted: &Fitted,
+    settings: &Settings,
+    around: Circumstances,
+) -> Fit {
+    let out = &fitted.outcome;
+    let free: usize = lowered.params.iter().map(|p| p.free).sum();
+    let finite = |x: f64| x.is_finite().then_some(x);
+    let log_likelihood = finite(out.log_likelihood);
+    #[allow(clippy::cast_precision_loss)]
+    let k = free as f64;
+    let parameters = lowered
+        .params
+        .iter()
+        .zip(&out.values)
+        .map(|(slot, values)| Parameter {
+            name: slot.name.clone(),
+            shape: slot.shape.clone(),
+            family: slot.family,
+            values: values.clone(),
+            axes: axes(graph, binding, slot),
+        })
+        .collect();
+    Fit {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").into(),
+        model: graph.name.clone(),
+        source_name: graph.source.name.to_string(),
+        source: graph.source.text.to_string(),
+        set: around.set,
+        sizes: binding.sizes.iter().map(|(&d, &n)| (graph.store.dim(d).name.clone(), n)).collect(),
+        binding: binding.describe(),
+        weights: around.weights,
+        labels: labels(binding),
+        moments: data.moments.clone(),
+        parameters,
+        rows: data.rows,
+        weight_sum: data.weight_sum,
+        log_likelihood,
+        elbo: log_likelihood.filter(|_| !lowered.latents.iter().all(|l| l.observed)),
+        objective: out.objective,
+        penalised: lowered.penalised,
+        free_parameters: free,
+        aic: log_likelihood.map(|l| 2.0 * k - 2.0 * l),
+        bic: log_likelihood.map(|l| k * data.weight_sum.ln() - 2.0 * l),
+        iterations: out.iterations,
+        converged: out.converged,
+        starts: fitted.starts,
+        reached: fitted.reached,
+        restarts: fitted.restarts.iter().copied().filter(|x| x.is_finite()).collect(),
+        trace: out.trace.iter().copied().filter(|x| x.is_finite()).collect(),
+        warnings: fitted.suspicions.iter().map(crate::fit::Suspicion::text).collect(),
+        remarks: binding.remarks.clone(),
+        seed: settings.seed,
+        seconds: around.seconds,
+    }
+}
+
+/// A name for every position of every axis of a parameter.
+fn axes(graph: &ModelGraph, binding: &Binding, slot: &ParamSlot) -> Vec<Vec<String>> {
+    let symbolic = &graph.store.sym(slot.sym).shape;
+    slot.shape
+        .iter()
+        .enumerate()
+        .map(|(axis, &n)| {
+            let named = match symbolic.get(axis) {
+                Some(Size::Dim(d)) => names_of(graph, binding, *d, n),
+                _ => None,
+            };
+            named.unwrap_or_else(|| (1..=n).map(|i| i.to_string()).collect())
+        })
+        .collect()
+}
+
+/// What a size counts: the columns of a vector, or the labels of a category.
+fn names_of(graph: &ModelGraph, binding: &Binding, dim: lvmc_term::DimId, n: usize) -> Option<Vec<String>> {
+    let sized = Size::Dim(dim);
+    for b in &binding.vars {
+        if b.support == Support::Category(sized.clone())
+            && let Some(labels) = &b.labels
+        {
+            return Some((0..n).map(|i| labels.show(i)).collect());
+        }
+    }
+    // the variable whose columns gave the size, else any vector of that size alone
+    let source = graph.dims.iter().find(|d| d.id == dim).and_then(|d| match d.source {
+        DimSource::Columns { var } => Some(graph.var(var).sym),
+        _ => None,
+    });
+    let fits = |b: &&crate::bind::Bound| graph.store.sym(b.sym).shape == [sized.clone()] && b.column_names.len() == n;
+    source
+        .and_then(|s| binding.var(s))
+        .filter(fits)
+        .or_else(|| binding.vars.iter().find(fits))
+        .map(|b| b.column_names.clone())
+}
