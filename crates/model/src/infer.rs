@@ -5,15 +5,46 @@ use crate::functions::{self, Shapes};
 use crate::tables::{EntId, Kind, Lhs, Rhs, Tables};
 use lvmc_syntax::ast::{BinaryOp, Expr, ExprKind, Subscript};
 use lvmc_term::{Shape, Size, Support, sum_sizes};
+use std::collections::VecDeque;
+
+/// Statements due, and who mentions whom.
+struct Work {
+    todo: VecDeque<usize>,
+    due: Vec<bool>,
+    names: Vec<Vec<EntId>>,
+    users: Vec<Vec<usize>>,
+}
+
+impl Work {
+    fn new(t: &Tables<'_>) -> Self {
+        let names: Vec<Vec<EntId>> = (0..t.stmts.len()).map(|s| t.names_in_stmt(s)).collect();
+        let mut users = vec![vec![]; t.ents.len()];
+        for (s, ids) in names.iter().enumerate() {
+            for &id in ids {
+                if users[id].last() != Some(&s) {
+                    users[id].push(s);
+                }
+            }
+        }
+        Self {
+            todo: VecDeque::new(),
+            due: vec![true; names.len()],
+            names,
+            users,
+        }
+    }
+}
 
 impl<'a> Tables<'a> {
     /// Decides the shape and support of every variable.
     pub fn infer_all(&mut self) {
-        let passes = 4 + 2 * self.stmts.len().min(200);
-        for _ in 0..passes {
-            self.settle(passes);
-            if !self.default_one() {
-                break;
+        let mut work = Work::new(self);
+        work.todo.extend(0..self.stmts.len());
+        self.settle(&mut work);
+        // what is still open takes the default of its place, one statement after the other
+        for s in 0..self.stmts.len() {
+            if self.try_infer(s, true, &mut work) {
+                self.settle(&mut work);
             }
         }
         for e in &mut self.ents {
@@ -24,36 +55,38 @@ impl<'a> Tables<'a> {
         }
     }
 
-    fn known(&self) -> usize {
-        let ents = self
-            .ents
-            .iter()
-            .map(|e| usize::from(e.shape.is_some()) + usize::from(e.support.is_some()));
-        self.sizes.changes + self.signatures.len() + ents.sum::<usize>()
-    }
-
-    fn settle(&mut self, passes: usize) {
-        for _ in 0..passes {
-            let before = self.known();
-            for s in 0..self.stmts.len() {
-                self.infer_stmt(s, false);
-            }
-            if self.known() == before {
+    fn settle(&mut self, work: &mut Work) {
+        // every name gains a shape and a support once, every call a signature once
+        let mut left = 100 * (self.stmts.len() + 10);
+        while let Some(s) = work.todo.pop_front() {
+            work.due[s] = false;
+            left -= 1;
+            if left == 0 {
                 return;
             }
+            self.try_infer(s, false, work);
         }
     }
 
-    /// Forces the first open statement; false where none is left.
-    fn default_one(&mut self) -> bool {
-        for s in 0..self.stmts.len() {
-            let before = self.known();
-            self.infer_stmt(s, true);
-            if self.known() != before {
-                return true;
+    /// One statement; true where something became known, and then those that mention its names are due again.
+    fn try_infer(&mut self, s: usize, force: bool, work: &mut Work) -> bool {
+        let known = |t: &Self, work: &Work| {
+            let of = |&id: &EntId| usize::from(t.ents[id].shape.is_some()) + usize::from(t.ents[id].support.is_some());
+            t.signatures.len() + work.names[s].iter().map(of).sum::<usize>()
+        };
+        let before = known(self, work);
+        self.infer_stmt(s, force);
+        if known(self, work) == before {
+            return false;
+        }
+        for id in work.names[s].clone() {
+            for &x in &work.users[id] {
+                if !std::mem::replace(&mut work.due[x], true) {
+                    work.todo.push_back(x);
+                }
             }
         }
-        false
+        true
     }
 
     fn infer_stmt(&mut self, s: usize, force: bool) {

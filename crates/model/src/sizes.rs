@@ -33,8 +33,6 @@ pub(crate) struct Slot {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sizes {
     pub slots: Vec<Slot>,
-    /// Counts decisions, so that a fixpoint knows when nothing changed.
-    pub changes: usize,
 }
 
 impl Sizes {
@@ -88,7 +86,6 @@ impl Sizes {
         };
         if allowed {
             self.slots[d.index()].is = Some(to.clone());
-            self.changes += 1;
         }
         allowed
     }

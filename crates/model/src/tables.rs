@@ -7,7 +7,10 @@ use crate::sizes::Sizes;
 use lvmc_base::{Source, Span};
 use lvmc_syntax::ast;
 use lvmc_term::{DimId, Shape, Size, Support};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+/// Nobody reads more mistakes than that at once.
+const MOST_ERRORS: usize = 50;
 
 /// A position in the table of entities.
 pub(crate) type EntId = usize;
@@ -156,6 +159,7 @@ pub(crate) struct Tables<'a> {
     pub source: &'a Source,
     pub settings: &'a Settings,
     pub errors: Vec<ModelError>,
+    told: HashSet<String>,
     pub remarks: Vec<String>,
     pub ents: Vec<Ent<'a>>,
     pub names: HashMap<String, EntId>,
@@ -198,6 +202,7 @@ impl<'a> Tables<'a> {
             source,
             settings,
             errors: vec![],
+            told: HashSet::new(),
             remarks: vec![],
             ents: vec![],
             names: HashMap::new(),
@@ -221,8 +226,7 @@ impl<'a> Tables<'a> {
 
     pub fn error(&mut self, e: ModelError) {
         // the same mistake at the same place may be met by several passes
-        let text = format!("{e:?}");
-        if !self.errors.iter().any(|x| format!("{x:?}") == text) {
+        if self.errors.len() < MOST_ERRORS && self.told.insert(format!("{e:?}")) {
             self.errors.push(e);
         }
     }
