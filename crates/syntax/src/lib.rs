@@ -1,6 +1,6 @@
 //! Text to abstract syntax, and back: the only user of pest.
 //!
-//! Contract for the other stages: [`parse`] gives the [`ast`], [`decode`] makes a source of a file's bytes, [`format`]
+//! Contract for the other stages: [`parse()`] gives the [`ast`], [`decode`] makes a source of a file's bytes, [`format()`]
 //! is the formatter, and [`print_ast`] and [`source_text`] show a tree. Parts of a tree have `Display`, as source text.
 //!
 //! A text passes through: size and encoding → tokens → scan (brackets, nesting, the marks of other languages) → layout

@@ -1,6 +1,6 @@
-//! The syntax tree as source text: what [`crate::parse`] reads back as the same tree.
+//! The syntax tree as source text: what [`crate::parse()`] reads back as the same tree.
 //!
-//! Comments are not in the tree, and lines are not aligned; [`crate::format`] keeps the one and does the other.
+//! Comments are not in the tree, and lines are not aligned; [`crate::format()`] keeps the one and does the other.
 
 use std::fmt::{self, Display, Formatter, Write};
 
