@@ -152,7 +152,7 @@ impl Store {
     }
 
     /// ±1 and a term, so that their product is `t`: a sum's leading addend (the one that varies by row, then the
-    /// oldest) becomes positive. x − μ and μ − x are thus the same base of a square.
+    /// oldest) becomes positive, but 1 − p of a probability stays. x − μ and μ − x are thus the same base of a square.
     pub(crate) fn split_sign(&mut self, t: Term) -> (f64, Term) {
         let Node::Add(ts) = self.node(t).clone() else {
             return match self.split_number(t) {
@@ -160,6 +160,11 @@ impl Store {
                 _ => (1.0, t),
             };
         };
+        match self.known_sign(&ts) {
+            Some(true) => return (1.0, t),
+            Some(false) => return (-1.0, self.negated_sum(&ts)),
+            None => {}
+        }
         // the core of an addend decides, so that its coefficient does not
         let mut keyed: Vec<(bool, bool, Term, f64)> = vec![];
         for &a in &ts {

@@ -122,11 +122,28 @@ impl Store {
 
     /// 1 − u for a u in [0, 1].
     fn is_one_minus_unit(&self, addends: &[Term]) -> bool {
-        let [one, rest] = addends else { return false };
-        let Node::Mul(fs) = self.node(*rest) else { return false };
-        self.as_num(*one) == Some(1.0)
-            && self.as_num(fs[0]).is_some_and(|c| (-1.0..0.0).contains(&c))
-            && fs[1..].iter().all(|&f| self.is_unit(f))
+        self.known_sign(addends) == Some(true)
+    }
+
+    /// `true` for 1 − u and `false` for u − 1, with a u in [0, 1].
+    pub(crate) fn known_sign(&self, addends: &[Term]) -> Option<bool> {
+        let [one, rest] = addends else { return None };
+        let one = self.as_num(*one)?;
+        let (c, factors) = match self.node(*rest) {
+            Node::Mul(fs) => match self.as_num(fs[0]) {
+                Some(c) => (c, &fs[1..]),
+                None => (1.0, &fs[..]),
+            },
+            _ => (1.0, std::slice::from_ref(rest)),
+        };
+        if !factors.iter().all(|&f| self.is_unit(f)) {
+            return None;
+        }
+        match (one == 1.0, one == -1.0) {
+            (true, _) if (-1.0..0.0).contains(&c) => Some(true),
+            (_, true) if c > 0.0 && c <= 1.0 => Some(false),
+            _ => None,
+        }
     }
 
     /// Every element is an integer.

@@ -18,6 +18,7 @@ mod expand_linear;
 mod facts;
 mod gradient;
 mod node;
+pub mod print;
 mod query;
 pub mod rules;
 mod shape;

@@ -31,6 +31,7 @@ pub struct Store {
     syms: Vec<Sym>,
     dims: Vec<Dim>,
     ixs: Vec<Ix>,
+    nets: HashMap<(u32, u32), String>,
 }
 
 impl Store {
@@ -109,6 +110,15 @@ impl Store {
     #[must_use]
     pub fn ix(&self, id: IxId) -> &Ix {
         &self.ixs[id.index()]
+    }
+    /// Says how an output of a net is printed: `decoder`, or `encoder.m` where there are several.
+    pub fn set_net_name(&mut self, net: u32, output: u32, name: impl Into<String>) {
+        self.nets.insert((net, output), name.into());
+    }
+    /// How an output of a net is printed.
+    #[must_use]
+    pub fn net_name(&self, net: u32, output: u32) -> Option<&str> {
+        self.nets.get(&(net, output)).map(String::as_str)
     }
     /// All bound indices.
     pub fn ixs(&self) -> impl Iterator<Item = (IxId, &Ix)> {

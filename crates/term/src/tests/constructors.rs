@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::collections::HashMap;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
 
     #[test]
     fn constructors_keep_the_value_of_what_they_rewrite(data in prop::collection::vec(any::<u16>(), 0..120)) {

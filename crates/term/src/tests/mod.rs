@@ -2,5 +2,6 @@
 
 mod constructors;
 mod gradients;
+mod printing;
 mod rewrites;
 mod world;

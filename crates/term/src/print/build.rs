@@ -1,0 +1,498 @@
+//! From a term to its written form.
+
+use super::product::Extra;
+use super::{Big, Math};
+use crate::node::{Cmp, Fun, Node, SymId, Term};
+use crate::shape::Size;
+use crate::store::Store;
+
+/// The indices of the element that is written, for each leading axis of an array; none for the array as a whole.
+pub(super) type Elem<'a> = &'a [Math];
+
+pub(super) struct Builder<'s> {
+    pub(super) s: &'s Store,
+    /// Normal log densities are abbreviated.
+    pub(super) short: bool,
+}
+
+impl Builder<'_> {
+    pub(super) fn math(&self, t: Term) -> Math {
+        self.part(t, &[])
+    }
+
+    fn boxed(&self, t: Term, e: Elem<'_>) -> Box<Math> {
+        Box::new(self.part(t, e))
+    }
+
+    /// `t`, or its element `e` where it is an array.
+    pub(super) fn part(&self, t: Term, e: Elem<'_>) -> Math {
+        let s = self.s;
+        let e = if s.shape(t).is_empty() { &[] } else { e };
+        match s.node(t) {
+            Node::Num(x) if x.get() < 0.0 => Math::Sum(vec![(true, Math::Num(-x.get()))]),
+            Node::Num(x) => Math::Num(x.get()),
+            Node::Size(n) => self.size(n),
+            Node::Sym(x) => self.symbol(*x, e.to_vec()),
+            // its value counts from 0, its name from 1
+            Node::Ix(i) => Math::Sum(vec![(false, Math::name(&s.ix(*i).name)), (true, Math::Num(1.0))]),
+            Node::At(base, at) => self.element(
+                *base,
+                at.iter().map(|&i| self.index(i)).chain(e.iter().cloned()).collect(),
+            ),
+            Node::Add(ts) => self.sum(ts, e),
+            Node::Mul(_) => self.signed_product(t, e),
+            Node::Pow(a, p) => match s.as_num(*p) {
+                Some(p) if p < 0.0 => self.product(1.0, &[t], Extra::None, e),
+                Some(p) => self.power(*a, p, e),
+                None => Math::Pow(self.boxed(*a, e), self.boxed(*p, e)),
+            },
+            Node::Fun(f, a) => self.function(*f, *a, e),
+            Node::XLogY(y, x) => self.xlogy(*y, *x, e),
+            Node::Cmp(..) => Math::Indicator(Box::new(self.condition(t, e))),
+            Node::Select(c, a, b) => Math::If(Box::new(self.condition(*c, e)), self.boxed(*a, e), self.boxed(*b, e)),
+            Node::Fill(c, _) => self.part(*c, &[]),
+            Node::Hold(a) => self.part(*a, e),
+            Node::RowSum(a) if s.as_num(*a) == Some(1.0) => Math::name("N"),
+            Node::RowSum(a) => self.big(Big::Sum, Math::name("n"), self.part(*a, e)),
+            Node::IxSum(i, a) => self.big(Big::Sum, Math::name(&s.ix(*i).name), self.part(*a, e)),
+            Node::Resp(values) => {
+                let subs = std::iter::once(Math::name("n"))
+                    .chain(values.iter().map(|&(_, v)| self.index(v)))
+                    .collect();
+                Math::Sub(Box::new(Math::name("r")), subs)
+            }
+            Node::Softmax(a) => subscripted(Math::Call("softmax".into(), vec![self.part(*a, &[])]), e),
+            Node::Net { net, output, args, .. } => {
+                let name = s
+                    .net_name(*net, *output)
+                    .map_or_else(|| format!("net{}", net + 1), str::to_owned);
+                subscripted(Math::Call(name, args.iter().map(|&a| self.part(a, &[])).collect()), e)
+            }
+            Node::Stack { rows, parts } => {
+                let parts = parts.iter().map(|&p| self.part(p, &[])).collect();
+                subscripted(Math::List(parts, if *rows { "; " } else { ", " }), e)
+            }
+            Node::Slice(base, from, len) => self.slice(*base, *from, len, e),
+            _ => self.linear(t, e),
+        }
+    }
+
+    fn signed_product(&self, t: Term, e: Elem<'_>) -> Math {
+        let (number, factors) = self.number_and_factors(t);
+        match self.signed(number, &factors, e) {
+            (true, m) => Math::Sum(vec![(true, m)]),
+            (false, m) => m,
+        }
+    }
+
+    pub(super) fn number_and_factors(&self, t: Term) -> (f64, Vec<Term>) {
+        let mut factors = self.s.factors(t);
+        match self.s.as_num(factors[0]) {
+            Some(x) => {
+                factors.remove(0);
+                (x, factors)
+            }
+            None => (1.0, factors),
+        }
+    }
+
+    /// A product and whether it is subtracted. A minus goes into a log density among the factors: log π − ½ log|2πΣ|
+    /// reads better than −(½ log|2πΣ| − log π).
+    pub(super) fn signed(&self, number: f64, factors: &[Term], e: Elem<'_>) -> (bool, Math) {
+        let at = factors.iter().position(|&f| self.turns(f));
+        match at {
+            Some(at) if number < 0.0 => (false, self.product(-number, factors, Extra::Negated(at), e)),
+            _ => (number < 0.0, self.product(number.abs(), factors, Extra::None, e)),
+        }
+    }
+
+    /// A log density, or a sum or product over one: something that takes a minus well.
+    fn turns(&self, t: Term) -> bool {
+        match self.s.node(t) {
+            Node::Add(ts) => super::order::is_log_density(self.s, ts),
+            Node::RowSum(a) | Node::IxSum(_, a) => self.turns(*a),
+            Node::Mul(fs) => self.s.as_num(fs[0]).is_none() && fs.iter().any(|&f| self.turns(f)),
+            _ => false,
+        }
+    }
+
+    /// −t of a term that [turns](Self::turns).
+    pub(super) fn turned(&self, t: Term, e: Elem<'_>) -> Math {
+        match self.s.node(t) {
+            Node::Add(ts) => self.sum_signed(ts, -1.0, e),
+            Node::RowSum(a) => self.big(Big::Sum, Math::name("n"), self.turned(*a, e)),
+            Node::IxSum(i, a) => self.big(Big::Sum, Math::name(&self.s.ix(*i).name), self.turned(*a, e)),
+            _ => self.signed(-1.0, &self.s.factors(t), e).1,
+        }
+    }
+
+    /// Reductions and linear algebra.
+    fn linear(&self, t: Term, e: Elem<'_>) -> Math {
+        let s = self.s;
+        match *s.node(t) {
+            Node::Total(a) => self.total(a),
+            Node::Product(a) => self.reduced(Big::Product, a),
+            Node::LogSumExp(a) => {
+                let (i, element) = self.own_element(a);
+                let exp = Math::Call("exp".into(), vec![element]);
+                Math::Apply("log", Box::new(self.big(Big::Sum, i, exp)))
+            }
+            Node::Dot(a, b) => {
+                let (a, b) = self.dot_order(a, b);
+                chain(vec![transposed(self.math(a)), self.math(b)])
+            }
+            Node::Quad(m, v) => {
+                let v = self.math(v);
+                chain(vec![transposed(v.clone()), inverse(self.math(m)), v])
+            }
+            Node::MatVec(m, v) => match (e, s.node(m)) {
+                // (W z)ₖ = Wₖᵀ z
+                ([i], Node::Sym(x)) => chain(vec![transposed(self.symbol(*x, vec![i.clone()])), self.math(v)]),
+                _ => subscripted(chain(vec![self.math(m), self.math(v)]), e),
+            },
+            Node::MatMul(a, b) => subscripted(chain(vec![self.math(a), self.math(b)]), e),
+            Node::Outer(u, v) => match e {
+                [i, j] => chain(vec![
+                    self.part(u, std::slice::from_ref(i)),
+                    self.part(v, std::slice::from_ref(j)),
+                ]),
+                _ => subscripted(chain(vec![self.math(u), transposed(self.math(v))]), e),
+            },
+            Node::Transpose(a) => subscripted(transposed(self.math(a)), e),
+            Node::Diag(v) => subscripted(Math::Call("diag".into(), vec![self.math(v)]), e),
+            Node::DiagOf(m) => match e {
+                [i] => self.part(m, &[i.clone(), i.clone()]),
+                _ => Math::Call("diag".into(), vec![self.math(m)]),
+            },
+            Node::Eye(_) => subscripted(Math::name("I"), e),
+            Node::Inv(a) => subscripted(inverse(self.math(a)), e),
+            Node::LogDet(a) => Math::Apply("log", Box::new(Math::Bars(Box::new(self.math(a))))),
+            Node::Trace(a) => Math::Call("tr".into(), vec![self.math(a)]),
+            // every other node is written by `part`
+            _ => Math::name(&s.print_debug(t)),
+        }
+    }
+
+    /// Σ of the elements: ‖v‖², or with an index of its own.
+    fn total(&self, a: Term) -> Math {
+        match self.s.node(a) {
+            Node::Pow(v, p) if self.s.as_num(*p) == Some(2.0) && self.s.shape(*v).len() == 1 => {
+                Math::SquaredNorm(self.boxed(*v, &[]))
+            }
+            _ => self.reduced(Big::Sum, a),
+        }
+    }
+
+    fn reduced(&self, big: Big, a: Term) -> Math {
+        let indices = self.own_indices(a);
+        if let (Node::Slice(base, from, len), [i]) = (self.s.node(a), &indices[..]) {
+            let (first, last) = self.ends(*from, len);
+            let range = Math::Relation(
+                Box::new(i.clone()),
+                "=",
+                Box::new(Math::Span(Box::new(first), Box::new(last))),
+            );
+            return self.big(big, range, self.part(*base, std::slice::from_ref(i)));
+        }
+        let element = self.part(a, &indices);
+        indices
+            .into_iter()
+            .rev()
+            .fold(element, |inner, i| self.big(big, i, inner))
+    }
+
+    fn own_element(&self, a: Term) -> (Math, Math) {
+        let indices = self.own_indices(a);
+        let element = self.part(a, &indices);
+        (indices.into_iter().next().unwrap_or(Math::name("i")), element)
+    }
+
+    /// An index letter for each axis: that of its size (`d` for D) where it is free, otherwise the next ones.
+    fn own_indices(&self, a: Term) -> Vec<Math> {
+        let mut used: Vec<String> = self
+            .s
+            .subterms(a)
+            .iter()
+            .filter_map(|&t| match self.s.node(t) {
+                Node::Ix(i) => Some(self.s.ix(*i).name.clone()),
+                Node::Sym(x) => Some(self.s.sym(*x).name.clone()),
+                _ => None,
+            })
+            .collect();
+        used.push("n".into());
+        let mut out = vec![];
+        for size in self.s.shape(a) {
+            let own = match size {
+                Size::Dim(d) => self.s.dim(*d).name.to_lowercase(),
+                _ => "i".into(),
+            };
+            let candidates = std::iter::once(own.as_str())
+                .filter(|c| c.chars().count() == 1)
+                .chain(["j", "k", "l", "m", "s", "i"]);
+            let letter = candidates
+                .into_iter()
+                .find(|c| !used.iter().any(|u| u == c))
+                .unwrap_or("i")
+                .to_owned();
+            used.push(letter.clone());
+            out.push(Math::name(&letter));
+        }
+        out
+    }
+
+    fn big(&self, big: Big, index: Math, body: Math) -> Math {
+        Math::Big(big, Box::new(index), Box::new(body))
+    }
+
+    /// Parameters stand before data, and a matrix product on the right: wᵀ x, aᵀ M b.
+    fn dot_order(&self, a: Term, b: Term) -> (Term, Term) {
+        let product = |t: Term| matches!(self.s.node(t), Node::MatVec(..));
+        let key = |t: Term| (product(t), self.s.per_row(t));
+        if key(b) < key(a) { (b, a) } else { (a, b) }
+    }
+
+    /// aᵖ for p > 0; roots, and powers of squares: sigma2² is σ⁴.
+    pub(super) fn power(&self, a: Term, p: f64, e: Elem<'_>) -> Math {
+        let base = self.part(a, e);
+        if p == 1.0 {
+            return base;
+        }
+        let (plain, doubled) = match base.clone() {
+            Math::Name {
+                base,
+                digits,
+                square: true,
+            } => (
+                Math::Name {
+                    base,
+                    digits,
+                    square: false,
+                },
+                true,
+            ),
+            Math::Sub(inner, subs) => match *inner {
+                Math::Name {
+                    base,
+                    digits,
+                    square: true,
+                } => (
+                    Math::Sub(
+                        Box::new(Math::Name {
+                            base,
+                            digits,
+                            square: false,
+                        }),
+                        subs,
+                    ),
+                    true,
+                ),
+                _ => (base.clone(), false),
+            },
+            other => (other, false),
+        };
+        let p = if doubled { 2.0 * p } else { p };
+        if p == 1.0 {
+            plain
+        } else if p == 0.5 {
+            Math::Root(Box::new(plain))
+        } else {
+            Math::Pow(Box::new(plain), Box::new(Math::Num(p)))
+        }
+    }
+
+    fn xlogy(&self, y: Term, x: Term, e: Elem<'_>) -> Math {
+        let log = Math::Apply("log", self.boxed(x, e));
+        match self.part(y, e) {
+            Math::Prod(fs) => Math::Prod(fs.into_iter().chain([log]).collect()),
+            Math::Sum(parts) if matches!(parts[..], [(true, _)]) => Math::Sum(
+                parts
+                    .into_iter()
+                    .map(|(sign, p)| (sign, chain(vec![p, log.clone()])))
+                    .collect(),
+            ),
+            y => Math::Prod(vec![y, log]),
+        }
+    }
+
+    fn function(&self, f: Fun, a: Term, e: Elem<'_>) -> Math {
+        let x = self.boxed(a, e);
+        let call = |name: &str, x: Box<Math>| Math::Call(name.into(), vec![*x]);
+        match f {
+            Fun::Log => Math::Apply("log", x),
+            Fun::Exp => call("exp", x),
+            Fun::Log1p => Math::Apply("log", Box::new(Math::Sum(vec![(false, Math::Num(1.0)), (false, *x)]))),
+            Fun::Sqrt => Math::Root(x),
+            Fun::Abs => Math::Bars(x),
+            Fun::Lgamma => Math::Apply("log", Box::new(call("Γ", x))),
+            Fun::Digamma => call("ψ", x),
+            Fun::Trigamma => call("ψ′", x),
+            Fun::Tetragamma => call("ψ″", x),
+            Fun::NormalCdf => call("Φ", x),
+            Fun::Not => Math::Indicator(Box::new(self.negation(a, e))),
+            Fun::Sign => call("sign", x),
+            Fun::Floor => call("floor", x),
+            Fun::Sigmoid => call("sigmoid", x),
+            Fun::Softplus => call("softplus", x),
+            Fun::Tanh => call("tanh", x),
+            Fun::Sin => call("sin", x),
+            Fun::Cos => call("cos", x),
+            Fun::Relu => call("relu", x),
+        }
+    }
+
+    /// What an indicator holds: a comparison without its brackets; of codes, numbers count from 1.
+    fn condition(&self, t: Term, e: Elem<'_>) -> Math {
+        match *self.s.node(t) {
+            Node::Cmp(c, a, b) => self.relation(["<", "≤", "="][c as usize], a, b, e),
+            Node::Fun(Fun::Not, a) => self.negation(a, e),
+            _ => self.part(t, e),
+        }
+    }
+
+    fn negation(&self, a: Term, e: Elem<'_>) -> Math {
+        match *self.s.node(a) {
+            Node::Cmp(Cmp::Eq, x, y) => self.relation("≠", x, y, e),
+            Node::Cmp(Cmp::Lt, x, y) => self.relation("≤", y, x, e),
+            Node::Cmp(Cmp::Le, x, y) => self.relation("<", y, x, e),
+            _ => Math::Relation(self.boxed(a, e), "=", Box::new(Math::Num(0.0))),
+        }
+    }
+
+    fn relation(&self, op: &'static str, a: Term, b: Term, e: Elem<'_>) -> Math {
+        let code = |t: Term| match self.s.node(t) {
+            Node::Ix(_) => true,
+            _ => self
+                .s
+                .as_symbol(t)
+                .is_some_and(|(x, _)| matches!(self.s.sym(x).support, crate::Support::Category(_))),
+        };
+        let side = |t: Term| {
+            if code(a) || code(b) {
+                self.index(t)
+            } else {
+                self.part(t, e)
+            }
+        };
+        // [z = k]: the variable first, however they are stored
+        let swap = op == "=" && !code(a) && code(b)
+            || matches!(self.s.node(a), Node::Ix(_) | Node::Num(_)) && matches!(op, "=" | "≠");
+        let (a, b) = if swap { (b, a) } else { (a, b) };
+        Math::Relation(Box::new(side(a)), op, Box::new(side(b)))
+    }
+
+    /// A position, written from 1: constants move by one, indices and codes have their names.
+    pub(super) fn index(&self, i: Term) -> Math {
+        match self.s.node(i) {
+            Node::Num(x) => Math::Num(x.get() + 1.0),
+            Node::Ix(i) => Math::name(&self.s.ix(*i).name),
+            Node::Add(ts) => {
+                let number = |t: &&Term| self.s.as_num(**t).is_some();
+                let (numbers, names): (Vec<&Term>, Vec<&Term>) = ts.iter().partition(number);
+                let mut parts: Vec<(bool, Math)> = names.into_iter().map(|&t| self.signed_index(t)).collect();
+                parts.sort_by_key(|p| p.0);
+                parts.extend(
+                    numbers
+                        .into_iter()
+                        .filter_map(|&t| self.s.as_num(t))
+                        .map(|x| (x < 0.0, Math::Num(x.abs()))),
+                );
+                Math::Sum(parts)
+            }
+            _ => self.math(i),
+        }
+    }
+
+    fn signed_index(&self, t: Term) -> (bool, Math) {
+        match self.s.node(t) {
+            Node::Mul(fs) if fs.len() == 2 && self.s.as_num(fs[0]) == Some(-1.0) => (true, self.index(fs[1])),
+            _ => (false, self.index(t)),
+        }
+    }
+
+    fn element(&self, base: Term, at: Vec<Math>) -> Math {
+        match self.s.node(base) {
+            Node::Sym(x) => self.symbol(*x, at),
+            _ => subscripted(self.math(base), &at),
+        }
+    }
+
+    /// A symbol with its row and indices below it.
+    fn symbol(&self, x: SymId, at: Vec<Math>) -> Math {
+        let sym = self.s.sym(x);
+        let row = sym.per_row.then(|| Math::name("n"));
+        let subs: Vec<Math> = row.into_iter().chain(at).collect();
+        subscripted(Math::name(&sym.name), &subs)
+    }
+
+    fn size(&self, n: &Size) -> Math {
+        match n {
+            Size::Const(n) => Math::Num(*n as f64),
+            Size::Dim(d) => Math::name(&self.s.dim(*d).name),
+            Size::Sum(parts) => Math::Sum(parts.iter().map(|p| (false, self.size(p))).collect()),
+        }
+    }
+
+    fn slice(&self, base: Term, from: Term, len: &Size, e: Elem<'_>) -> Math {
+        let (first, last) = self.ends(from, len);
+        subscripted(Math::Range(self.boxed(base, &[]), Box::new(first), Box::new(last)), e)
+    }
+
+    /// The first and the last position of a slice, from 1.
+    fn ends(&self, from: Term, len: &Size) -> (Math, Math) {
+        let first = self.index(from);
+        let last = match (self.s.as_num(from), len) {
+            (Some(x), Size::Const(n)) => Math::Num(x + *n as f64),
+            (Some(0.0), n) => self.size(n),
+            _ => {
+                let start = match first.clone() {
+                    Math::Sum(parts) => parts,
+                    other => vec![(false, other)],
+                };
+                Math::Sum(
+                    start
+                        .into_iter()
+                        .chain([(false, self.size(len)), (true, Math::Num(1.0))])
+                        .collect(),
+                )
+            }
+        };
+        (first, last)
+    }
+}
+
+/// Factors of a matrix product, flattened: the product is associative.
+fn chain(parts: Vec<Math>) -> Math {
+    let mut out = vec![];
+    for p in parts {
+        match p {
+            Math::Prod(inner) => out.extend(inner),
+            other => out.push(other),
+        }
+    }
+    Math::Prod(out)
+}
+
+fn subscripted(base: Math, at: &[Math]) -> Math {
+    match base {
+        _ if at.is_empty() => base,
+        Math::Sub(inner, mut subs) => {
+            subs.extend(at.iter().cloned());
+            Math::Sub(inner, subs)
+        }
+        _ => Math::Sub(Box::new(base), at.to_vec()),
+    }
+}
+
+fn transposed(m: Math) -> Math {
+    match m {
+        Math::Transpose(inner) => *inner,
+        other => Math::Transpose(Box::new(other)),
+    }
+}
+
+fn inverse(m: Math) -> Math {
+    match m {
+        Math::Inverse(inner) => *inner,
+        other => Math::Inverse(Box::new(other)),
+    }
+}
