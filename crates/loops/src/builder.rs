@@ -162,7 +162,13 @@ impl<'p> FuncBuilder<'p> {
         }
     }
 
-    fn into_parts(mut self) -> (Vec<Stmt>, u32, u32, u32) {
+    /// A builder whose registers and variables come after those of `func`, for passes that rewrite its body.
+    pub(crate) fn resume(program: &'p mut Program, func: &Func) -> Self {
+        Self { regs: func.regs, loops: func.loops, ixs: func.ixs, ..Self::new(program, func.kind) }
+    }
+
+    /// The body, and how many registers, loop variables and index registers there are.
+    pub(crate) fn into_parts(mut self) -> (Vec<Stmt>, u32, u32, u32) {
         let body = self.bodies.pop().expect("the outermost body");
         assert!(self.bodies.is_empty(), "every inner body is closed");
         (body.stmts, self.regs, self.loops, self.ixs)
@@ -224,7 +230,8 @@ impl<'p> FuncBuilder<'p> {
         self.push(Stmt::BreakIf(cond));
     }
 
-    fn nested(&mut self, write: impl FnOnce(&mut Self)) -> Vec<Stmt> {
+    /// A body of its own.
+    pub(crate) fn nested(&mut self, write: impl FnOnce(&mut Self)) -> Vec<Stmt> {
         self.forget_loads(None);
         self.bodies.push(Body::default());
         write(self);
@@ -234,7 +241,7 @@ impl<'p> FuncBuilder<'p> {
     }
 
     /// Forgets loads that a write to `buf` (to anything, for `None`) may have made stale.
-    fn forget_loads(&mut self, buf: Option<BufId>) {
+    pub(crate) fn forget_loads(&mut self, buf: Option<BufId>) {
         let stable: Vec<bool> = self
             .program
             .buffers

@@ -98,6 +98,22 @@ impl BufId {
     }
 }
 
+impl Flat {
+    /// The place `offset` elements further.
+    #[must_use]
+    pub fn plus(&self, offset: impl Into<Index>) -> Self {
+        Self { buf: self.buf, at: self.at.clone() + offset }
+    }
+}
+
+impl Rows {
+    /// The column `offset` columns further.
+    #[must_use]
+    pub fn plus(&self, offset: impl Into<Index>) -> Self {
+        Self { buf: self.buf, col: self.col.clone() + offset }
+    }
+}
+
 impl From<usize> for Index {
     fn from(base: usize) -> Self {
         Index::constant(base)

@@ -1,6 +1,7 @@
 //! Update plan to loop IR, its passes, verifier, text form and reference interpreter.
 
 pub mod aligned;
+pub mod batch;
 pub mod builder;
 mod index;
 pub mod interp;
@@ -10,6 +11,7 @@ pub mod lower;
 pub mod lowered;
 pub mod machine;
 pub mod memory;
+pub mod passes;
 pub mod route;
 pub mod semantics;
 pub mod text;

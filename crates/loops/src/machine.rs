@@ -131,32 +131,26 @@ impl Job<'_> {
     /// Runs all chunks; returns the time per block on the first thread.
     fn run(&self, chunks: Vec<Chunk<'_>>, workers: &mut [AlignedVec], cost: Option<f64>, blocks: usize) -> Option<f64> {
         let mut chunks = chunks.into_iter();
-        let (first, others) = workers.split_first_mut()?;
         let started = Instant::now();
         let mut done = 0;
-        if cost.is_none() && !others.is_empty() {
+        if cost.is_none() && workers.len() > 1 {
             // the first chunk tells what a block costs
-            done += self.chunk(chunks.next()?, first);
+            done += self.chunk(chunks.next()?, &mut workers[0]);
         }
         let cost = cost.unwrap_or_else(|| per_block(started, done));
+        let alone = workers.len() == 1 || cost * count(blocks - done) < WORTH_THREADS;
+        let threads = if alone { 1 } else { workers.len() };
         let queue = Mutex::new(chunks);
-        let drain = |worker: &mut AlignedVec| {
-            let mut blocks = 0;
+        let workers: Vec<_> = workers.iter_mut().map(|w| Mutex::new((w, 0))).collect();
+        lvmc_kernels::pool::run(threads, &|index| {
+            // each index has its own worker: nobody waits here
+            let Ok(mut worker) = workers[index].lock() else { return };
             while let Some(chunk) = next(&queue) {
-                blocks += self.chunk(chunk, worker);
+                worker.1 += self.chunk(chunk, worker.0);
             }
-            blocks
-        };
-        if others.is_empty() || cost * count(blocks - done) < WORTH_THREADS {
-            done += drain(first);
-        } else {
-            std::thread::scope(|s| {
-                for worker in others {
-                    s.spawn(|| drain(worker));
-                }
-                done += drain(first);
-            });
-        }
+        });
+        let by_first = workers[0].lock().map_or(0, |w| w.1);
+        done += by_first;
         Some(per_block(started, done))
     }
 
@@ -181,7 +175,7 @@ impl Job<'_> {
 }
 
 fn next<'a>(queue: &Mutex<std::vec::IntoIter<Chunk<'a>>>) -> Option<Chunk<'a>> {
-    // a poisoned lock means that another thread panicked, and the scope will say so
+    // a poisoned lock means that another thread panicked, and the pool will say so
     queue.lock().ok()?.next()
 }
 

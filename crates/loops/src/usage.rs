@@ -1,6 +1,6 @@
 //! What statements and kernels read and write.
 
-use crate::ir::{BufId, Flat, Kernel, Op, QuadShape, Rows, Stmt, quad_len};
+use crate::ir::{BufId, Flat, Kernel, Op, QuadShape, Reg, Rows, Stmt, quad_len};
 use crate::lens::{moments_len, quad_packed_len, syrk_len};
 
 /// How an operand is used.
@@ -278,6 +278,25 @@ pub fn buffers_of(stmt: &Stmt, visit: &mut impl FnMut(BufId, bool)) {
             }
         }
         _ => {}
+    }
+}
+
+/// Registers that a statement itself reads.
+#[must_use]
+pub fn uses(stmt: &Stmt) -> Vec<Reg> {
+    match stmt {
+        Stmt::Let(_, op) => match op {
+            Op::Const(_) | Op::Load(_) | Op::LoadRow(_) | Op::IndexValue(_) => Vec::new(),
+            Op::Un(_, a) => vec![*a],
+            Op::Bin(_, a, b) => vec![*a, *b],
+            Op::Fma(a, b, c) | Op::Select(a, b, c) => vec![*a, *b, *c],
+        },
+        Stmt::IndexOf { value, .. } => vec![*value],
+        Stmt::Store(_, r) | Stmt::Accum(_, r) | Stmt::StoreRow(_, r) | Stmt::Reduce(_, r) | Stmt::Scatter(_, r) => {
+            vec![*r]
+        }
+        Stmt::BreakIf(r) | Stmt::If(r, _) => vec![*r],
+        Stmt::For { .. } | Stmt::Rows { .. } | Stmt::Kernel(_) => Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // every test file uses some of it
 
 pub mod gmm;
+pub mod random;
 
 use lvmc_loops::ir::Program;
 use lvmc_loops::{Padding, RowLayout};
