@@ -63,6 +63,7 @@ pub(crate) fn exp_nonpositive<S: Simd, const R: usize>(mut x: [S::V; R]) -> [S::
         for r in 0..R {
             p[r] = S::fma(p[r], x[r], S::set(*c));
         }
+        p = S::in_step(p);
     }
     for r in 0..R {
         p[r] = S::mul(p[r], scale[r]);

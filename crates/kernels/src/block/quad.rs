@@ -183,6 +183,22 @@ unsafe fn tile<S: Simd, const R: usize, const M: usize>(
     }
 }
 
+/// As [`some_rows`] for a triangle of `D` inputs and outputs: everything about its shape is known to the compiler.
+///
+/// # Safety
+/// As [`some_rows`], with `inputs = outputs = D` and no lead.
+#[inline(always)]
+unsafe fn fixed<S: Simd, const R: usize, const D: usize>(a: &Quad, coef: *const f64, out: *mut f64, row: usize) {
+    let known = Quad {
+        inputs: D,
+        outputs: D,
+        lead: 0,
+        ..*a
+    };
+    // SAFETY: nothing but the compiler's knowledge changes
+    unsafe { some_rows::<S, R>(&known, coef, out, row) }
+}
+
 /// `R` vectors of rows of one component.
 ///
 /// # Safety
@@ -313,8 +329,25 @@ pub(crate) unsafe fn run<S: Simd>(a: &Quad) {
             }
             return;
         }
+        let shape = if a.inputs == a.outputs && a.lead == 0 {
+            a.inputs
+        } else {
+            0
+        };
         for k in 0..a.n {
             let (coef, out) = (a.coef.add(k * a.coef_stride), a.out.add(k * a.out_stride));
+            macro_rules! fixed {
+                ($($d:literal)*) => {
+                    match shape {
+                        $($d => {
+                            over_rows!(S, 2, a.rows, |row, R| fixed::<S, R, $d>(a, coef, out, row));
+                            continue;
+                        })*
+                        _ => {}
+                    }
+                };
+            }
+            fixed!(4 5 6 7 8);
             if a.outputs <= 2 || S::W == 8 {
                 over_rows!(S, 4, a.rows, |row, R| some_rows::<S, R>(a, coef, out, row));
             } else {

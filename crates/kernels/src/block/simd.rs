@@ -53,8 +53,24 @@ pub(crate) trait Simd: Copy + 'static {
     fn add_shl52(a: Self::V, b: Self::V) -> Self::V;
     /// Bits, as integers: a >> 52, without sign.
     fn shr52(a: Self::V) -> Self::V;
-    /// Sum of the eight lanes of `8 / W` vectors: lane l with l + 4, then l with l + 2, then the two.
+    /// Sum of the eight lanes of `8 / W` vectors: lane l with l + 4, then in pairs of neighbours, then the two.
     fn fold(v: &[Self::V]) -> f64;
+    /// Adds four folds to four adjacent numbers.
+    ///
+    /// # Safety
+    /// `to` must be valid for four numbers.
+    #[inline(always)]
+    unsafe fn fold4(v: [&[Self::V]; 4], to: *mut f64) {
+        for (i, v) in v.into_iter().enumerate() {
+            // SAFETY: the caller vouches for four numbers
+            unsafe { *to.add(i) += Self::fold(v) };
+        }
+    }
+    /// The same vectors, but computed here, all of them: chains that run in step are not taken apart by the scheduler.
+    #[inline(always)]
+    fn in_step<const R: usize>(v: [Self::V; R]) -> [Self::V; R] {
+        v
+    }
 }
 
 /// `W` numbers in an array: what the compiler makes of it, on any machine.
@@ -172,7 +188,7 @@ impl Simd for Portable {
     #[inline(always)]
     fn fold(v: &[Self::V]) -> f64 {
         let four = |l: usize| v[l / P][l % P] + v[(l + 4) / P][l % P];
-        (four(0) + four(2)) + (four(1) + four(3))
+        (four(0) + four(1)) + (four(2) + four(3))
     }
 }
 
@@ -246,21 +262,85 @@ mod x86 {
         #[inline(always)]
         fn fold(v: &[__m256d]) -> f64 {
             // SAFETY: feature as above
-            unsafe { fold4(_mm256_add_pd(v[0], v[1])) }
+            unsafe { fold_one(_mm256_add_pd(v[0], v[1])) }
+        }
+        #[inline(always)]
+        unsafe fn fold4(v: [&[__m256d]; 4], to: *mut f64) {
+            // SAFETY: the caller vouches for the place; feature as above
+            unsafe {
+                let eight = |v: &[__m256d]| _mm256_add_pd(v[0], v[1]);
+                fold_four([eight(v[0]), eight(v[1]), eight(v[2]), eight(v[3])], to);
+            }
+        }
+        #[inline(always)]
+        fn in_step<const R: usize>(mut v: [__m256d; R]) -> [__m256d; R] {
+            if let Some(four) = v.first_chunk_mut::<4>() {
+                // SAFETY: feature as above
+                unsafe { in_step_four(four) };
+            }
+            v
         }
     }
 
-    /// (0 + 2) + (1 + 3)
+    /// (0 + 1) + (2 + 3)
     ///
     /// # Safety
     /// The machine must have AVX2.
     #[inline(always)]
-    unsafe fn fold4(v: __m256d) -> f64 {
+    unsafe fn fold_one(v: __m256d) -> f64 {
         // SAFETY: the caller vouches for the feature
         unsafe {
-            let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
-            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+            let pairs = _mm256_add_pd(v, _mm256_permute_pd::<0b0101>(v));
+            let high = _mm256_extractf128_pd::<1>(pairs);
+            _mm_cvtsd_f64(_mm_add_sd(_mm256_castpd256_pd128(pairs), high))
         }
+    }
+
+    /// `fold_one` of four vectors, added to four numbers.
+    ///
+    /// # Safety
+    /// The machine must have AVX2; `to` must be valid for four numbers.
+    #[inline(always)]
+    unsafe fn fold_four(v: [__m256d; 4], to: *mut f64) {
+        // SAFETY: the caller vouches for the feature and the place
+        unsafe {
+            let low = _mm256_add_pd(_mm256_unpacklo_pd(v[0], v[1]), _mm256_unpackhi_pd(v[0], v[1]));
+            let high = _mm256_add_pd(_mm256_unpacklo_pd(v[2], v[3]), _mm256_unpackhi_pd(v[2], v[3]));
+            let first = _mm256_permute2f128_pd::<0x20>(low, high);
+            let second = _mm256_permute2f128_pd::<0x31>(low, high);
+            _mm256_storeu_pd(to, _mm256_add_pd(_mm256_loadu_pd(to), _mm256_add_pd(first, second)));
+        }
+    }
+
+    /// See [`Simd::in_step`]. An empty piece of assembly that might change all four.
+    ///
+    /// # Safety
+    /// The machine must have AVX2.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn in_step_four(v: &mut [__m256d; 4]) {
+        let [a, b, c, d] = v;
+        // SAFETY: it does nothing
+        unsafe {
+            std::arch::asm!(
+                "# {} {} {} {}", // names them, as it must
+                inout(ymm_reg) * a,
+                inout(ymm_reg) * b,
+                inout(ymm_reg) * c,
+                inout(ymm_reg) * d,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+    }
+
+    /// Lanes l and l + 4.
+    ///
+    /// # Safety
+    /// The machine must have AVX-512 F and DQ.
+    #[inline(always)]
+    unsafe fn halves(v: __m512d) -> __m256d {
+        // SAFETY: the caller vouches for the feature
+        unsafe { _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd::<1>(v)) }
     }
 
     impl Simd for Avx512 {
@@ -306,12 +386,12 @@ mod x86 {
         #[inline(always)]
         fn fold(v: &[__m512d]) -> f64 {
             // SAFETY: feature as above
-            unsafe {
-                fold4(_mm256_add_pd(
-                    _mm512_castpd512_pd256(v[0]),
-                    _mm512_extractf64x4_pd::<1>(v[0]),
-                ))
-            }
+            unsafe { fold_one(halves(v[0])) }
+        }
+        #[inline(always)]
+        unsafe fn fold4(v: [&[__m512d]; 4], to: *mut f64) {
+            // SAFETY: the caller vouches for the place; feature as above
+            unsafe { fold_four([halves(v[0][0]), halves(v[1][0]), halves(v[2][0]), halves(v[3][0])], to) }
         }
     }
 }

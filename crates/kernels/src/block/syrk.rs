@@ -1,8 +1,8 @@
 //! Weighted second and first moments: sums over the rows of a block, lanes along rows.
 //!
 //! Each block ends by folding its lanes, so a raw accumulator is one number per sum, in the same place on every machine:
-//! `Σ w`, `Σ w xᵢ`, then `Σ w xᵢ xⱼ` at `j · p + i` for i ≥ j (other places hold nothing of use). With eight lanes in
-//! memory the accumulators of twenty 32×32 matrices would not fit a cache.
+//! `Σ w`, `Σ w xᵢ`, then `Σ w xᵢ xⱼ` tile by tile ([`tiles`]). With eight lanes in memory the accumulators of twenty 32×32
+//! matrices would not fit a cache.
 //!
 //! AVX2 has too few registers for eight lanes of twelve sums, so it makes one pass for lanes 0–3 and one for lanes 4–7.
 
@@ -17,14 +17,80 @@ struct Columns<const N: usize>([f64; N]);
 /// Weights where there are none.
 static ONES: Columns<PIECE> = Columns([1.0; PIECE]);
 
+/// Inputs up to which all sums of a component fit registers; their tile is the plain lower triangle by columns.
+const SMALL: usize = 3;
+
+/// A tile of second moments: rows `i .. i + m` of columns `j .. j + n`, rows outermost.
+#[derive(Clone, Copy)]
+struct Tile {
+    i: usize,
+    j: usize,
+    m: usize,
+    n: usize,
+}
+
+/// The tiles that cover the lower triangle: column pairs by at most six rows, the first of a pair, which has more to do,
+/// by five. Even sizes: a short tile leaves the multipliers idle.
+struct Tiles {
+    p: usize,
+    i: usize,
+    j: usize,
+    /// Tiles left of this pair.
+    left: usize,
+}
+
+impl Iterator for Tiles {
+    type Item = Tile;
+    fn next(&mut self) -> Option<Tile> {
+        let p = self.p;
+        if self.left == 0 {
+            self.j += 2;
+        }
+        if self.j >= p {
+            return None;
+        }
+        let (i, j, n) = (self.i.max(self.j), self.j, (p - self.j).min(2));
+        if self.left == 0 {
+            self.left = tiles_of_pair(p - j);
+        }
+        let m = if i == j {
+            ((p - j) / self.left).min(5)
+        } else {
+            (p - i).div_ceil(self.left)
+        };
+        self.left -= 1;
+        self.i = if self.left == 0 { 0 } else { i + m };
+        Some(Tile { i, j, m, n })
+    }
+}
+
+/// Tiles of a column pair of some rows.
+fn tiles_of_pair(rows: usize) -> usize {
+    if rows <= 5 { 1 } else { 1 + (rows - 5).div_ceil(6) }
+}
+
+/// See [`Tiles`].
+fn tiles(p: usize) -> Tiles {
+    Tiles {
+        p,
+        i: 0,
+        j: 0,
+        left: if p == 0 { 0 } else { tiles_of_pair(p) },
+    }
+}
+
 /// Length of a raw accumulator of second moments.
 #[must_use]
 pub fn syrk_len(inputs: usize, diagonal: bool) -> usize {
     if diagonal {
-        1 + 2 * inputs
-    } else {
-        1 + inputs + inputs * inputs
+        return 1 + 2 * inputs;
     }
+    let mut len = 1 + inputs;
+    if inputs <= SMALL {
+        return len + inputs * (inputs + 1) / 2;
+    }
+    len += tiles(inputs).map(|t| t.m * t.n).sum::<usize>();
+    len
 }
 
 /// Length of a raw accumulator of first moments.
@@ -52,13 +118,26 @@ pub fn syrk_fold(acc: &[f64], inputs: usize, out: &mut [f64], diagonal: bool) {
         out[1 + i] += acc[1 + i];
         out[(1 + i) * side] += acc[1 + i];
     }
-    let square = &acc[1 + p..];
-    for j in 0..p {
-        out[(1 + j) * side + 1 + j] += square[j * p + j];
-        for i in j + 1..p {
-            let s = square[j * p + i];
-            out[(1 + i) * side + 1 + j] += s;
+    let mut put = |i: usize, j: usize, s: f64| {
+        out[(1 + i) * side + 1 + j] += s;
+        if i != j {
             out[(1 + j) * side + 1 + i] += s;
+        }
+    };
+    let mut square = acc[1 + p..].iter();
+    if p <= SMALL {
+        for j in 0..p {
+            (j..p).zip(&mut square).for_each(|(i, s)| put(i, j, *s));
+        }
+        return;
+    }
+    for t in tiles(p) {
+        for (e, s) in (0..t.m * t.n).zip(&mut square) {
+            let (i, j) = (t.i + e / t.n, t.j + e % t.n);
+            // the corner of the first tile of a pair is above the diagonal
+            if i >= j {
+                put(i, j, *s);
+            }
         }
     }
 }
@@ -80,29 +159,30 @@ fn keep<V: Copy>(to: &mut V, v: V) {
     unsafe { std::ptr::from_mut(to).write_volatile(v) };
 }
 
-/// `M × N` sums of products `aᵢ bⱼ`, added to `acc[j · step + i · across]`. With `FIRST` b is `w · b`, which is kept in
-/// `v` and summed to `sums`.
+/// `M × N` sums of products `aᵢ bⱼ`, E of them, added to adjacent numbers, rows outermost. With `FIRST` b is `w · b`,
+/// which is kept in `v` and summed to `sums`.
 ///
 /// # Safety
 /// `a` holds M and `b` N columns at distance `stride`; `v` N columns at distance [`PIECE`]; all of them `rows` numbers,
-/// a multiple of 8, at most PIECE. `acc` and `sums` are valid where they are added to.
+/// a multiple of 8, at most PIECE. `acc` holds E and `sums` N numbers.
 #[inline(always)]
-unsafe fn product<S: Simd, const H: usize, const M: usize, const N: usize, const FIRST: bool>(
+unsafe fn product<S: Simd, const H: usize, const M: usize, const N: usize, const E: usize, const FIRST: bool>(
     a: (*const f64, usize),
     b: (*const f64, usize),
     rows: usize,
     w: *const f64,
     v: *mut f64,
     sums: *mut f64,
-    acc: (*mut f64, usize, usize),
+    acc: *mut f64,
 ) {
+    const { assert!(E == M * N) };
     // SAFETY: the caller vouches for the columns; lanes h W .. h W + W of each group of 8 rows are below `rows`
     unsafe {
         let zero = S::set(0.0);
-        let mut kept = [[[zero; H]; N]; M];
+        let mut kept = [[zero; H]; E];
         let mut kept_sums = [[zero; H]; N];
         for h in 0..H {
-            let mut t = [[zero; N]; M];
+            let mut t = [zero; E];
             let mut s = [zero; N];
             let mut row = h * S::W;
             while row < rows {
@@ -121,27 +201,45 @@ unsafe fn product<S: Simd, const H: usize, const M: usize, const N: usize, const
                 for i in 0..M {
                     let x = S::load(a.0.add(i * a.1 + row));
                     for j in 0..N {
-                        t[i][j] = S::fma(x, y[j], t[i][j]);
+                        t[i * N + j] = S::fma(x, y[j], t[i * N + j]);
                     }
                 }
                 row += LANES;
             }
+            if h + 1 < H {
+                for e in 0..E {
+                    keep(&mut kept[e][h], t[e]);
+                }
+            } else {
+                for e in 0..E {
+                    kept[e][h] = t[e];
+                }
+            }
             for j in 0..N {
-                for i in 0..M {
-                    keep(&mut kept[i][j][h], t[i][j]);
-                }
-                if FIRST {
-                    keep(&mut kept_sums[j][h], s[j]);
-                }
+                kept_sums[j][h] = s[j];
             }
         }
-        for j in 0..N {
-            for i in 0..M {
-                *acc.0.add(j * acc.1 + i * acc.2) += S::fold(&kept[i][j]);
-            }
-            if FIRST {
-                *sums.add(j) += S::fold(&kept_sums[j]);
-            }
+        fold_all::<S, H>(&kept, acc);
+        if FIRST {
+            fold_all::<S, H>(&kept_sums, sums);
+        }
+    }
+}
+
+/// Adds folds to adjacent numbers.
+///
+/// # Safety
+/// `to` holds as many numbers as `v`.
+#[inline(always)]
+unsafe fn fold_all<S: Simd, const H: usize>(v: &[[S::V; H]], to: *mut f64) {
+    let (fours, rest) = v.as_chunks::<4>();
+    // SAFETY: the caller vouches for the numbers
+    unsafe {
+        for (i, [a, b, c, d]) in fours.iter().enumerate() {
+            S::fold4([a, b, c, d], to.add(4 * i));
+        }
+        for (i, v) in rest.iter().enumerate() {
+            *to.add(4 * fours.len() + i) += S::fold(v);
         }
     }
 }
@@ -247,23 +345,13 @@ unsafe fn small<S: Simd, const H: usize, const P: usize, const E: usize, const G
             }
         }
         for g in 0..G {
-            let acc = a.acc.add((k + g) * a.acc_stride);
-            for e in 0..=P {
-                *acc.add(e) += S::fold(&kept[g][e]);
-            }
-            let mut e = 1 + P;
-            for j in 0..P {
-                for i in j..P {
-                    *acc.add(1 + P + j * P + i) += S::fold(&kept[g][e]);
-                    e += 1;
-                }
-            }
+            fold_all::<S, H>(&kept[g], a.acc.add((k + g) * a.acc_stride));
         }
     }
 }
 
-/// Second moments of one component, any number of inputs but 0: column pairs against chunks of at most six columns.
-/// The first chunk of a pair makes w · x, the others find it in scratch.
+/// Second moments of one component of more than [`SMALL`] inputs. The first tile of a column pair makes w · x, the
+/// others find it in scratch.
 ///
 /// # Safety
 /// As [`run`]; `v` holds two columns of scratch.
@@ -276,49 +364,30 @@ unsafe fn large<S: Simd, const H: usize>(
     v: *mut f64,
     rows: usize,
 ) {
-    // SAFETY: the caller vouches for the columns; i + chunk ≤ p
+    // SAFETY: the caller vouches for the columns; tiles stay within the triangle and the raw accumulator
     unsafe {
-        let p = a.inputs;
-        let mut j = 0;
-        while j < p {
-            let b = (x.add(j * a.rows), a.rows);
-            let sums = acc.add(1 + j);
-            let to = |i: usize| (acc.add(1 + p + j * p + i), p, 1);
-            let from = |i: usize| (x.add(i * a.rows), a.rows);
-            if j + 1 == p {
-                product::<S, H, 1, 1, true>(from(j), b, rows, w, v, sums, to(j));
-                return;
-            }
-            // even chunks: a short one leaves the multipliers idle
-            let mut i = j;
-            let mut chunks = if p - j <= 5 { 1 } else { 1 + (p - j - 5).div_ceil(6) };
-            let m = ((p - j) / chunks).min(5);
-            macro_rules! first {
-                ($($m:literal)*) => {
-                    match m {
-                        $($m => product::<S, H, $m, 2, true>(from(i), b, rows, w, v, sums, to(i)),)*
+        let mut to = acc.add(1 + a.inputs);
+        // no closure: it would not be inlined to where the vector instructions are
+        for t in tiles(a.inputs) {
+            let from = (x.add(t.i * a.rows), a.rows);
+            let b = (x.add(t.j * a.rows), a.rows);
+            let sums = acc.add(1 + t.j);
+            macro_rules! tile {
+                ($($m:literal $n:literal $e:literal $first:literal,)*) => {
+                    match (t.m, t.n, t.i == t.j) {
+                        $(($m, $n, $first) => {
+                            let b = if $first { b } else { (v.cast_const(), PIECE) };
+                            product::<S, H, $m, $n, $e, $first>(from, b, rows, w, v, sums, to);
+                        })*
                         _ => unreachable!(),
                     }
                 };
             }
-            first!(2 3 4 5);
-            i += m;
-            chunks -= 1;
-            while i < p {
-                let m = (p - i).div_ceil(chunks);
-                macro_rules! next {
-                    ($($m:literal)*) => {
-                        match m {
-                            $($m => product::<S, H, $m, 2, false>(from(i), (v, PIECE), rows, w, v, sums, to(i)),)*
-                            _ => unreachable!(),
-                        }
-                    };
-                }
-                next!(1 2 3 4 5 6);
-                i += m;
-                chunks -= 1;
-            }
-            j += 2;
+            tile!(
+                6 2 12 false, 5 2 10 false, 4 2 8 false, 3 2 6 false, 2 2 4 false, 1 2 2 false,
+                5 2 10 true, 4 2 8 true, 3 2 6 true, 2 2 4 true, 1 1 1 true,
+            );
+            to = to.add(t.m * t.n);
         }
     }
 }
@@ -489,17 +558,20 @@ pub(crate) unsafe fn moments<S: Simd, const H: usize>(
             while i < inputs {
                 let n = (inputs - i).min(2);
                 let b = (x.add(i * rows), rows);
-                let to = (acc.add(s * side + 1 + i), 1, side);
-                macro_rules! tiles {
-                    ($($m:literal)*) => {
+                let mut to = [0.0; 12];
+                macro_rules! tile {
+                    ($($m:literal $two:literal)*) => {
                         match (m, n) {
-                            $(($m, 2) => product::<S, H, $m, 2, false>(a, b, rows, none, none, none, to),
-                            ($m, _) => product::<S, H, $m, 1, false>(a, b, rows, none, none, none, to),)*
+                            $(($m, 2) => product::<S, H, $m, 2, $two, false>(a, b, rows, none, none, none, to.as_mut_ptr()),
+                            ($m, _) => product::<S, H, $m, 1, $m, false>(a, b, rows, none, none, none, to.as_mut_ptr()),)*
                             _ => unreachable!(),
                         }
                     };
                 }
-                tiles!(1 2 3 4 5 6);
+                tile!(1 2 2 4 3 6 4 8 5 10 6 12);
+                for (e, v) in to[..m * n].iter().enumerate() {
+                    *acc.add((s + e / n) * side + 1 + i + e % n) += v;
+                }
                 i += n;
             }
             s += m;
