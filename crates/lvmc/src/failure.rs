@@ -2,8 +2,12 @@
 
 use lvmc_base::{Bug, Exit, Source};
 use lvmc_derive::DeriveError;
+use lvmc_jit::JitError;
 use lvmc_model::ModelErrors;
+use lvmc_runtime::apply::ApplyError;
 use lvmc_runtime::data::DataError;
+use lvmc_runtime::fit::FitError;
+use lvmc_runtime::fitfile::FileError;
 use lvmc_syntax::SyntaxError;
 use miette::{Diagnostic, Report};
 use thiserror::Error;
@@ -68,6 +72,35 @@ impl Failure {
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
         Self::new(error.exit(), error)
+    }
+}
+
+impl From<FitError> for Failure {
+    fn from(error: FitError) -> Self {
+        Self::new(error.exit(), error)
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::new(error.exit(), error)
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        Self::new(error.exit(), error)
+    }
+}
+
+impl From<JitError> for Failure {
+    fn from(error: JitError) -> Self {
+        let (message, help) = match error {
+            JitError::Bug(bug) => return Self::from(*bug),
+            JitError::Machine(_) => (error.to_string(), "--interpret runs the model without native code"),
+            JitError::Memory(_) => (error.to_string(), "free some memory, or use --interpret"),
+        };
+        Self::new(Exit::Limit, Usage { message, help: help.into() })
     }
 }
 

@@ -5,8 +5,84 @@ use crate::stage;
 use lvmc_base::Source;
 use lvmc_derive::Plan;
 use lvmc_derive::joint::LogJoint;
+use lvmc_loops::ir::Program;
+use lvmc_loops::lower::Sizes;
+use lvmc_loops::lowered::Lowered;
+use lvmc_loops::{Interpreter, Machine, Options as Code};
 use lvmc_model::{ModelGraph, Settings};
+use lvmc_runtime::bind::{self, Binding};
+use lvmc_runtime::data::Table;
+use lvmc_runtime::dataset::{self, LoadOptions};
+use lvmc_runtime::engine::Compiled;
+use lvmc_runtime::fit::{self as fitting, Hooks};
+use lvmc_runtime::result::{Circumstances, Fit, Seconds, summarise};
+use lvmc_runtime::{apply, fitfile, terms};
 use lvmc_syntax::ast;
+use lvmc_term::DimId;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How a model is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct How {
+    /// Which kernels serve the loops.
+    pub code: Code,
+    /// Interpret the loop IR instead of compiling it.
+    pub interpret: bool,
+}
+
+/// What may be asked of a fit.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// `--set` values and the model's default name.
+    pub settings: Settings,
+    /// Columns of variables, and of weights.
+    pub bind: bind::Options,
+    /// Seed, tolerance, restarts, threads.
+    pub fit: fitting::Settings,
+    /// A file with starting values.
+    pub init: Option<PathBuf>,
+    /// Native code or the interpreter.
+    pub how: How,
+}
+
+/// Fits a model's text to a table.
+///
+/// # Errors
+/// Whatever the stages say.
+pub fn fit(source: &Source, table: Table, request: &Request, hooks: Hooks<'_>) -> Result<Fit, Failure> {
+    let start = Instant::now();
+    let ast = parse(source)?;
+    let graph = graph(&ast, source, &with_columns(&request.settings, &table))?;
+    let plan = derive(&graph)?;
+    let binding = bind(&graph, &table, &request.bind)?;
+    let lowered = lower(&graph, &plan, &binding.sizes)?;
+    let (program, machine) = compile(&lowered, request.how)?;
+    let compiled_in = start.elapsed().as_secs_f64();
+
+    stage::enter("data");
+    let start = Instant::now();
+    let weights = binding.weight.and_then(|w| table.columns.get(w)).map(|c| c.name.clone());
+    let data = dataset::load(&lowered, &graph, &binding, table, &LoadOptions::default())?;
+    let read_in = start.elapsed().as_secs_f64();
+
+    stage::enter("fit");
+    let start = Instant::now();
+    let consts = terms::constants(&graph, &binding.sizes);
+    let floor = request.fit.floor;
+    let compiled =
+        Compiled { lowered: &lowered, program: &program, machine: machine.as_ref(), consts: &consts, floor };
+    let mut settings = request.fit.clone();
+    if let Some(path) = &request.init {
+        settings.init = Some(fitfile::read_init(path, &lowered)?);
+    }
+    let fitted = fitting::fit(compiled, &data, &settings, hooks)?;
+    let seconds = Seconds { read: read_in, compile: compiled_in, fit: start.elapsed().as_secs_f64() };
+    let around = Circumstances { set: request.settings.set.clone(), weights, seconds };
+    Ok(summarise(&graph, &lowered, &binding, &data, &fitted, &settings, around))
+}
 
 /// Text → syntax tree.
 ///
@@ -28,6 +104,12 @@ pub fn graph(model: &ast::Model, source: &Source, settings: &Settings) -> Result
     Ok(graph)
 }
 
+/// Settings that know the data's columns, so that a column named like a latent is questioned.
+#[must_use]
+pub fn with_columns(settings: &Settings, table: &Table) -> Settings {
+    Settings { columns: table.names().map(str::to_owned).collect(), ..settings.clone() }
+}
+
 /// Typed graph → log joint → bound → update plan.
 ///
 /// # Errors
@@ -44,4 +126,91 @@ pub fn derive(graph: &ModelGraph) -> Result<Plan, Failure> {
 pub fn joint(graph: &ModelGraph) -> Result<LogJoint, Failure> {
     stage::enter("derive");
     lvmc_derive::joint::log_joint(graph).map_err(|e| Failure::derive(e, &graph.source))
+}
+
+/// Columns → variables and sizes.
+///
+/// # Errors
+/// The columns do not fit the model.
+pub fn bind(graph: &ModelGraph, table: &Table, options: &bind::Options) -> Result<Binding, Failure> {
+    stage::enter("bind");
+    Ok(bind::bind(graph, table, options)?)
+}
+
+/// Update plan and sizes → loop program.
+///
+/// # Errors
+/// Only a bug.
+pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &BTreeMap<DimId, usize>) -> Result<Lowered, Failure> {
+    stage::enter("loops");
+    let sizes: Sizes = sizes.iter().map(|(&d, &n)| (d, n)).collect();
+    let lowered = lvmc_loops::lower::lower(graph, plan, &sizes)?;
+    lvmc_loops::verify(&lowered.program)?;
+    Ok(lowered)
+}
+
+/// Loop program → machine code, or the interpreter.
+///
+/// # Errors
+/// This machine is not supported.
+pub fn compile(lowered: &Lowered, how: How) -> Result<(Arc<Program>, Box<dyn Machine>), Failure> {
+    stage::enter("jit");
+    let program = Arc::new(lowered.program.clone());
+    if how.interpret {
+        return Ok((program.clone(), Box::new(Interpreter::new(program))));
+    }
+    let compiled = lvmc_jit::compile(&program, &how.code)?;
+    Ok((compiled.program().clone(), Box::new(compiled)))
+}
+
+/// A fit with its model made again, to be put to use.
+pub struct Restored {
+    /// The typed graph of the fit's source.
+    pub graph: ModelGraph,
+    /// Lowered for the fit's sizes.
+    pub lowered: Lowered,
+    program: Arc<Program>,
+    machine: Box<dyn Machine>,
+    /// The fit.
+    pub fit: Fit,
+    threads: usize,
+}
+
+impl Restored {
+    /// What predictions and scores are made from.
+    #[must_use]
+    pub fn model(&self) -> apply::Model<'_> {
+        apply::Model {
+            graph: &self.graph,
+            lowered: &self.lowered,
+            program: &self.program,
+            machine: self.machine.as_ref(),
+            fit: &self.fit,
+            threads: self.threads,
+        }
+    }
+}
+
+/// The typed graph of a fit's source.
+///
+/// # Errors
+/// The source is not a model of this version of the language.
+pub fn graph_of(fit: &Fit) -> Result<ModelGraph, Failure> {
+    let source = Source::new(fit.source_name.clone(), fit.source.clone());
+    let ast = parse(&source)?;
+    let settings =
+        Settings { set: fit.set.clone(), default_name: Some(fit.model.clone()), columns: vec![] };
+    graph(&ast, &source, &settings)
+}
+
+/// Makes a fit's model again.
+///
+/// # Errors
+/// As [`fit`], for a fit of another version of the language.
+pub fn restore(fit: Fit, how: How, threads: usize) -> Result<Restored, Failure> {
+    let graph = graph_of(&fit)?;
+    let plan = derive(&graph)?;
+    let lowered = lower(&graph, &plan, &apply::sizes(&graph, &fit))?;
+    let (program, machine) = compile(&lowered, how)?;
+    Ok(Restored { graph, lowered, program, machine, fit, threads })
 }

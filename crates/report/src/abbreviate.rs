@@ -29,6 +29,8 @@ pub struct Short {
     pub density: Term,
     /// The placeholder that stands for it while it is printed.
     pub placeholder: Term,
+    /// The density, and its core as products hold it (numbers pulled out), with what stands for each.
+    pub with: Vec<(Term, Term)>,
     /// `log Normal(xₙ; μₖ, Σₖ)`.
     pub text: String,
 }
@@ -88,7 +90,18 @@ pub fn densities(store: &mut Store, graph: &ModelGraph, plan: &Plan, style: Styl
             }
             let free: Vec<IxId> = store.free_indices(case.term).into_iter().collect();
             let placeholder = placeholder(store, out.len(), &free);
-            out.push(Short { density: case.term, placeholder, text: format!("{log}{text}") });
+            let mut with = vec![(case.term, placeholder)];
+            // inside a product the constructors pull numbers out of a sum: −½ a − ½ b becomes −½ (a + b)
+            let product = store.mul(placeholder, case.term);
+            let (number, mut rest) = numbered(store, product);
+            rest.retain(|&f| f != placeholder);
+            if let [core] = rest[..]
+                && core != case.term
+                && number != 0.0
+            {
+                with.push((core, store.scale(1.0 / number, placeholder)));
+            }
+            out.push(Short { density: case.term, placeholder, with, text: format!("{log}{text}") });
         }
     }
     out

@@ -148,7 +148,7 @@ impl Writer<'_> {
 
     /// Log densities by their distributions.
     fn shortened(&mut self, t: Term) -> String {
-        let with: Vec<(Term, Term)> = self.shorts.iter().map(|s| (s.density, s.placeholder)).collect();
+        let with: Vec<(Term, Term)> = self.shorts.iter().flat_map(|s| s.with.iter().copied()).collect();
         let t = replace(&mut self.store, t, &with, &mut HashMap::new());
         let mut text = term(&self.store, t, self.style);
         for short in &self.shorts {

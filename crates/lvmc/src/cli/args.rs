@@ -82,9 +82,6 @@ pub struct BindArgs {
 /// How the program is run.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Seed of everything random
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
     /// Threads, 0 for all; the result is the same for any number
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
@@ -128,13 +125,16 @@ pub struct Fit {
     /// Run options.
     #[command(flatten)]
     pub run: RunArgs,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
     /// Start from these parameters: a fit file, or a JSON object of nested arrays; no other start is tried
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
     /// The most iterations of one start
     #[arg(long, value_name = "N")]
     pub max_iter: Option<usize>,
-    /// Converged when the objective per row rises by less; 0 runs all of --max-iter
+    /// Converged when less than this share of the objective is left to gain; 0 runs all of --max-iter
     #[arg(long, value_name = "X", value_parser = parse_tolerance)]
     pub tol: Option<f64>,
     /// Exactly this many starts (by default until the best was found three times)
@@ -161,9 +161,9 @@ pub struct Predict {
     /// Data with the columns of the fit (- for standard input)
     #[arg(value_name = "DATA")]
     pub data: String,
-    /// Binding options.
-    #[command(flatten)]
-    pub bind: BindArgs,
+    /// Columns of a variable, where they have other names than in the fit: x=a,b (repeatable)
+    #[arg(long = "bind", value_name = "NAME=COLUMNS")]
+    pub bind: Vec<String>,
     /// Run options.
     #[command(flatten)]
     pub run: RunArgs,
@@ -193,9 +193,12 @@ pub struct Sample {
     /// Covariates of the rows, for a model with `given` variables
     #[arg(long, value_name = "DATA")]
     pub given: Option<String>,
-    /// Binding options.
-    #[command(flatten)]
-    pub bind: BindArgs,
+    /// Columns of a covariate, where they have other names than in the fit (repeatable)
+    #[arg(long = "bind", value_name = "NAME=COLUMNS")]
+    pub bind: Vec<String>,
+    /// Write the latent variables too
+    #[arg(long)]
+    pub latents: bool,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -205,6 +208,9 @@ pub struct Sample {
     /// Print one JSON object instead of CSV
     #[arg(long)]
     pub json: bool,
+    /// No remarks
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
 }
 
 /// `lvmc derive`.

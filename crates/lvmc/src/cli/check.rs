@@ -1,17 +1,16 @@
 //! `lvmc check`: what was inferred, how each variable is found, and whether the numbers agree.
 
 use super::args::{BindArgs, Check};
+use super::fit::read;
 use super::{load, output};
 use crate::failure::Failure;
 use crate::{pipeline, stage};
 use lvmc_base::Exit;
-use lvmc_model::{ModelGraph, Settings};
+use lvmc_model::ModelGraph;
 use lvmc_report::check::{self, Known};
 use lvmc_report::words;
 use lvmc_runtime::bind::{self, Binding};
-use lvmc_runtime::data::{self, Table};
 use lvmc_syntax::ast;
-use std::path::Path;
 
 /// Prints the tables of a check.
 pub fn run(args: &Check) -> Result<Exit, Failure> {
@@ -47,34 +46,10 @@ pub fn with_data(
         return Ok((graph, None));
     };
     let table = read(path)?;
-    let settings = with_columns(&loaded.settings, &table);
+    let settings = pipeline::with_columns(&loaded.settings, &table);
     let graph = pipeline::graph(ast, &loaded.source, &settings)?;
-    let binding = bound(&graph, &table, options)?;
+    let options =
+        bind::Options { binds: options.bind.clone(), weights: options.weights.clone(), ..bind::Options::default() };
+    let binding = pipeline::bind(&graph, &table, &options)?;
     Ok((graph, Some(binding)))
-}
-
-/// A table of data.
-pub fn read(path: &str) -> Result<Table, Failure> {
-    stage::enter("data");
-    if path == "-" {
-        return Ok(data::read_from(std::io::stdin().lock(), "standard input")?);
-    }
-    Ok(data::read(Path::new(path))?)
-}
-
-/// Settings that know the data's columns.
-#[must_use]
-pub fn with_columns(settings: &Settings, table: &Table) -> Settings {
-    Settings { columns: table.names().map(str::to_owned).collect(), ..settings.clone() }
-}
-
-/// The columns of a model's variables.
-pub fn bound(graph: &ModelGraph, table: &Table, options: &BindArgs) -> Result<Binding, Failure> {
-    stage::enter("bind");
-    let options = bind::Options {
-        binds: options.bind.clone(),
-        weights: options.weights.clone(),
-        ..bind::Options::default()
-    };
-    Ok(bind::bind(graph, table, &options)?)
 }

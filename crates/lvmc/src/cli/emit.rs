@@ -1,12 +1,17 @@
 //! `lvmc emit`: what one stage makes, as text.
 
 use super::args::{Emit, Stage};
+use super::fit::code;
 use super::{check, load, output};
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Exit;
+use lvmc_model::ModelGraph;
 use lvmc_report::stages;
+use lvmc_term::DimId;
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Prints the text of a stage.
 pub fn run(args: &Emit) -> Result<Exit, Failure> {
@@ -15,14 +20,28 @@ pub fn run(args: &Emit) -> Result<Exit, Failure> {
     let text = if args.stage == Stage::Ast {
         lvmc_syntax::print_ast(&ast)
     } else {
-        let (graph, _binding) = check::with_data(&ast, &loaded, loaded.rest.first().map(String::as_str), &args.bind)?;
+        let (graph, binding) = check::with_data(&ast, &loaded, loaded.rest.first().map(String::as_str), &args.bind)?;
         match args.stage {
             Stage::Ast => String::new(),
             Stage::Graph => lvmc_model::print_graph(&graph),
             Stage::Joint => stages::joint(&graph, &pipeline::joint(&graph)?),
             Stage::Elbo => stages::elbo(&graph, &pipeline::derive(&graph)?),
             Stage::Plan => stages::plan(&graph, &pipeline::derive(&graph)?),
-            Stage::Loops | Stage::Clif | Stage::Asm => return Err(Failure::usage("not there yet", "")),
+            Stage::Loops | Stage::Clif | Stage::Asm => {
+                let plan = pipeline::derive(&graph)?;
+                let sizes = match binding {
+                    Some(binding) => binding.sizes,
+                    None => declared_sizes(&graph)?,
+                };
+                let lowered = pipeline::lower(&graph, &plan, &sizes)?;
+                let code = code(args.kernels);
+                let program = Arc::new(lowered.program);
+                match args.stage {
+                    Stage::Clif => lvmc_jit::clif_text(&program, &code)?,
+                    Stage::Asm => lvmc_jit::asm_text(&program, &code)?,
+                    _ => lvmc_loops::program_text(&program, &code),
+                }
+            }
         }
     };
     if args.model.json {
@@ -32,4 +51,22 @@ pub fn run(args: &Emit) -> Result<Exit, Failure> {
         output::print(&text)?;
     }
     Ok(Exit::Fine)
+}
+
+/// The sizes that the model and `--set` give; code needs all of them.
+fn declared_sizes(graph: &ModelGraph) -> Result<BTreeMap<DimId, usize>, Failure> {
+    let mut sizes = BTreeMap::new();
+    let mut open = vec![];
+    for dim in &graph.dims {
+        match dim.default {
+            Some(n) => {
+                sizes.insert(dim.id, n);
+            }
+            None => open.push(format!("--set {}=2", graph.store.dim(dim.id).name)),
+        }
+    }
+    if open.is_empty() {
+        return Ok(sizes);
+    }
+    Err(Failure::usage("code is made for known sizes", format!("give them: {}, or the data", open.join(" "))))
 }

@@ -1,11 +1,14 @@
 //! The command line: parses it, runs the command, shows what went wrong, and sets the exit code.
 
+mod apply;
 pub mod args;
 mod check;
 mod derive;
 mod emit;
 mod explain;
+mod fit;
 mod fmt;
+mod interrupt;
 mod load;
 mod models;
 pub mod output;
@@ -42,6 +45,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Fine as u8 });
         }
     };
+    interrupt::listen();
     let json = wants_json(&cli.command);
     let worker = std::thread::Builder::new().name("lvmc".into()).stack_size(STACK).spawn(move || run(&cli.command));
     let result = match worker.map(std::thread::JoinHandle::join) {
@@ -75,9 +79,10 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Models(args) => models::run(args),
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),
-        Command::Fit(_) | Command::Predict(_) | Command::Score(_) | Command::Sample(_) => {
-            Err(Failure::usage("not there yet", ""))
-        }
+        Command::Fit(args) => fit::run(args),
+        Command::Predict(args) => apply::predict(args),
+        Command::Score(args) => apply::score(args),
+        Command::Sample(args) => apply::sample(args),
     }
 }
 

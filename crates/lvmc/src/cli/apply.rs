@@ -1,0 +1,105 @@
+//! `lvmc predict`, `lvmc score` and `lvmc sample`: a fit put to use.
+
+use super::args::{Predict, Sample};
+use super::fit::{how, read, threads};
+use super::output;
+use crate::failure::Failure;
+use crate::pipeline::{self, Restored};
+use crate::stage;
+use lvmc_base::Exit;
+use lvmc_report::numbers::{counted, fixed};
+use lvmc_runtime::predict::{Cell, predict as predicted};
+use lvmc_runtime::sample::{self as sampling};
+use lvmc_runtime::score::score as scored;
+use lvmc_runtime::fitfile;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+fn restored(args: &Predict) -> Result<Restored, Failure> {
+    stage::enter("fit file");
+    let fit = fitfile::read(Path::new(&args.fit))?;
+    pipeline::restore(fit, how(&args.run), threads(&args.run))
+}
+
+/// The posterior of every unobserved variable, row by row.
+pub fn predict(args: &Predict) -> Result<Exit, Failure> {
+    let restored = restored(args)?;
+    let table = read(&args.data)?;
+    stage::enter("predict");
+    let out = predicted(restored.model(), table, &args.bind)?;
+    if args.json {
+        let mut columns = Map::new();
+        for (name, cells) in out.header.iter().zip(&out.columns) {
+            let list: Vec<Value> = cells
+                .iter()
+                .map(|c| match c {
+                    Cell::Number(x) => json!(x),
+                    Cell::Label(text) => json!(**text),
+                })
+                .collect();
+            columns.insert(name.clone(), Value::Array(list));
+        }
+        let text = format!("{:#}\n", json!({ "rows": out.rows, "columns": columns }));
+        output::write(args.out.as_deref(), &text)?;
+    } else {
+        let mut bytes = Vec::new();
+        out.write(&mut bytes)?;
+        output::write(args.out.as_deref(), &String::from_utf8_lossy(&bytes))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The log-likelihood of every row, and the total.
+pub fn score(args: &Predict) -> Result<Exit, Failure> {
+    let restored = restored(args)?;
+    let table = read(&args.data)?;
+    stage::enter("score");
+    let out = scored(restored.model(), table, &args.bind)?;
+    if args.json {
+        let object = json!({ "rows": out.rows, "total": out.total, "weight_sum": out.weight_sum });
+        output::write(args.out.as_deref(), &format!("{object:#}\n"))?;
+    } else {
+        let mut bytes = Vec::new();
+        out.write(&mut bytes)?;
+        output::write(args.out.as_deref(), &String::from_utf8_lossy(&bytes))?;
+    }
+    if !args.quiet && !args.json {
+        let each = fixed(out.total / out.weight_sum, 4);
+        let rows = counted(out.rows.len(), "row");
+        output::remark(&format!("log-likelihood {} ({rows}, {each} each)", fixed(out.total, 3)));
+    }
+    Ok(Exit::Fine)
+}
+
+/// New rows.
+pub fn sample(args: &Sample) -> Result<Exit, Failure> {
+    stage::enter("fit file");
+    let fit = fitfile::read(Path::new(&args.fit))?;
+    let graph = pipeline::graph_of(&fit)?;
+    let given = args.given.as_deref().map(read).transpose()?;
+    stage::enter("sample");
+    let request =
+        sampling::Request { rows: args.rows, seed: args.seed, latents: args.latents, binds: args.bind.clone() };
+    let mut bytes = Vec::new();
+    sampling::sample(&graph, &fit, given.as_ref(), &request, &mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = if args.json { as_json(&text) } else { text.into_owned() };
+    output::write(args.out.as_deref(), &text)?;
+    Ok(Exit::Fine)
+}
+
+/// The columns of a CSV text.
+fn as_json(text: &str) -> String {
+    let mut lines = text.lines().map(|l| l.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap_or_default();
+    let mut columns: Vec<Vec<Value>> = vec![vec![]; header.len()];
+    for line in lines {
+        for (column, cell) in columns.iter_mut().zip(line) {
+            column.push(cell.parse::<f64>().map_or_else(|_| json!(cell), |x| json!(x)));
+        }
+    }
+    let rows = columns.first().map_or(0, Vec::len);
+    let object: Map<String, Value> =
+        header.iter().map(|h| (*h).to_owned()).zip(columns.into_iter().map(Value::Array)).collect();
+    format!("{:#}\n", json!({ "rows": rows, "columns": object }))
+}

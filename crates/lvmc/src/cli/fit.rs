@@ -1,0 +1,127 @@
+//! `lvmc fit`.
+
+use super::args::{Fit, Kernels, RunArgs};
+use super::{interrupt, load, output};
+use crate::failure::Failure;
+use crate::pipeline::{self, How, Request};
+use crate::stage;
+use lvmc_base::Exit;
+use lvmc_report::{fit as page, numbers};
+use lvmc_runtime::bind;
+use lvmc_runtime::data::{self, Table};
+use lvmc_runtime::fit::{Hooks, Progress, Settings};
+use lvmc_runtime::fitfile;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Instant;
+
+/// Fits and prints the result.
+pub fn run(args: &Fit) -> Result<Exit, Failure> {
+    let loaded = load::load(&args.files, &args.model, "fit MODEL DATA", 1)?;
+    let Some(path) = loaded.rest.first() else {
+        return Err(Failure::usage("the data are missing", "lvmc fit MODEL DATA; - reads them from standard input"));
+    };
+    // a mistake in the model is told before a long file is read
+    pipeline::graph(&pipeline::parse(&loaded.source)?, &loaded.source, &loaded.settings)?;
+    let start = Instant::now();
+    let table = read(path)?;
+    let read_in = start.elapsed().as_secs_f64();
+    let request = Request {
+        settings: loaded.settings.clone(),
+        bind: bind::Options {
+            binds: args.bind.bind.clone(),
+            weights: args.bind.weights.clone(),
+            ..bind::Options::default()
+        },
+        fit: settings(args),
+        init: args.init.clone(),
+        how: how(&args.run),
+    };
+    let show = !args.quiet && !args.model.json && std::io::stderr().is_terminal();
+    let progress = |p: Progress| {
+        let line = format!("\r{} starts, best {}\x1b[K", p.starts, numbers::fixed(p.best, 3));
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    };
+    let hooks = Hooks { progress: if show { Some(&progress) } else { None }, stop: Some(&interrupt::STOP) };
+    interrupt::fitting(true);
+    let result = pipeline::fit(&loaded.source, table, &request, hooks);
+    interrupt::fitting(false);
+    if show {
+        let _ = std::io::stderr().lock().write_all(b"\r\x1b[K");
+    }
+    let mut fit = result?;
+    fit.seconds.read += read_in;
+    finish(args, &fit)
+}
+
+fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit, Failure> {
+    stage::enter("report");
+    if let Some(out) = &args.out {
+        fitfile::write(out, fit)?;
+    }
+    if args.model.json {
+        output::print_json(&page::json(fit))?;
+    } else {
+        output::print(&page::text(fit))?;
+    }
+    if !args.quiet && !args.model.json {
+        for text in fit.warnings.iter().map(|w| format!("warning: {w}")).chain(fit.remarks.iter().cloned()) {
+            output::remark(&text);
+        }
+        let next = match &args.out {
+            None => "--out fit.json keeps it; lvmc predict fit.json new.csv uses it".to_owned(),
+            Some(out) => format!("lvmc predict {} new.csv uses it", out.display()),
+        };
+        output::remark(&format!("\n  {:<38}  {next}", page::timings(fit)));
+    }
+    Ok(if interrupt::stopped() { Exit::Interrupted } else { fit.exit() })
+}
+
+/// A table of data, from a file or standard input.
+pub fn read(path: &str) -> Result<Table, Failure> {
+    stage::enter("data");
+    if path == "-" {
+        return Ok(data::read_from(std::io::stdin().lock(), "standard input")?);
+    }
+    Ok(data::read(Path::new(path))?)
+}
+
+fn settings(args: &Fit) -> Settings {
+    let mut s = Settings { seed: args.seed, ..Settings::default() };
+    if args.run.threads > 0 {
+        s.threads = args.run.threads;
+    }
+    if let Some(n) = args.max_iter {
+        s.max_iter = n;
+    }
+    if let Some(tol) = args.tol {
+        s.tol = tol;
+    }
+    if let Some(n) = args.restarts {
+        s.rounds = 1;
+        s.starts = usize::try_from(n).unwrap_or(usize::MAX);
+    }
+    s
+}
+
+/// Native code or the interpreter.
+#[must_use]
+pub fn how(args: &RunArgs) -> How {
+    How { code: code(args.kernels), interpret: args.interpret }
+}
+
+/// Which kernels serve the loops.
+#[must_use]
+pub fn code(kernels: Kernels) -> lvmc_loops::Options {
+    let kernels = match kernels {
+        Kernels::Block => lvmc_loops::Kernels::Block,
+        Kernels::None => lvmc_loops::Kernels::None,
+    };
+    lvmc_loops::Options { kernels }
+}
+
+/// All threads of the machine where none are asked for.
+#[must_use]
+pub fn threads(args: &RunArgs) -> usize {
+    if args.threads > 0 { args.threads } else { Settings::default().threads }
+}

@@ -1,0 +1,114 @@
+//! A fit: for a terminal, and as JSON.
+
+use crate::numbers::{counted, fixed};
+use crate::parameters::parameters;
+use lvmc_runtime::result::Fit;
+use serde_json::{Map, Value, json};
+
+/// For a terminal.
+#[must_use]
+pub fn text(fit: &Fit) -> String {
+    let mut out = head(fit);
+    out.push_str(&format!("  {}\n", figures(fit)));
+    out.push_str(&format!("  {}\n\n", search(fit)));
+    out.push_str(&parameters(&fit.parameters));
+    out
+}
+
+/// `gmm   272 rows   x = (eruptions, waiting)   K = 2`.
+fn head(fit: &Fit) -> String {
+    let mut parts = vec![fit.model.clone(), counted(fit.rows, "row")];
+    for (name, columns) in &fit.binding {
+        parts.push(match columns.as_slice() {
+            [one] if one == name => name.clone(),
+            [one] => format!("{name} = {one}"),
+            [first, .., last] if columns.len() > 6 => format!("{name} = ({first} … {last}, {} columns)", columns.len()),
+            _ => format!("{name} = ({})", columns.join(", ")),
+        });
+    }
+    if let Some(w) = &fit.weights {
+        parts.push(format!("weights {w}"));
+    }
+    let counted: Vec<usize> = fit.binding.iter().map(|b| b.1.len()).collect();
+    for (name, n) in &fit.sizes {
+        // a size that only repeats a number of columns is already there to see
+        if fit.set.iter().any(|(s, _)| s == name) || !counted.contains(n) {
+            parts.push(format!("{name} = {n}"));
+        }
+    }
+    format!("{}\n", parts.join("   "))
+}
+
+fn figures(fit: &Fit) -> String {
+    let mut parts = vec![];
+    match fit.log_likelihood {
+        Some(l) => parts.push(format!("log-likelihood {}", fixed(l, 3))),
+        None => parts.push(format!("objective {}", fixed(fit.objective, 3))),
+    }
+    if fit.penalised {
+        parts.push(format!("with the prior {}", fixed(fit.objective, 3)));
+    }
+    if let Some(bic) = fit.bic {
+        parts.push(format!("BIC {}", fixed(bic, 2)));
+    }
+    parts.push(counted(fit.free_parameters, "parameter"));
+    parts.join("   ")
+}
+
+fn search(fit: &Fit) -> String {
+    let end = if fit.converged { "converged" } else { "not converged" };
+    let iterations = counted(fit.iterations, "iteration");
+    if fit.starts > 1 {
+        format!("best of {} starts, reached by {}; {iterations}, {end}", fit.starts, fit.reached)
+    } else {
+        format!("{iterations}, {end}")
+    }
+}
+
+/// `6 ms: read 1, compile 1, fit 4`.
+#[must_use]
+pub fn timings(fit: &Fit) -> String {
+    let s = fit.seconds;
+    let total = s.read + s.compile + s.fit;
+    if total >= 10.0 {
+        return format!("{total:.1} s: read {:.1}, compile {:.1}, fit {:.1}", s.read, s.compile, s.fit);
+    }
+    let ms = |x: f64| format!("{:.0}", 1000.0 * x);
+    format!("{} ms: read {}, compile {}, fit {}", ms(total), ms(s.read), ms(s.compile), ms(s.fit))
+}
+
+/// As one JSON object.
+#[must_use]
+pub fn json(fit: &Fit) -> Value {
+    let parameters: Map<String, Value> = fit.parameters.iter().map(|p| (p.name.clone(), p.nested())).collect();
+    let binding: Map<String, Value> = fit.binding.iter().map(|(name, columns)| (name.clone(), json!(columns))).collect();
+    json!({
+        "model": fit.model,
+        "rows": fit.rows,
+        "binding": binding,
+        "sizes": fit.sizes,
+        "weight_sum": fit.weight_sum,
+        "log_likelihood": fit.log_likelihood,
+        "elbo": fit.elbo,
+        "objective": fit.objective,
+        "free_parameters": fit.free_parameters,
+        "aic": fit.aic,
+        "bic": fit.bic,
+        "iterations": fit.iterations,
+        "converged": fit.converged,
+        "starts": fit.starts,
+        "reached": fit.reached,
+        "restarts": fit.restarts,
+        "trace": fit.trace,
+        "parameters": parameters,
+        "warnings": fit.warnings,
+        "remarks": fit.remarks,
+        "seed": fit.seed,
+        "seconds": {
+            "read": fit.seconds.read,
+            "compile": fit.seconds.compile,
+            "fit": fit.seconds.fit,
+            "total": fit.seconds.read + fit.seconds.compile + fit.seconds.fit,
+        },
+    })
+}
