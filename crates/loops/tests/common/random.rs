@@ -205,6 +205,28 @@ impl Gen<'_> {
         }
     }
 
+    /// A number that no rounding can change: what comparisons, signs and indices are made of.
+    fn exact(&mut self, f: &mut FuncBuilder<'_>, scope: &Scope) -> Reg {
+        match self.rng.below(if scope.rows { 5 } else { 3 }) {
+            0 => {
+                let c = [0.0, 1.0, -0.5, 2.0][self.rng.below(4)];
+                f.num(c)
+            }
+            1 if !scope.loops.is_empty() => {
+                let (var, _) = scope.loops[self.rng.below(scope.loops.len())];
+                f.index_value(var)
+            }
+            3 | 4 => {
+                let at = self.index(scope, COLS);
+                f.load_row(self.bufs.x.col(at))
+            }
+            _ => {
+                let at = self.index(scope, FLAT);
+                f.load(self.bufs.input.at(at))
+            }
+        }
+    }
+
     /// An expression of moderate size.
     fn expr(&mut self, f: &mut FuncBuilder<'_>, scope: &Scope, depth: usize) -> Reg {
         if depth == 0 || self.rng.chance(0.15) {
@@ -213,9 +235,9 @@ impl Gen<'_> {
         let a = self.expr(f, scope, depth - 1);
         match self.rng.below(12) {
             0..=2 => {
-                const OPS: [Bin; 7] = [Bin::Add, Bin::Sub, Bin::Mul, Bin::Min, Bin::Max, Bin::Lt, Bin::Le];
+                const OPS: [Bin; 5] = [Bin::Add, Bin::Sub, Bin::Mul, Bin::Min, Bin::Max];
                 let b = self.expr(f, scope, depth - 1);
-                f.bin(OPS[self.rng.below(7)], a, b)
+                f.bin(OPS[self.rng.below(5)], a, b)
             }
             3 => {
                 // a quotient that stays moderate
@@ -229,8 +251,11 @@ impl Gen<'_> {
                 f.fma(a, b, c)
             }
             5 => {
-                let (b, c) = (self.leaf(f, scope), self.leaf(f, scope));
-                let cond = f.lt(b, c);
+                let (b, c) = (self.exact(f, scope), self.exact(f, scope));
+                let cond = f.bin([Bin::Lt, Bin::Le, Bin::Eq][self.rng.below(3)], b, c);
+                if self.rng.chance(0.3) {
+                    return f.add(cond, a);
+                }
                 let d = self.leaf(f, scope);
                 f.select(cond, a, d)
             }
@@ -259,21 +284,14 @@ impl Gen<'_> {
                 f.bin(Bin::Pow, a, b)
             }
             _ => {
-                const OPS: [Un; 8] = [
-                    Un::Neg,
-                    Un::Abs,
-                    Un::Tanh,
-                    Un::Sigmoid,
-                    Un::Softplus,
-                    Un::NormalCdf,
-                    Un::Sign,
-                    Un::Exp,
-                ];
+                const OPS: [Un; 8] = [Un::Neg, Un::Abs, Un::Tanh, Un::Sigmoid, Un::Softplus, Un::NormalCdf, Un::Sign, Un::Exp];
                 let op = OPS[self.rng.below(8)];
                 // the exponential of something that may be −∞ but not large
                 let a = if op == Un::Exp {
                     let b = f.abs(a);
                     f.neg(b)
+                } else if op == Un::Sign {
+                    self.exact(f, scope)
                 } else {
                     a
                 };
@@ -315,7 +333,7 @@ impl Gen<'_> {
                 f.accum(self.bufs.scratch.at(at), v);
             }
             2 => {
-                let v = self.expr(f, scope, 1);
+                let v = self.exact(f, scope);
                 let ix = f.index_of(v, 7);
                 let v = f.index_value(ix);
                 let v = self.tame(f, v);
@@ -324,7 +342,7 @@ impl Gen<'_> {
             }
             3 => {
                 // a condition that no rounding decides
-                let v = self.leaf(f, scope);
+                let v = self.exact(f, scope);
                 let (v, bound) = (f.un(Un::Sign, v), f.num(0.0));
                 let cond = f.lt(bound, v);
                 f.if_(cond, |f| self.once_stmt(f, scope, depth - 1));
@@ -397,11 +415,12 @@ impl Gen<'_> {
             flag: flag.at(0),
         });
         let (ta, tb) = (self.rng.chance(0.5), self.rng.chance(0.5));
+        // not times the inverse: zeros by cancellation would have a random sign
         let c = f.buffer("product", BufKind::Scratch, n * n);
         f.kernel(Kernel::MatMul {
             a: l.at(0),
             ta,
-            b: inverse.at(0),
+            b: a.at(0),
             tb,
             out: c.at(0),
             m: n,
