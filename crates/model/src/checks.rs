@@ -163,9 +163,12 @@ impl<'a> Tables<'a> {
 }
 
 fn target_exprs(t: &ast::Target) -> Vec<&Expr> {
-    let parts = |ix| match ix {
-        &TargetIndex::Family { ref from, ref to, .. } => vec![from, to],
-        TargetIndex::Position(e) => vec![e],
-    };
-    t.indices.iter().flat_map(parts).collect()
+    let mut out = vec![];
+    for ix in &t.indices {
+        match ix {
+            TargetIndex::Family { from, to, .. } => out.extend([from, to]),
+            TargetIndex::Position(e) => out.push(e),
+        }
+    }
+    out
 }

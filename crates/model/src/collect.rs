@@ -111,8 +111,22 @@ impl<'a> Tables<'a> {
             self.twice(name, "declared", span, first, "give one of them another name");
             return None;
         }
+        self.not_the_identity(name, span)?;
         let kind = kind(self);
         Some(self.add_ent(name, span, kind, false))
+    }
+
+    /// `I` is taken.
+    pub(crate) fn not_the_identity(&mut self, name: &str, at: Span) -> Option<()> {
+        if name != "I" {
+            return Some(());
+        }
+        self.error(ModelError::Misplaced {
+            what: "`I` is the identity matrix and cannot name something else".into(),
+            at,
+            help: "give it another name, such as J".into(),
+        });
+        None
     }
 
     pub(crate) fn twice(&mut self, name: &str, what: &str, at: Span, first: Span, help: &str) {
@@ -300,6 +314,7 @@ impl<'a> Tables<'a> {
             });
             return None;
         }
+        self.not_the_identity(name, span)?;
         let Some(old) = self.find(name, place.guide) else {
             return Some(self.add_ent(name, span, kind, local));
         };

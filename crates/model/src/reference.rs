@@ -1,11 +1,11 @@
 //! Names with their indices: variables, definitions, sizes, indices.
 
 use crate::errors::ModelError;
-use crate::lower::{Env, Idx, Lower, size_text};
-use crate::tables::{EntId, Kind, Lhs, PlateKind, Rhs};
+use crate::lower::{Env, Lower};
+use crate::tables::{EntId, Kind, PlateKind};
 use lvmc_base::Span;
-use lvmc_syntax::ast::{BinaryOp, Expr, ExprKind, Subscript};
-use lvmc_term::{Size, Support, Term};
+use lvmc_syntax::ast::{Expr, ExprKind, Subscript};
+use lvmc_term::{Size, Term};
 
 impl<'a> Lower<'a> {
     /// A name or an indexed name; a category gives its 0-based code.
@@ -75,171 +75,9 @@ impl<'a> Lower<'a> {
         Some(self.store.eye(n))
     }
 
-    pub fn bad_index(&mut self, what: String, at: Span, label: &str, help: &str) {
-        self.t.error(ModelError::Index {
-            what,
-            at,
-            label: label.into(),
-            help: help.into(),
-        });
-    }
-
-    /// `base + off − first` as a term.
-    pub fn idx_term(&mut self, i: &Idx, first: i64) -> Term {
-        let n = self.store.num((i.off - first) as f64);
-        match i.base {
-            Some(b) => self.store.add(b, n),
-            None => n,
-        }
-    }
-
-    /// An index's value as it is written (categories from 1).
-    pub fn idx(&mut self, e: &'a Expr, env: &Env, first: i64) -> Option<Idx> {
-        match &e.kind {
-            ExprKind::Number(x) if x.fract() == 0.0 && x.abs() < 1e9 => Some(Idx {
-                base: None,
-                off: *x as i64,
-            }),
-            ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Sub), a, b) => {
-                if let ExprKind::Number(x) = b.kind
-                    && x.fract() == 0.0
-                    && x.abs() < 1e9
-                {
-                    let mut i = self.idx(a, env, first)?;
-                    i.off += if *op == BinaryOp::Add { x as i64 } else { -(x as i64) };
-                    return Some(i);
-                }
-                self.idx_value(e, env)
-            }
-            ExprKind::Name(_) | ExprKind::Index { .. } => self.idx_name(e, env, first),
-            _ => self.idx_value(e, env),
-        }
-    }
-
-    fn undeclared_index(&mut self, name: &str, at: Span) {
-        let mut known: Vec<&str> = self.t.names.keys().map(String::as_str).collect();
-        known.sort_unstable();
-        let help = match crate::names::near(name, &known) {
-            Some(c) => format!("did you mean `{c}`?"),
-            None => {
-                format!("a column of the data:  given {name} : category[K]\na hidden class:  {name} ~ Categorical(pi)")
-            }
-        };
-        self.t.error(ModelError::Undeclared {
-            name: name.into(),
-            at,
-            help,
-        });
-    }
-
-    fn idx_value(&mut self, e: &'a Expr, env: &Env) -> Option<Idx> {
-        let t = self.term(e, env)?;
-        if !self.store.shape(t).is_empty() {
-            let shape = self.shape_of(t);
-            let what = format!("an index is one whole number, and this is {}", self.shape_text(&shape));
-            self.bad_index(
-                what,
-                e.span,
-                "as an index",
-                "index by a category, an integer or a position",
-            );
-            return None;
-        }
-        Some(Idx { base: Some(t), off: 0 })
-    }
-
-    fn idx_name(&mut self, e: &'a Expr, env: &Env, first: i64) -> Option<Idx> {
-        if let Some(i) = self.bound(e, env) {
-            return Some(i);
-        }
-        if let ExprKind::Name(name) = &e.kind
-            && self.t.find(name, self.t.stmts[env.stmt].guide).is_none()
-        {
-            self.undeclared_index(name, e.span);
-            return None;
-        }
-        let code = self.reference(e, env)?;
-        if !self.store.shape(code).is_empty() {
-            return self.idx_value(e, env);
-        }
-        let off = match self.t.support_of(e, env.stmt) {
-            Some(Support::Category(_)) => 1,
-            Some(Support::Binary) => first,
-            Some(Support::Real | Support::Positive | Support::Unit | Support::NonNegative)
-                if self.is_variable(e, env) =>
-            {
-                let text = self.t.text(e.span).to_string();
-                let what = format!("`{text}` is not a whole number, so it cannot be an index");
-                let name = text.split('[').next().unwrap_or_default();
-                self.bad_index(
-                    what,
-                    e.span,
-                    "as an index",
-                    &format!("declare it:  {name} : category[K]"),
-                );
-                return None;
-            }
-            _ => 0,
-        };
-        Some(Idx { base: Some(code), off })
-    }
-
-    fn is_variable(&self, e: &Expr, env: &Env) -> bool {
-        let name = match &e.kind {
-            ExprKind::Name(n) => n,
-            ExprKind::Index { base, .. } => match &base.kind {
-                ExprKind::Name(n) => n,
-                _ => return false,
-            },
-            _ => return false,
-        };
-        let id = self.t.find(name, self.t.stmts[env.stmt].guide);
-        id.is_some_and(|id| self.kind(id) == Kind::Var)
-    }
-
-    /// A 0-based index into an axis of that size.
-    fn index_term(&mut self, e: &'a Expr, size: &Size, first: i64, of: &str, env: &Env) -> Option<Term> {
-        let i = self.idx(e, env, first)?;
-        if let (None, Size::Const(n)) = (i.base, size)
-            && !(first..first + *n as i64).contains(&i.off)
-        {
-            let last = first + *n as i64 - 1;
-            let what = format!("`{of}` has no element {}", i.off);
-            self.bad_index(
-                what,
-                e.span,
-                "outside",
-                &format!("its indices run from {first} to {last}"),
-            );
-            return None;
-        }
-        let own = match self.t.support_of(e, env.stmt) {
-            _ if self.bound(e, env).is_some() => None,
-            Some(Support::Category(n)) => Some(self.size(&n)),
-            Some(Support::Binary) => Some(Size::Const(2)),
-            _ => None,
-        };
-        if let Some(own) = own
-            && own != *size
-            && !(own == Size::Const(2) && self.default_of(size) == Some(2))
-        {
-            let (a, b) = (size_text(&self.store, &own), size_text(&self.store, size));
-            let text = self.t.text(e.span);
-            let what = format!("`{text}` takes {a} values, and `{of}` has {b} elements there");
-            self.bad_index(what, e.span, &format!("category[{a}]"), "use one size for both");
-            return None;
-        }
-        Some(self.idx_term(&i, first))
-    }
-
-    fn default_of(&self, size: &Size) -> Option<usize> {
-        let Size::Dim(d) = size else { return None };
-        self.dims.infos.iter().find(|i| i.id == *d)?.default
-    }
-
     fn variable(&mut self, id: EntId, indices: &[&'a Subscript], span: Span, env: &Env) -> Option<Term> {
         self.visible(id, span, env)?;
-        let Some(sym) = self.syms[id] else { return None };
+        let sym = self.syms[id]?;
         let base = self.store.var(sym);
         let indices = self.storage_order(id, indices);
         let axes = self.t.ents[id].axes.clone();
@@ -276,7 +114,7 @@ impl<'a> Lower<'a> {
     }
 
     /// The chain's index is stored first, wherever it is written.
-    fn storage_order(&self, id: EntId, indices: &[&'a Subscript]) -> Vec<&'a Subscript> {
+    pub fn storage_order(&self, id: EntId, indices: &[&'a Subscript]) -> Vec<&'a Subscript> {
         let mut out = indices.to_vec();
         let at = self.t.ents[id].chain_written;
         if at > 0 && at < out.len() {
@@ -286,7 +124,7 @@ impl<'a> Lower<'a> {
         out
     }
 
-    fn pick(&mut self, t: Term, indices: &[&'a Subscript], span: Span, env: &Env) -> Option<Term> {
+    pub fn pick(&mut self, t: Term, indices: &[&'a Subscript], span: Span, env: &Env) -> Option<Term> {
         let shape = self.shape_of(t);
         let mut picked = vec![];
         let mut rest = indices;
@@ -371,140 +209,6 @@ impl<'a> Lower<'a> {
             help,
         });
         None
-    }
-
-    /// A definition put in place of its name.
-    fn definition(&mut self, id: EntId, indices: &[&'a Subscript], span: Span, env: &Env) -> Option<Term> {
-        let own = |s: &&usize| self.t.stmts[**s].ent == id && matches!(self.t.stmts[**s].rhs, Rhs::Equal(..));
-        let all: Vec<usize> = (0..self.t.stmts.len()).collect();
-        let Some(&s) = all.iter().find(own) else { return None };
-        let stmt = self.t.stmts[s].clone();
-        let Rhs::Equal(e, k, n) = stmt.rhs else { return None };
-        let indices = self.storage_order(id, indices);
-        let axes = self.t.ents[id].axes.clone();
-        let at_chain = self.t.at_chain(id, env.stmt) && env.at.is_some();
-        let mut positions = vec![];
-        if at_chain && indices.len() < axes.len() {
-            positions.extend(env.at.clone());
-        }
-        let mut rest = indices.as_slice();
-        while let (Some(Subscript::At(e)), true) = (rest.first(), positions.len() < axes.len()) {
-            let axis = &axes[positions.len()];
-            positions.push(self.idx(e, env, axis.first)?);
-            rest = &rest[1..];
-        }
-        if positions.len() < axes.len() {
-            return self.definition_whole(id, positions.len(), rest, span, env);
-        }
-        let inner = self.definition_env(s, &stmt.lhs, &positions, env)?;
-        let key = (id, inner.plate, inner.indices.clone(), inner.at.clone());
-        let t = match self.memo.get(&key) {
-            Some(t) => *t,
-            None => {
-                let t = if n > 1 {
-                    self.net_call(e, k, Some(n), &inner)
-                } else {
-                    self.term(e, &inner)
-                };
-                let t = t.map(|t| self.stored(id, t));
-                self.memo.insert(key, t);
-                t
-            }
-        }?;
-        self.pick(t, rest, span, env)
-    }
-
-    /// A value as written, as it is stored: categories from 0.
-    pub fn stored(&mut self, id: EntId, t: Term) -> Term {
-        if matches!(self.t.ents[id].support, Some(Support::Category(_))) {
-            let one = self.store.num(1.0);
-            self.store.sub(t, one)
-        } else {
-            t
-        }
-    }
-
-    fn definition_env(&mut self, s: usize, lhs: &[Lhs], positions: &[Idx], env: &Env) -> Option<Env> {
-        let mut inner = Env {
-            stmt: s,
-            plate: env.plate,
-            indices: vec![],
-            at: env.at.clone(),
-        };
-        for (l, i) in lhs.iter().zip(positions) {
-            match l {
-                Lhs::Range(r) => inner.indices.push((self.t.ranges[*r].name.clone(), i.clone())),
-                Lhs::Chain(off) => {
-                    let at = Idx {
-                        base: i.base,
-                        off: i.off - off,
-                    };
-                    if let Some(c) = self.t.stmts[s].chain {
-                        inner.indices.push((self.t.chains[c].index.clone(), at.clone()));
-                    }
-                    inner.at = Some(at);
-                }
-                Lhs::At(_) => {
-                    let (what, at) = ("a definition at one position".into(), self.t.stmts[s].span);
-                    self.t
-                        .unsupported(what, at, "define the family as a whole: m[k in 1..K] = …");
-                    return None;
-                }
-            }
-        }
-        Some(inner)
-    }
-
-    /// An unindexed family of definitions: its elements side by side, where their number is known.
-    fn definition_whole(
-        &mut self,
-        id: EntId,
-        picked: usize,
-        rest: &[&'a Subscript],
-        span: Span,
-        env: &Env,
-    ) -> Option<Term> {
-        let axes = self.t.ents[id].axes.clone();
-        let name = self.t.ents[id].name.clone();
-        let size = self.size(&axes[picked].size);
-        let (Size::Const(n), true, 0) = (&size, axes.len() == 1, picked) else {
-            let what = format!("the definition `{name}` as a whole array");
-            self.t
-                .unsupported(what, span, &format!("index it, {name}[k], or write it with arrays"));
-            return None;
-        };
-        if *n > 256 {
-            let what = format!("an array of {n} definitions");
-            self.t.unsupported(what, span, &format!("index it: {name}[k]"));
-            return None;
-        }
-        let all: Vec<usize> = (0..self.t.stmts.len()).collect();
-        let s = *all.iter().find(|&&s| self.t.stmts[s].ent == id)?;
-        let stmt = self.t.stmts[s].clone();
-        let Rhs::Equal(e, ..) = stmt.rhs else { return None };
-        let mut parts = vec![];
-        for k in 0..*n {
-            let at = Idx {
-                base: None,
-                off: axes[0].first + k as i64,
-            };
-            let inner = self.definition_env(s, &stmt.lhs, &[at], env)?;
-            parts.push(self.term(e, &inner)?);
-        }
-        let shape = self.shape_of(*parts.first()?);
-        let t = match shape.len() {
-            0 => self.store.stack(&parts),
-            1 if parts.iter().all(|&p| self.shape_of(p) == shape) => self.store.stack_rows(&parts),
-            _ => {
-                self.t.unsupported(
-                    format!("`{name}` as a whole array"),
-                    span,
-                    &format!("index it: {name}[k]"),
-                );
-                return None;
-            }
-        };
-        self.pick(t, rest, span, env)
     }
 }
 

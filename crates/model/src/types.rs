@@ -141,6 +141,7 @@ impl Tables<'_> {
     fn size_name(&mut self, name: &str, e: &Expr) -> Option<Size> {
         match self.names.get(name).copied() {
             None => {
+                self.not_the_identity(name, e.span)?;
                 let d = self.sizes.add(Some(name.into()), Freedom::Named, e.span);
                 let id = self.add_ent(name, e.span, Kind::Dim(d), false);
                 self.ents[id].because = format!("line {}", self.line(e.span));
