@@ -15,6 +15,8 @@ pub fn flatten(s: &mut Store, t: Term) -> Vec<Term> {
         Node::Add(parts) => parts.iter().flat_map(|&p| flatten(s, p)).collect(),
         Node::Mul(factors) => distribute(s, &factors),
         Node::Fun(Fun::Log, x) => log_parts(s, x),
+        // y log 0 keeps its convention 0 · (−∞) = 0
+        Node::XLogY(_, x) if s.as_num(x) == Some(0.0) => vec![t],
         Node::XLogY(y, x) => scaled(s, y, x),
         Node::Total(x) => total_parts(s, x),
         Node::LogDet(m) => log_det_parts(s, m),

@@ -160,6 +160,14 @@ impl Occurrence {
         } else {
             inside
         };
+        // arrays belong inside `around`, scalars commute with it
+        let (arrays, scalars): (Vec<Term>, Vec<Term>) = outside.into_iter().partition(|&f| !s.shape(f).is_empty());
+        let mut outside = scalars;
+        let (arrays_between, between): (Vec<Term>, Vec<Term>) =
+            s.factors(between).into_iter().partition(|&f| !s.shape(f).is_empty());
+        let between = s.product_of(&between);
+        let all = [arrays, arrays_between, vec![sum]].concat();
+        let sum = s.product_of(&all);
         let wrapped = around(s, sum);
         let body = if between == one {
             wrapped

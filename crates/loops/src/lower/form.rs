@@ -283,12 +283,6 @@ impl Inputs {
         self.features.iter().find(|(f, _)| f.term == t).map(|(f, at)| (*at, f.centre))
     }
 
-    /// True where all of `terms` are among the inputs.
-    #[must_use]
-    pub fn hold(&self, terms: &[Term]) -> bool {
-        terms.iter().all(|&t| self.place(t).is_some())
-    }
-
     /// The inputs as adjacent columns: where they lie, if one buffer holds them in order, otherwise copied.
     pub fn adjacent(&self, b: &mut FuncBuilder<'_>) -> crate::ir::Rows {
         let Some((f0, _)) = self.features.first() else {

@@ -23,6 +23,8 @@ pub enum Product {
     Elementwise,
     /// e₁ᵀ e₂, a scalar.
     Dot,
+    /// e₁ᵀ S⁻¹ e₂ for a flat covariance S, a scalar.
+    Precision(Term),
 }
 
 /// What a row sum's body is.
@@ -184,12 +186,14 @@ impl Lower<'_> {
                         return Body::Bilinear(a, b, Product::Dot);
                     }
                 }
+                Node::Quad(m, e) if self.is_flat(m) => {
+                    if let Some(form) = self.linear_form(e) {
+                        return Body::Bilinear(form.clone(), form, Product::Precision(m));
+                    }
+                }
                 Node::Total(u) => {
-                    if let Node::Pow(a, e) = *self.s.node(u)
-                        && self.s.as_num(e) == Some(2.0)
-                        && let Some(form) = self.linear_form(a)
-                    {
-                        return Body::Bilinear(form.clone(), form, Product::Dot);
+                    if let Some(body) = self.read_total(u) {
+                        return body;
                     }
                 }
                 _ => {}
@@ -206,6 +210,23 @@ impl Lower<'_> {
             Some(form) => Body::Linear(form),
             None => Body::Direct(whole),
         }
+    }
+
+    /// Σ C ⊙ e² for a flat C.
+    fn read_total(&mut self, u: Term) -> Option<Body> {
+        let (data, flat): (Vec<Term>, Vec<Term>) = self.s.factors(u).into_iter().partition(|&f| self.s.per_row(f));
+        let [one] = data[..] else { return None };
+        let Node::Pow(e, p) = *self.s.node(one) else { return None };
+        if self.s.as_num(p) != Some(2.0) {
+            return None;
+        }
+        let form = self.linear_form(e)?;
+        if flat.is_empty() {
+            return Some(Body::Bilinear(form.clone(), form, Product::Dot));
+        }
+        let weighted = s_product(&mut self.s, &flat, e);
+        let left = self.linear_form(weighted)?;
+        Some(Body::Bilinear(left, form, Product::Dot))
     }
 
     fn configs_of(&self, resp: &[SymId]) -> usize {
@@ -362,6 +383,9 @@ impl Lower<'_> {
             b.kernel(Kernel::MatMul { a, ta: false, b: r, tb: true, out: out.at(0), m: f.rows, k, n: g.rows });
             return;
         }
+        if let Product::Precision(m) = product {
+            return self.precision(b, scope, m, (half, right), (f.rows, k), out);
+        }
         let rows = f.rows.max(g.rows);
         let zero = b.num(0.0);
         let sums = if product == Product::Dot { 1 } else { rows };
@@ -375,6 +399,32 @@ impl Lower<'_> {
                 let p = b.mul(x, y);
                 b.accum(out.at(to.clone()), p);
             });
+        });
+    }
+
+    /// tr(S⁻¹ M₁ T M₂ᵀ).
+    fn precision(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &mut Scope,
+        m: Term,
+        (half, right): (BufId, BufId),
+        (d, k): (usize, usize),
+        out: BufId,
+    ) {
+        let scatter = b.buffer("scatter", BufKind::Scratch, d * d);
+        let (a, r) = (half.at(0), right.at(0));
+        b.kernel(Kernel::MatMul { a, ta: false, b: r, tb: true, out: scatter.at(0), m: d, k, n: d });
+        let s = self.make(b, scope, m);
+        let solved = b.buffer("solved", BufKind::Scratch, d * d);
+        let flag = self.fixed.failures;
+        let (a, r) = (s.at(0), scatter.at(0));
+        b.kernel(Kernel::SpdSolve { a, b: r, out: solved.at(0), n: d, m: d, flag: flag.at(0) });
+        let zero = b.num(0.0);
+        b.store(out.at(0), zero);
+        b.for_(d, |b, i| {
+            let v = b.load(solved.at(i * (d + 1)));
+            b.accum(out.at(0), v);
         });
     }
 
@@ -406,6 +456,13 @@ impl Lower<'_> {
             b.store(out.at(i), v);
         });
     }
+}
+
+/// C ⊙ e, term by term.
+fn s_product(s: &mut lvmc_term::Store, flat: &[Term], e: Term) -> Term {
+    let c = s.product_of(flat);
+    let parts: Vec<Term> = s.addends(e).into_iter().map(|t| s.mul(c, t)).collect();
+    s.sum(&parts)
 }
 
 /// Second moments that share features are one set; first moments join a second set that has their features, or the

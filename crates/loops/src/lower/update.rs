@@ -126,9 +126,25 @@ impl Lower<'_> {
         let Some(&param) = self.flat.get(&sym) else { return };
         let support = self.s.sym(sym).support.clone();
         let dims = self.dims_of(t);
-        let floors = self.fixed.floors;
+        let (floors, failures) = (self.fixed.floors, self.fixed.failures);
+        // an empty component has no update (0/0): all of it stays as it was
+        let state = b.buffer("finite", BufKind::Scratch, 1);
+        let one = b.num(1.0);
+        b.store(state.at(0), one);
+        b.for_(len, |b, i| {
+            let (v, top) = (b.load(out.at(at.clone() * len + i)), b.num(f64::MAX));
+            let size = b.abs(v);
+            let finite = b.le(size, top);
+            let (all, one) = (b.load(state.at(0)), b.num(1.0));
+            let all = b.mul(all, finite);
+            b.store(state.at(0), all);
+            let bad = b.sub(one, finite);
+            b.accum(failures.at(0), bad);
+        });
         b.for_(len, |b, i| {
             let mut v = b.load(out.at(at.clone() * len + i));
+            let (old, good) = (b.load(param.at(first.clone() + i)), b.load(state.at(0)));
+            v = b.select(good, v, old);
             if matches!(support, Support::Unit | Support::Simplex) {
                 let (zero, one) = (b.num(0.0), b.num(1.0));
                 v = b.max(v, zero);
