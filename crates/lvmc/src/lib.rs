@@ -7,6 +7,7 @@
 //! ```
 
 pub mod builtin;
+pub mod certify;
 pub mod cli;
 pub mod failure;
 pub mod pipeline;

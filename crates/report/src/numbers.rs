@@ -36,6 +36,16 @@ pub fn row(values: &[f64]) -> Vec<String> {
     values.iter().map(|&x| fixed(x, d)).collect()
 }
 
+/// A number to four digits of its own.
+#[must_use]
+pub fn short(x: f64) -> String {
+    if x != 0.0 && x.is_finite() && (x.abs() < 1e-4 || x.abs() >= 1e8) {
+        return format!("{x:.3e}").replace('-', "−");
+    }
+    let d = decimals(&[x]);
+    fixed(x, d.min(6))
+}
+
 /// A count with thin blanks between thousands.
 #[must_use]
 pub fn count(n: usize) -> String {

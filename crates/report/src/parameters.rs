@@ -1,7 +1,7 @@
 //! Parameters as tables: what is indexed by a component stands side by side.
 
 use crate::layout::{Align, pad, width};
-use crate::numbers::row;
+use crate::numbers::{row, short};
 use lvmc_runtime::result::Parameter;
 
 /// Columns of a page.
@@ -14,6 +14,13 @@ struct Block {
     /// Column labels of the components, or of one matrix.
     header: Vec<String>,
     lines: Vec<Line>,
+}
+
+impl Block {
+    /// Numbers side by side in a cell.
+    fn numbers(&self) -> usize {
+        self.lines.iter().flat_map(|l| l.cells.iter().map(Vec::len)).max().unwrap_or(1)
+    }
 }
 
 struct Line {
@@ -30,12 +37,22 @@ pub fn parameters(list: &[Parameter]) -> String {
     for p in list {
         let block = block(p, &shared);
         match blocks.last_mut() {
-            Some(last) if last.header == block.header => last.lines.extend(block.lines),
+            Some(last) if last.header == block.header && last.numbers() == block.numbers() => {
+                last.lines.extend(block.lines);
+            }
             _ => blocks.push(block),
         }
     }
     let label = blocks.iter().flat_map(|b| &b.lines).map(|l| width(&l.label)).max().unwrap_or(0);
-    blocks.iter().map(|b| page(b, label)).collect::<Vec<_>>().join("\n")
+    let mut out = String::new();
+    for (i, b) in blocks.iter().enumerate() {
+        let same = i > 0 && blocks[i - 1].header == b.header;
+        if i > 0 && !(same && b.numbers() > 1) {
+            out.push('\n');
+        }
+        out.push_str(&page(b, label, same));
+    }
+    out
 }
 
 /// Labels of the family axes: a vector along one of them is set beside the family's members.
@@ -74,7 +91,7 @@ fn family(p: &Parameter, own: usize) -> Block {
     for r in 0..rows.min(LONGEST) {
         let at = |m: usize| &p.values[(m * rows + r) * cols..(m * rows + r + 1) * cols];
         let all: Vec<f64> = (0..members).flat_map(|m| at(m).to_vec()).collect();
-        let texts = row(&all);
+        let texts: Vec<String> = if cols > 1 { all.iter().map(|&x| short(x)).collect() } else { row(&all) };
         let cells = texts.chunks(cols).map(<[String]>::to_vec).collect();
         lines.push(Line { label: format!("  {}", p.axes[1][r]), cells });
     }
@@ -96,7 +113,7 @@ fn matrix(p: &Parameter) -> Block {
     let (rows, cols) = (p.shape[0], p.shape[1]);
     let mut lines = vec![Line { label: p.name.clone(), cells: vec![] }];
     for r in 0..rows.min(LONGEST) {
-        let cells = vec![row(&p.values[r * cols..(r + 1) * cols])];
+        let cells = vec![p.values[r * cols..(r + 1) * cols].iter().map(|&x| short(x)).collect()];
         lines.push(Line { label: format!("  {}", p.axes[0][r]), cells });
     }
     more(&mut lines, rows);
@@ -110,9 +127,9 @@ fn more(lines: &mut Vec<Line>, rows: usize) {
 }
 
 /// Components side by side, as many as fit; then the next ones below.
-fn page(b: &Block, label: usize) -> String {
+fn page(b: &Block, label: usize, same: bool) -> String {
     let members = b.header.len().max(1);
-    let numbers = b.lines.iter().flat_map(|l| l.cells.iter().map(Vec::len)).max().unwrap_or(1);
+    let numbers = b.numbers();
     let cell = b
         .lines
         .iter()
@@ -122,7 +139,7 @@ fn page(b: &Block, label: usize) -> String {
         .max()
         .unwrap_or(0);
     let block = numbers * (cell + 2);
-    let gap = if numbers > 1 { 3 } else { 0 };
+    let gap = if numbers > 1 && members > 1 { 3 } else { 0 };
     let fit = ((PAGE.saturating_sub(label + 2) + gap) / (block + gap).max(1)).clamp(1, members);
     let mut out = String::new();
     for first in (0..members).step_by(fit) {
@@ -130,7 +147,8 @@ fn page(b: &Block, label: usize) -> String {
         if first > 0 {
             out.push('\n');
         }
-        if !b.header.is_empty() {
+        // components in the order of the block above need no second header
+        if !b.header.is_empty() && !(same && fit == members) {
             let mut line = " ".repeat(label + 2);
             for (m, name) in b.header[first..last].iter().enumerate() {
                 line.push_str(&" ".repeat(if m > 0 { gap } else { 0 }));

@@ -4,11 +4,11 @@ use super::args::{BindArgs, Check};
 use super::fit::read;
 use super::{load, output};
 use crate::failure::Failure;
-use crate::{pipeline, stage};
-use lvmc_base::Exit;
+use crate::{certify, pipeline, stage};
+use lvmc_base::{Bug, Exit};
 use lvmc_model::ModelGraph;
 use lvmc_report::check::{self, Known};
-use lvmc_report::words;
+use lvmc_report::{stages, words};
 use lvmc_runtime::bind::{self, Binding};
 use lvmc_syntax::ast;
 
@@ -24,14 +24,32 @@ pub fn run(args: &Check) -> Result<Exit, Failure> {
     let plan = pipeline::derive(&graph)?;
     stage::enter("report");
     let (inference, fallbacks) = (words::inference(&graph, &plan), words::fallbacks(&plan));
+    let certificates = if args.numeric { Some(certify::certify(&graph, &plan, args.seed)?) } else { None };
+    stage::enter("report");
     if args.model.json {
-        output::print_json(&check::json(known, &inference, &fallbacks))?;
+        let mut object = check::json(known, &inference, &fallbacks);
+        if let (Some(list), Some(map)) = (&certificates, object.as_object_mut()) {
+            map.insert("certificates".into(), certify::as_json(list));
+        }
+        output::print_json(&object)?;
     } else {
         let mut remarks = graph.remarks.clone();
         remarks.extend(binding.iter().flat_map(|b| b.remarks.iter().cloned()));
         output::print(&check::plan(&inference, &fallbacks, &remarks))?;
+        if let Some(list) = &certificates {
+            output::print(&certify::text(list, args.seed))?;
+        }
     }
-    Ok(Exit::Fine)
+    let failed = certificates.iter().flatten().find(|c| !c.ok);
+    match failed {
+        None => Ok(Exit::Fine),
+        // a derivation that its certificate refutes is our mistake, not the user's
+        Some(c) => Err(Failure::from(Bug {
+            stage: "derive",
+            message: format!("the certificate `{} {}` fails: {}", c.part, c.of, c.what),
+            ir: stages::plan(&graph, &plan),
+        })),
+    }
 }
 
 /// The graph of a model, and its columns where there are data.

@@ -102,7 +102,7 @@ pub fn show(failure: &Failure, json: bool) {
         if handler.render_report(&mut text, report.as_ref()).is_err() {
             text = report.to_string();
         }
-        remark(text.trim_end());
+        remark(cropped(&text).trim_end());
     }
 }
 
@@ -130,4 +130,27 @@ fn as_json(report: &Report) -> Value {
         "help": text(report.help()),
         "labels": labels,
     })
+}
+
+/// Longest line of a diagnostic.
+const LONGEST: usize = 140;
+/// The margin that holds line numbers.
+const GUTTER: usize = 7;
+
+/// A diagnostic with a window of a very long source line: what is around the mark.
+fn cropped(text: &str) -> String {
+    let mark = text.lines().filter_map(|l| l.chars().skip(GUTTER).position(|c| matches!(c, '┬' | '╰'))).max().unwrap_or(0);
+    let first = mark.saturating_sub(LONGEST / 3);
+    let mut out = String::new();
+    for line in text.lines() {
+        let long = line.chars().count() > LONGEST + GUTTER;
+        if long || (first > 0 && line.chars().nth(GUTTER - 3).is_some_and(|c| matches!(c, '·' | '│'))) {
+            out.extend(line.chars().take(GUTTER));
+            out.extend(line.chars().skip(GUTTER + first).take(LONGEST));
+        } else {
+            out.push_str(line);
+        }
+        out.push('\n');
+    }
+    out
 }

@@ -1,0 +1,245 @@
+//! Certificates: a derivation held against numbers that were found another way, on data simulated from the model.
+//!
+//! - E-step: the posterior that the program computes against enumeration of the densities as written, before one-hot.
+//! - M-step: at the new parameters no direction of any block raises Q, which the reference evaluator computes from the
+//!   printed term.
+//! - Bound: the objective never falls.
+//! - Native code: the interpreter and the JIT agree.
+
+mod oracle;
+mod simulate;
+
+use crate::failure::Failure;
+use crate::pipeline::{self, How};
+use lvmc_derive::Plan;
+use lvmc_derive::plan::Solution;
+use lvmc_model::ModelGraph;
+use lvmc_report::words;
+use lvmc_runtime::dataset::{self, LoadOptions};
+use lvmc_runtime::engine::{Compiled, Engine, Values};
+use lvmc_runtime::terms;
+use oracle::Oracle;
+use serde_json::{Value, json};
+
+/// Rows of simulated data.
+const ROWS: usize = 300;
+/// Iterations along which the bound must not fall.
+const ITERATIONS: usize = 40;
+/// What may be left to gain per row in an M-step: finite differences see no less.
+const GAIN: f64 = 1e-8;
+/// What may differ between two ways to compute the same number.
+const AGREE: f64 = 1e-9;
+
+/// One certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Certificate {
+    /// `E-step`, `M-step`, `bound`, `native code`.
+    pub part: &'static str,
+    /// Of which variables.
+    pub of: String,
+    /// What was compared.
+    pub what: String,
+    /// The number found; small is good.
+    pub value: f64,
+    /// It holds.
+    pub ok: bool,
+}
+
+/// Certifies a plan on data simulated from the model.
+///
+/// # Errors
+/// The model cannot be simulated or compiled.
+pub fn certify(graph: &ModelGraph, plan: &Plan, seed: u64) -> Result<Vec<Certificate>, Failure> {
+    let sizes = simulate::sizes(graph);
+    let lowered = pipeline::lower(graph, plan, &sizes)?;
+    let (truth, start) = (simulate::values(&lowered, seed), simulate::values(&lowered, seed.wrapping_add(1)));
+    let table = simulate::table(graph, &lowered, &sizes, &truth, ROWS, seed)?;
+    let binding = simulate::bound(graph, &table, &sizes)?;
+    // sizes that the data say may differ from those that were asked for
+    let lowered = pipeline::lower(graph, plan, &binding.sizes)?;
+    let data = dataset::load(&lowered, graph, &binding, table, &LoadOptions::default())?;
+    let consts = terms::constants(graph, &binding.sizes);
+    let (program, machine) = pipeline::compile(&lowered, How::default())?;
+    let (slow_program, slow) = pipeline::compile(&lowered, How { interpret: true, ..How::default() })?;
+    let compiled =
+        Compiled { lowered: &lowered, program: &program, machine: machine.as_ref(), consts: &consts, floor: 0.0 };
+    let interpreted =
+        Compiled { lowered: &lowered, program: &slow_program, machine: slow.as_ref(), consts: &consts, floor: 0.0 };
+
+    let mut engine = Engine::new(compiled, &data, 1);
+    engine.set_params(&start);
+    let mut oracle = Oracle::new(graph, plan, &lowered, &binding, &data, &consts)?;
+    let mut out = vec![];
+    out.extend(e_step(&mut engine, &mut oracle, plan, &start)?);
+    out.extend(m_step(&mut engine, &mut oracle, plan, &lowered, &start)?);
+    out.push(bound(&mut engine, &start));
+    let mut other = Engine::new(interpreted, &data, 1);
+    out.push(agreement(&mut engine, &mut other, &start));
+    Ok(out)
+}
+
+fn e_step(
+    engine: &mut Engine<'_>,
+    oracle: &mut Oracle<'_>,
+    plan: &Plan,
+    start: &Values,
+) -> Result<Vec<Certificate>, Failure> {
+    engine.set_params(start);
+    let (marginals, scores) = engine.posterior();
+    oracle.enumerate(start)?;
+    let mut out = vec![];
+    for (slot, found) in engine.lowered().latents.iter().zip(&marginals) {
+        let exact = oracle.marginals(slot.sym, slot.size);
+        let kl = exact
+            .chunks(slot.size.max(1))
+            .zip(found.chunks(slot.size.max(1)))
+            .map(|(p, q)| p.iter().zip(q).filter(|(p, _)| **p > 0.0).map(|(p, q)| p * (p / q).ln()).sum::<f64>().abs())
+            .fold(0.0, f64::max);
+        out.push(Certificate {
+            part: "E-step",
+            of: slot.name.clone(),
+            what: "KL to the posterior by enumeration".into(),
+            value: kl,
+            ok: kl < AGREE,
+        });
+    }
+    let difference =
+        oracle.scores().iter().zip(&scores).map(|(a, b)| (a - b).abs() / (1.0 + a.abs())).fold(0.0, f64::max);
+    out.push(Certificate {
+        part: if plan.finite.is_empty() { "density" } else { "E-step" },
+        of: "log p".into(),
+        what: "each row's log-likelihood by enumeration".into(),
+        value: difference,
+        ok: difference < AGREE,
+    });
+    Ok(out)
+}
+
+fn m_step(
+    engine: &mut Engine<'_>,
+    oracle: &mut Oracle<'_>,
+    plan: &Plan,
+    lowered: &lvmc_loops::lowered::Lowered,
+    start: &Values,
+) -> Result<Vec<Certificate>, Failure> {
+    engine.set_params(start);
+    let before = engine.evaluate();
+    engine.update();
+    if lowered.iterated {
+        (0..200).for_each(|_| engine.update());
+    }
+    let mut new = engine.params();
+    let ascends = |sym| {
+        plan.updates.iter().any(|u| {
+            matches!(u.solution, Solution::Ascent { .. }) && words::targets(&plan.store, u).contains(&sym)
+        })
+    };
+    let mut out = vec![];
+    for (i, slot) in lowered.params.iter().enumerate() {
+        // a block that moves by steps is not at Q's maximum after one of them; the others are, given its old value
+        if ascends(slot.sym) {
+            new[i].clone_from(&start[i]);
+        }
+    }
+    for (i, slot) in lowered.params.iter().enumerate() {
+        if plan.unused.contains(&slot.sym) || ascends(slot.sym) {
+            continue;
+        }
+        let gain = oracle.gain(&new, i)?;
+        out.push(Certificate {
+            part: "M-step",
+            of: slot.name.clone(),
+            what: "stationary, and no nearby point better: gain left per row".into(),
+            value: gain,
+            ok: gain < GAIN,
+        });
+    }
+    let names: Vec<String> = lowered.ascent.iter().flat_map(|a| a.names.iter().cloned()).collect();
+    if !names.is_empty() {
+        let mut after = engine.evaluate();
+        let mut alpha = 1.0;
+        while after < before && alpha > 1e-6 {
+            alpha *= 0.5;
+            engine.backtrack(alpha);
+            after = engine.evaluate();
+        }
+        out.push(Certificate {
+            part: "M-step",
+            of: names.join(", "),
+            what: "a damped step raises the objective".into(),
+            value: (before - after).max(0.0),
+            ok: after >= before,
+        });
+    }
+    Ok(out)
+}
+
+fn bound(engine: &mut Engine<'_>, start: &Values) -> Certificate {
+    engine.set_params(start);
+    let mut last = engine.evaluate();
+    let mut fall: f64 = 0.0;
+    let steps = !engine.lowered().ascent.is_empty();
+    for _ in 0..ITERATIONS {
+        engine.update();
+        let mut now = engine.evaluate();
+        let mut alpha = 1.0;
+        while steps && now < last && alpha > 1e-8 {
+            alpha *= 0.5;
+            engine.backtrack(alpha);
+            now = engine.evaluate();
+        }
+        fall = fall.max((last - now) / (1.0 + last.abs()));
+        last = now;
+    }
+    let fall = fall.max(0.0);
+    Certificate {
+        part: "bound",
+        of: String::new(),
+        what: format!("never falls in {ITERATIONS} iterations"),
+        value: fall,
+        ok: fall < AGREE && last.is_finite(),
+    }
+}
+
+fn agreement(fast: &mut Engine<'_>, slow: &mut Engine<'_>, start: &Values) -> Certificate {
+    let mut run = |engine: &mut Engine<'_>| {
+        engine.set_params(start);
+        let mut numbers = vec![];
+        for _ in 0..3 {
+            numbers.push(engine.evaluate());
+            engine.update();
+        }
+        numbers.extend(engine.params().concat());
+        numbers
+    };
+    let (a, b) = (run(fast), run(slow));
+    let value = a.iter().zip(&b).map(|(x, y)| (x - y).abs() / (1.0 + x.abs())).fold(0.0, f64::max);
+    Certificate {
+        part: "native code",
+        of: String::new(),
+        what: "interpreter and JIT agree after 3 iterations".into(),
+        value,
+        ok: value < AGREE,
+    }
+}
+
+/// For a terminal.
+#[must_use]
+pub fn text(list: &[Certificate], seed: u64) -> String {
+    let mut rows: Vec<Vec<String>> = vec![];
+    for c in list {
+        let value = if c.value == 0.0 { "0".to_owned() } else { format!("{:.0e}", c.value) };
+        let ok = if c.ok { "ok" } else { "FAILED" };
+        rows.push(vec![c.part.to_owned(), c.of.clone(), c.what.clone(), value, ok.to_owned()]);
+    }
+    let table = lvmc_report::layout::table(&rows, &[], 2, 3);
+    format!("\n  certificates on simulated data ({ROWS} rows, seed {seed})\n{table}")
+}
+
+/// As data.
+#[must_use]
+pub fn as_json(list: &[Certificate]) -> Value {
+    list.iter()
+        .map(|c| json!({ "part": c.part, "of": c.of, "what": c.what, "value": c.value, "ok": c.ok }))
+        .collect()
+}

@@ -1,0 +1,282 @@
+//! What a plan is held against: the densities as written, enumerated and evaluated term by term.
+
+use crate::failure::Failure;
+use crate::pipeline;
+use lvmc_base::Bug;
+use lvmc_derive::Plan;
+use lvmc_derive::plan::{Left, Section};
+use lvmc_loops::lowered::{Lowered, ParamSlot};
+use lvmc_model::ModelGraph;
+use lvmc_model::graph::Plate;
+use lvmc_runtime::bind::Binding;
+use lvmc_runtime::dataset::Dataset;
+use lvmc_runtime::engine::Values;
+use lvmc_runtime::rowmodel::row_values;
+use lvmc_term::{Array, Env, Store, Support, SymId, Term};
+use std::collections::BTreeMap;
+
+/// Combinations of a row's values beyond which nothing is enumerated.
+const COMBINATIONS: usize = 4096;
+/// Step of finite differences.
+const STEP: f64 = 1e-3;
+
+/// The oracle of one model on one data set.
+pub struct Oracle<'a> {
+    lowered: &'a Lowered,
+    store: Store,
+    /// log densities of a row, as written.
+    written: Vec<Term>,
+    /// Q and the log priors.
+    objective: Term,
+    finite: Vec<(SymId, usize)>,
+    rows: usize,
+    sizes: BTreeMap<lvmc_term::DimId, usize>,
+    fixed: Vec<(SymId, Array)>,
+    columns: Vec<(SymId, Vec<Array>)>,
+    /// Per row: log p(x) and the posterior of every combination.
+    posterior: Vec<(f64, Vec<f64>)>,
+}
+
+fn bug(what: impl std::fmt::Display) -> Failure {
+    Failure::from(Bug { stage: "certify", message: what.to_string(), ir: String::new() })
+}
+
+impl<'a> Oracle<'a> {
+    /// The oracle of a plan.
+    ///
+    /// # Errors
+    /// The model cannot be enumerated.
+    pub fn new(
+        graph: &ModelGraph,
+        plan: &Plan,
+        lowered: &'a Lowered,
+        binding: &Binding,
+        data: &Dataset,
+        consts: &[(SymId, Array)],
+    ) -> Result<Self, Failure> {
+        let joint = pipeline::joint(graph)?;
+        let row = |factor: usize| !matches!(graph.plates[graph.factors[factor].plate.index()], Plate::Global);
+        let written = joint.written.iter().filter(|w| row(w.0)).map(|w| w.1).collect::<Vec<_>>();
+        // two stores: terms of the joint are evaluated in the joint's, those of the plan in the plan's, which grew from
+        // the same graph in the same way, so that the plan's holds both
+        let mut store = plan.store.clone();
+        let q = plan.steps.iter().find(|s| matches!((s.section, &s.left), (Section::Expected, Left::Word("Q"))));
+        let complete = plan.steps.iter().find(|s| s.section == Section::Complete);
+        let q = q.or(complete).map(|s| s.right).ok_or_else(|| bug("the derivation has no Q"))?;
+        let mut parts = vec![q];
+        for p in &plan.priors {
+            parts.push(p.ranges.iter().rev().fold(p.term, |t, &i| store.ix_sum(i, t)));
+        }
+        let objective = store.sum(&parts);
+        let mut columns: Vec<(SymId, Vec<Array>)> = vec![];
+        for r in 0..data.rows {
+            for (sym, value) in row_values(graph, lowered, binding, data, r) {
+                match columns.iter_mut().find(|c| c.0 == sym) {
+                    Some(c) => c.1.push(value),
+                    None => columns.push((sym, vec![value])),
+                }
+            }
+        }
+        let mut env = Env::new();
+        for (&d, &n) in &binding.sizes {
+            env.set_dim(d, n);
+        }
+        let mut finite = vec![];
+        for f in &plan.finite {
+            finite.push((f.sym, env.size(&store, &f.size).map_err(bug)?));
+        }
+        let combinations = finite.iter().try_fold(1usize, |n, f| n.checked_mul(f.1)).unwrap_or(usize::MAX);
+        if combinations > COMBINATIONS {
+            return Err(Failure::usage(
+                format!("{combinations} combinations of a row's values are too many to enumerate"),
+                "set smaller sizes: --set K=2",
+            ));
+        }
+        Ok(Self {
+            lowered,
+            store,
+            written,
+            objective,
+            finite,
+            rows: data.rows,
+            sizes: binding.sizes.clone(),
+            fixed: consts.to_vec(),
+            columns,
+            posterior: vec![],
+        })
+    }
+
+    fn environment<'e>(&self, values: &Values) -> Env<'e> {
+        let mut env = Env::new();
+        for (&d, &n) in &self.sizes {
+            env.set_dim(d, n);
+        }
+        for (sym, value) in &self.fixed {
+            env.set(*sym, value.clone());
+        }
+        for (slot, v) in self.lowered.params.iter().zip(values) {
+            env.set(slot.sym, Array { shape: slot.shape.clone(), data: v.clone() });
+        }
+        for (sym, rows) in &self.columns {
+            env.set_rows(*sym, rows.clone());
+        }
+        env.set_row_count(self.rows);
+        env
+    }
+
+    /// The values of a combination, one per finite variable.
+    fn combination(&self, mut number: usize) -> Vec<usize> {
+        self.finite
+            .iter()
+            .map(|&(_, n)| {
+                let value = number % n;
+                number /= n;
+                value
+            })
+            .collect()
+    }
+
+    /// Enumerates every row at these parameters.
+    ///
+    /// # Errors
+    /// A density that the evaluator cannot compute.
+    pub fn enumerate(&mut self, values: &Values) -> Result<(), Failure> {
+        let count: usize = self.finite.iter().map(|f| f.1).product();
+        let mut env = self.environment(values);
+        let mut out = Vec::with_capacity(self.rows);
+        for row in 0..self.rows {
+            env.set_row(row);
+            let mut logs = vec![];
+            for number in 0..count {
+                let combination = self.combination(number);
+                let mut impossible = false;
+                for (&(sym, _), &value) in self.finite.iter().zip(&combination) {
+                    let seen = self.columns.iter().find(|c| c.0 == sym).map(|c| c.1[row].as_scalar());
+                    impossible |= seen.is_some_and(|x| !x.is_nan() && x != value as f64);
+                    if seen.is_none() {
+                        env.set(sym, Array::scalar(value as f64));
+                    }
+                }
+                if impossible {
+                    logs.push(f64::NEG_INFINITY);
+                    continue;
+                }
+                let mut log = 0.0;
+                for &t in &self.written {
+                    log += self.store.eval_scalar(t, &env).map_err(bug)?;
+                }
+                logs.push(log);
+            }
+            let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = logs.iter().map(|l| (l - most).exp()).sum();
+            let posterior = logs.iter().map(|l| (l - most).exp() / sum).collect();
+            out.push((most + sum.ln(), posterior));
+        }
+        self.posterior = out;
+        Ok(())
+    }
+
+    /// Marginal posteriors of a finite variable, row after row.
+    #[must_use]
+    pub fn marginals(&self, sym: SymId, size: usize) -> Vec<f64> {
+        let at = self.finite.iter().position(|f| f.0 == sym).unwrap_or(0);
+        let mut out = vec![0.0; self.rows * size];
+        for (row, (_, posterior)) in self.posterior.iter().enumerate() {
+            for (number, p) in posterior.iter().enumerate() {
+                out[row * size + self.combination(number)[at]] += p;
+            }
+        }
+        out
+    }
+
+    /// Log-likelihoods of the rows.
+    #[must_use]
+    pub fn scores(&self) -> Vec<f64> {
+        self.posterior.iter().map(|p| p.0).collect()
+    }
+
+    /// Q with the enumerated posterior, plus log priors, at other parameters.
+    fn q(&self, values: &Values) -> Result<f64, Failure> {
+        let weight = |row: usize, wanted: &[(SymId, usize)]| -> f64 {
+            let places: Vec<(usize, usize)> = wanted
+                .iter()
+                .filter_map(|&(sym, v)| self.finite.iter().position(|f| f.0 == sym).map(|at| (at, v)))
+                .collect();
+            let matches = |number: usize| {
+                let c = self.combination(number);
+                places.iter().all(|&(at, v)| c[at] == v)
+            };
+            self.posterior[row].1.iter().enumerate().filter(|(i, _)| matches(*i)).map(|(_, p)| p).sum()
+        };
+        let mut env = self.environment(values);
+        env.set_resp(&weight);
+        self.store.eval_scalar(self.objective, &env).map_err(bug)
+    }
+
+    /// What a step along some direction of one parameter could still gain in Q, per row: g² / (2 |h|) by differences.
+    ///
+    /// # Errors
+    /// Q cannot be evaluated.
+    pub fn gain(&self, values: &Values, param: usize) -> Result<f64, Failure> {
+        let slot = &self.lowered.params[param];
+        let here = self.q(values)?;
+        let mut worst: f64 = 0.0;
+        for direction in 0..4 {
+            let at = |step: f64| -> Result<f64, Failure> {
+                let mut moved = values.clone();
+                moved[param] = shifted(slot, &values[param], direction, step);
+                self.q(&moved)
+            };
+            let (up, down) = (at(STEP)?, at(-STEP)?);
+            let slope = (up - down) / (2.0 * STEP);
+            let curvature = (up + down - 2.0 * here) / (STEP * STEP);
+            // noise of the differences themselves
+            let noise = 1e-15 * here.abs() / (STEP * STEP);
+            let gain = slope * slope / (2.0 * curvature.abs().max(noise).max(1e-12));
+            let uphill = if curvature > 10.0 * noise.max(1e-6 * here.abs()) { f64::INFINITY } else { 0.0 };
+            worst = worst.max(gain.max(uphill) / self.rows as f64);
+        }
+        Ok(worst)
+    }
+}
+
+/// A number between −1 and 1 for every element and direction.
+fn wave(i: usize, direction: usize) -> f64 {
+    ((1.0 + i as f64) * (1.7 + direction as f64) * 2.399).sin()
+}
+
+/// The parameter moved along a curve inside its support.
+fn shifted(slot: &ParamSlot, value: &[f64], direction: usize, step: f64) -> Vec<f64> {
+    let last = slot.shape.last().copied().unwrap_or(1).max(1);
+    let plain = |i: usize| step * wave(i, direction);
+    let mut out: Vec<f64> = value.to_vec();
+    match slot.support {
+        Support::Positive | Support::NonNegative => {
+            out.iter_mut().enumerate().for_each(|(i, x)| *x *= plain(i).exp());
+        }
+        Support::Unit => {
+            out.iter_mut().enumerate().for_each(|(i, x)| {
+                let odds = *x / (1.0 - *x) * plain(i).exp();
+                *x = odds / (1.0 + odds);
+            });
+        }
+        Support::Simplex => {
+            out.iter_mut().enumerate().for_each(|(i, x)| *x *= plain(i).exp());
+            for part in out.chunks_mut(last) {
+                let sum: f64 = part.iter().sum();
+                part.iter_mut().for_each(|x| *x /= sum);
+            }
+        }
+        Support::Cov | Support::Corr => {
+            for (m, part) in out.chunks_mut(last * last).enumerate() {
+                let old = Array::matrix(last, last, part.to_vec());
+                let root = Array::from_fn(&[last, last], |i| {
+                    f64::from(u8::from(i / last == i % last)) + plain(m * last * last + i)
+                });
+                part.copy_from_slice(&root.matmul(&old).matmul(&root.transposed()).data);
+            }
+        }
+        _ => out.iter_mut().enumerate().for_each(|(i, x)| *x += plain(i) * (1.0 + x.abs())),
+    }
+    out
+}
