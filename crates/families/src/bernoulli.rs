@@ -19,6 +19,9 @@ impl Family for Bernoulli {
     fn name(&self) -> &'static str {
         "Bernoulli"
     }
+    fn doc(&self) -> &'static str {
+        "Bernoulli(p): 1 with probability p, otherwise 0"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

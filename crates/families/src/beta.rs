@@ -22,6 +22,9 @@ impl Family for Beta {
     fn name(&self) -> &'static str {
         "Beta"
     }
+    fn doc(&self) -> &'static str {
+        "Beta(a, b): a probability with mean a/(a + b)"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

@@ -14,6 +14,9 @@ impl Family for Categorical {
     fn name(&self) -> &'static str {
         "Categorical"
     }
+    fn doc(&self) -> &'static str {
+        "Categorical(p): one of K values with those probabilities"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

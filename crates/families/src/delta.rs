@@ -14,6 +14,9 @@ impl Family for Delta {
     fn name(&self) -> &'static str {
         "Delta"
     }
+    fn doc(&self) -> &'static str {
+        "Delta(point): always that value"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

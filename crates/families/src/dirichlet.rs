@@ -22,6 +22,9 @@ impl Family for Dirichlet {
     fn name(&self) -> &'static str {
         "Dirichlet"
     }
+    fn doc(&self) -> &'static str {
+        "Dirichlet(alpha): probabilities that sum to 1; one number stands for a vector of equal ones"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

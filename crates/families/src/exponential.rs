@@ -14,6 +14,9 @@ impl Family for Exponential {
     fn name(&self) -> &'static str {
         "Exponential"
     }
+    fn doc(&self) -> &'static str {
+        "Exponential(rate): a number ≥ 0 with mean 1/rate"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

@@ -44,6 +44,8 @@ pub struct Signature {
 pub trait Family: Sync + Send + std::fmt::Debug {
     /// As written in models: `Normal`.
     fn name(&self) -> &'static str;
+    /// One line for the language reference and for messages.
+    fn doc(&self) -> &'static str;
     /// The ways to write it; overloads on event (scalar and vector Normal) and on argument names.
     fn signatures(&self) -> &'static [Signature];
     /// The values it can produce, given its arguments.

@@ -14,6 +14,9 @@ impl Family for Flat {
     fn name(&self) -> &'static str {
         "Flat"
     }
+    fn doc(&self) -> &'static str {
+        "Flat(): density 1 everywhere; improper, so nothing can be drawn from it"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

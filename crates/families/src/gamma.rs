@@ -37,6 +37,9 @@ impl Family for Gamma {
     fn name(&self) -> &'static str {
         "Gamma"
     }
+    fn doc(&self) -> &'static str {
+        "Gamma(shape, rate): a positive number with mean shape/rate; also scale="
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

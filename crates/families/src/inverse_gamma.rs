@@ -14,6 +14,9 @@ impl Family for InverseGamma {
     fn name(&self) -> &'static str {
         "InverseGamma"
     }
+    fn doc(&self) -> &'static str {
+        "InverseGamma(shape, scale): a positive number, such as a variance, with mean scale/(shape − 1)"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

@@ -45,6 +45,9 @@ impl Family for InverseWishart {
     fn name(&self) -> &'static str {
         "InverseWishart"
     }
+    fn doc(&self) -> &'static str {
+        "InverseWishart(dof, scale): a covariance with mean scale/(dof − D − 1); dof must exceed D − 1"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

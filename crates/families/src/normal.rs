@@ -86,6 +86,9 @@ impl Family for Normal {
     fn name(&self) -> &'static str {
         "Normal"
     }
+    fn doc(&self) -> &'static str {
+        "Normal(mean, var): a number, or a vector with a covariance; also sd=, prec=, cov=, chol= (lower-triangular factor)"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

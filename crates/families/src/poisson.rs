@@ -23,6 +23,9 @@ impl Family for Poisson {
     fn name(&self) -> &'static str {
         "Poisson"
     }
+    fn doc(&self) -> &'static str {
+        "Poisson(rate): a count; Poisson(0) is always 0"
+    }
     fn signatures(&self) -> &'static [Signature] {
         &SIGNATURES
     }

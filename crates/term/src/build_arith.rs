@@ -1,4 +1,4 @@
-//! Constructors of sums, products and powers.
+//! Constructors of sums and products.
 //!
 //! Directed rewrites, each a simplification: constants fold; nested sums and products flatten and are sorted by id
 //! (a number first); equal addends and equal bases are collected; −1 distributes over a sum; 0 · x → 0 where
@@ -6,7 +6,7 @@
 //! power, or inside a product, gets the sign that makes its leading addend positive. Scalars broadcast; a `Fill` among
 //! arrays is the scalar it repeats.
 
-use crate::node::{Fun, Node, Num, Term};
+use crate::node::{Node, Num, Term};
 use crate::shape::{Shape, Size};
 use crate::store::Store;
 use std::collections::BTreeMap;
@@ -151,8 +151,8 @@ impl Store {
         self.intern(make(ts.into()))
     }
 
-    /// ±1 and a term, so that their product is `t`: a sum's leading addend (the one that varies by row, then the
-    /// oldest) becomes positive, but 1 − p of a probability stays. x − μ and μ − x are thus the same base of a square.
+    /// ±1 and a term, so that their product is `t`: a sum's leading addend (the one that varies by row, then data
+    /// before latents before parameters, then the oldest) becomes positive, but 1 − p of a probability stays. x − μ and μ − x are thus the same base of a square.
     pub(crate) fn split_sign(&mut self, t: Term) -> (f64, Term) {
         let Node::Add(ts) = self.node(t).clone() else {
             return match self.split_number(t) {
@@ -166,14 +166,14 @@ impl Store {
             None => {}
         }
         // the core of an addend decides, so that its coefficient does not
-        let mut keyed: Vec<(bool, bool, Term, f64)> = vec![];
+        let mut keyed: Vec<(bool, bool, u8, Term, f64)> = vec![];
         for &a in &ts {
             let (c, core) = self.split_number(a);
             let value = self.as_num(core);
             let sign = if value.is_some_and(|x| x < 0.0) { -c } else { c };
-            keyed.push((value.is_some(), !self.per_row(core), core, sign));
+            keyed.push((value.is_some(), !self.per_row(core), self.content(core), core, sign));
         }
-        let lead = keyed.iter().min_by_key(|k| (k.0, k.1, k.2)).map_or(1.0, |k| k.3);
+        let lead = keyed.iter().min_by_key(|k| (k.0, k.1, k.2, k.3)).map_or(1.0, |k| k.4);
         if lead < 0.0 {
             (-1.0, self.negated_sum(&ts))
         } else {
@@ -241,8 +241,12 @@ impl Store {
             let merged = exponents.len() > 1;
             let e = self.sum(&exponents);
             let t = self.pow(base, e);
-            again |= merged && matches!(self.node(t), Node::Num(_) | Node::Mul(_) | Node::Fill(..))
-                || merged && matches!(self.node(t), Node::Pow(b, _) if *b != base);
+            again |= merged
+                && match self.node(t) {
+                    Node::Num(_) | Node::Mul(_) | Node::Fill(..) => true,
+                    Node::Pow(b, _) => *b != base,
+                    _ => false,
+                };
             out.push(t);
         }
         if again {
@@ -278,85 +282,5 @@ impl Store {
     pub fn div(&mut self, a: Term, b: Term) -> Term {
         let b = self.recip(b);
         self.mul(a, b)
-    }
-
-    /// 1 / a.
-    pub fn recip(&mut self, a: Term) -> Term {
-        let e = self.num(-1.0);
-        self.pow(a, e)
-    }
-
-    /// a².
-    pub fn square(&mut self, a: Term) -> Term {
-        let e = self.num(2.0);
-        self.pow(a, e)
-    }
-
-    /// √a: the power ½, which is the one form of a root here (`Fun::Sqrt` is never built).
-    pub fn sqrt(&mut self, a: Term) -> Term {
-        let e = self.num(0.5);
-        self.pow(a, e)
-    }
-
-    /// aᵇ, elementwise. (aᵖ)^q → a^(pq) where q is an integer or a ≥ 0; powers of products split likewise.
-    pub fn pow(&mut self, a: Term, b: Term) -> Term {
-        let shape = self.broadcast(&[a, b]);
-        let (a, b) = (self.unfilled(a), self.unfilled(b));
-        let t = self.pow_plain(a, b);
-        self.refill(t, shape)
-    }
-
-    fn pow_plain(&mut self, a: Term, b: Term) -> Term {
-        let exponent = self.as_num(b);
-        match (self.as_num(a), exponent) {
-            (_, Some(0.0)) | (Some(1.0), _) => return self.num(1.0),
-            (_, Some(1.0)) => return a,
-            (Some(x), Some(y)) if !x.powf(y).is_nan() => return self.num(x.powf(y)),
-            _ => {}
-        }
-        let integer = self.is_integer(b);
-        let even = exponent.is_some_and(|e| e % 2.0 == 0.0);
-        match self.node(a).clone() {
-            Node::Pow(x, p) if integer || self.is_nonneg(x) => {
-                let e = self.mul(p, b);
-                self.pow(x, e)
-            }
-            Node::Pow(x, p) if self.as_num(p).is_some_and(|p| p % 2.0 == 0.0) => {
-                let x = self.fun(Fun::Abs, x);
-                let e = self.mul(p, b);
-                self.pow(x, e)
-            }
-            Node::Fun(Fun::Exp, x) => {
-                let e = self.mul(b, x);
-                self.exp(e)
-            }
-            Node::Fun(Fun::Abs, x) if even => self.pow(x, b),
-            Node::Cmp(..) | Node::Eye(_) if exponent.is_some_and(|e| e > 0.0) => a,
-            Node::Mul(fs) => self.pow_of_product(&fs, b, integer),
-            Node::Add(_) if exponent.is_some() && integer => {
-                let (sign, base) = self.split_sign(a);
-                let t = self.intern(Node::Pow(base, b));
-                if sign < 0.0 && !even { self.neg(t) } else { t }
-            }
-            _ => self.intern(Node::Pow(a, b)),
-        }
-    }
-
-    /// (Π f)ᵇ: the factors that may be taken out, to the power b, times the power of the rest.
-    fn pow_of_product(&mut self, factors: &[Term], b: Term, integer: bool) -> Term {
-        let (out, rest): (Vec<Term>, Vec<Term>) = factors.iter().partition(|&&f| integer || self.is_nonneg(f));
-        if out.is_empty() {
-            let a = self.intern(Node::Mul(factors.into()));
-            return self.intern(Node::Pow(a, b));
-        }
-        let mut parts: Vec<Term> = out.into_iter().map(|f| self.pow(f, b)).collect();
-        if !rest.is_empty() {
-            let inner = self.product_of(&rest);
-            parts.push(match self.node(inner) {
-                Node::Mul(_) => self.intern(Node::Pow(inner, b)),
-                _ => self.pow(inner, b),
-            });
-        }
-        self.product_of(&parts)
     }
 }

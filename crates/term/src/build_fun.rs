@@ -19,7 +19,7 @@ impl Store {
             Fun::Floor if self.is_integer(a) => a,
             _ => {
                 if let Some(x) = self.as_num(a) {
-                    let y = crate::eval::apply(f, x);
+                    let y = crate::function::apply(f, x);
                     if !y.is_nan() {
                         return self.num(y);
                     }

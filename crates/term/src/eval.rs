@@ -1,147 +1,11 @@
 //! The reference evaluator: clear, slow, correct. It is the oracle that certificates and tests compare with.
 
 use crate::array::Array;
-use crate::node::{Cmp, Fun, IxId, Node, SymId, Term};
-use crate::shape::{DimId, Size};
+use crate::env::{Env, EvalError, Value};
+use crate::node::{Cmp, IxId, Node, SymId, Term};
+use crate::shape::Size;
 use crate::store::Store;
 use std::collections::HashMap;
-use thiserror::Error;
-
-/// Why a term has no value.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum EvalError {
-    /// A symbol without a value.
-    #[error("`{0}` has no value")]
-    Symbol(String),
-    /// A per-row symbol outside every row.
-    #[error("`{0}` has a value per row, and no row is chosen")]
-    NoRow(String),
-    /// A size without a value.
-    #[error("the size `{0}` has no value")]
-    Size(String),
-    /// A bound index outside its sum.
-    #[error("the index `{0}` has no value")]
-    Index(String),
-    /// A position outside its array.
-    #[error("position {at} of an axis of {len}")]
-    OutOfRange {
-        /// The 0-based position asked for.
-        at: i64,
-        /// The length of the axis.
-        len: usize,
-    },
-    /// A covariance that is none.
-    #[error("a matrix that must be positive definite is not")]
-    NotPositiveDefinite,
-    /// Values whose shapes contradict the term's.
-    #[error("a value of shape {found:?} where {wanted:?} is needed")]
-    Shape {
-        /// The shape given.
-        found: Vec<usize>,
-        /// The shape of the symbol.
-        wanted: Vec<usize>,
-    },
-    /// A net without a callback.
-    #[error("no values for nets")]
-    NoNet,
-    /// A responsibility without a callback.
-    #[error("no values for responsibilities")]
-    NoResp,
-}
-
-/// Posterior probabilities: row and values of the row's finite latents (0-based) to a probability.
-pub type RespFn<'a> = dyn Fn(usize, &[(SymId, usize)]) -> f64 + 'a;
-/// Nets: net, output and arguments to a value.
-pub type NetFn<'a> = dyn Fn(u32, u32, &[Array]) -> Array + 'a;
-
-/// The value of a symbol.
-#[derive(Debug, Clone, PartialEq)]
-enum Value {
-    Shared(Array),
-    PerRow(Vec<Array>),
-}
-
-/// Values of everything that a term leaves open.
-#[derive(Clone, Default)]
-pub struct Env<'a> {
-    syms: HashMap<SymId, Value>,
-    dims: HashMap<DimId, usize>,
-    ixs: HashMap<IxId, usize>,
-    rows: usize,
-    weights: Option<Vec<f64>>,
-    row: Option<usize>,
-    resp: Option<&'a RespFn<'a>>,
-    net: Option<&'a NetFn<'a>>,
-}
-
-impl<'a> Env<'a> {
-    /// An environment without values.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// One value for a symbol, whatever the row.
-    pub fn set(&mut self, s: SymId, value: Array) -> &mut Self {
-        self.syms.insert(s, Value::Shared(value));
-        self
-    }
-    /// One value per row for a symbol; also sets the number of rows.
-    pub fn set_rows(&mut self, s: SymId, values: Vec<Array>) -> &mut Self {
-        self.rows = values.len();
-        self.syms.insert(s, Value::PerRow(values));
-        self
-    }
-    /// The size that a symbolic size stands for.
-    pub fn set_dim(&mut self, d: DimId, n: usize) -> &mut Self {
-        self.dims.insert(d, n);
-        self
-    }
-    /// The value of a free index, 0-based.
-    pub fn set_index(&mut self, i: IxId, at: usize) -> &mut Self {
-        self.ixs.insert(i, at);
-        self
-    }
-    /// The number of rows, where no per-row value tells.
-    pub fn set_row_count(&mut self, n: usize) -> &mut Self {
-        self.rows = n;
-        self
-    }
-    /// How many times each row counts in a `RowSum`.
-    pub fn set_weights(&mut self, weights: Vec<f64>) -> &mut Self {
-        self.weights = Some(weights);
-        self
-    }
-    /// The row that per-row symbols outside any `RowSum` mean.
-    pub fn set_row(&mut self, n: usize) -> &mut Self {
-        self.row = Some(n);
-        self
-    }
-    /// Where responsibilities come from.
-    pub fn set_resp(&mut self, f: &'a RespFn<'a>) -> &mut Self {
-        self.resp = Some(f);
-        self
-    }
-    /// Where the values of nets come from.
-    pub fn set_net(&mut self, f: &'a NetFn<'a>) -> &mut Self {
-        self.net = Some(f);
-        self
-    }
-    /// The value of a size.
-    ///
-    /// # Errors
-    /// Where a symbolic size has no value.
-    pub fn size(&self, store: &Store, n: &Size) -> Result<usize, EvalError> {
-        match n {
-            Size::Const(n) => Ok(*n),
-            Size::Dim(d) => self
-                .dims
-                .get(d)
-                .copied()
-                .ok_or_else(|| EvalError::Size(store.dim(*d).name.clone())),
-            Size::Sum(parts) => parts.iter().map(|p| self.size(store, p)).sum(),
-        }
-    }
-}
 
 impl Store {
     /// The value of a term.
@@ -213,7 +77,7 @@ impl Run<'_, '_> {
             Node::Add(ts) => self.fold(t, ts, 0.0, |x, y| x + y)?,
             Node::Mul(ts) => self.fold(t, ts, 1.0, |x, y| x * y)?,
             Node::Pow(a, b) => self.term(*a)?.zip(&self.term(*b)?, f64::powf),
-            Node::Fun(f, a) => self.term(*a)?.map(|x| apply(*f, x)),
+            Node::Fun(f, a) => self.term(*a)?.map(|x| crate::function::apply(*f, x)),
             Node::XLogY(y, x) => self
                 .term(*y)?
                 .zip(&self.term(*x)?, |y, x| if y == 0.0 { 0.0 } else { y * x.ln() }),
@@ -424,36 +288,5 @@ fn log_sum_exp(xs: &[f64]) -> f64 {
         top
     } else {
         top + xs.iter().map(|x| (x - top).exp()).sum::<f64>().ln()
-    }
-}
-
-/// f(x) of one number.
-pub(crate) fn apply(f: Fun, x: f64) -> f64 {
-    match f {
-        Fun::Log => x.ln(),
-        Fun::Exp => x.exp(),
-        Fun::Log1p => x.ln_1p(),
-        Fun::Sqrt => x.sqrt(),
-        Fun::Abs => x.abs(),
-        Fun::Sign => f64::from(i8::from(x > 0.0) - i8::from(x < 0.0)),
-        Fun::Floor => x.floor(),
-        Fun::Lgamma => lvmc_kernels::special::lgamma(x),
-        Fun::Digamma => lvmc_kernels::special::digamma(x),
-        Fun::Trigamma => lvmc_kernels::special::trigamma(x),
-        Fun::Tetragamma => lvmc_kernels::special::tetragamma(x),
-        Fun::Sigmoid => {
-            if x >= 0.0 {
-                1.0 / (1.0 + (-x).exp())
-            } else {
-                x.exp() / (1.0 + x.exp())
-            }
-        }
-        Fun::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
-        Fun::Tanh => x.tanh(),
-        Fun::Sin => x.sin(),
-        Fun::Cos => x.cos(),
-        Fun::Relu => x.max(0.0),
-        Fun::NormalCdf => lvmc_kernels::special::normal_cdf(x),
-        Fun::Not => f64::from(u8::from(x == 0.0)),
     }
 }

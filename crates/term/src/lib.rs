@@ -7,15 +7,21 @@
 //! - `Store::gradient` (reverse mode on array terms), `Store::eval` (the reference evaluator).
 //! - `print::unicode`, `print::latex`.
 
+mod adjoint;
 mod array;
 mod build_arith;
 mod build_array;
 mod build_fun;
+mod build_index;
+mod build_linear;
+mod build_pow;
 mod collect;
+mod env;
 mod eval;
 mod expand;
 mod expand_linear;
 mod facts;
+mod function;
 mod gradient;
 mod node;
 pub mod print;
@@ -31,7 +37,7 @@ mod walk;
 
 pub use array::Array;
 pub use collect::Part;
-pub use eval::{Env, EvalError, NetFn, RespFn};
+pub use env::{Env, EvalError, NetFn, RespFn};
 pub use gradient::NoGradient;
 pub use node::{Cmp, Fun, IxId, Node, Num, Support, Sym, SymId, SymKind, Term};
 pub use shape::{DimId, Shape, Size, sum_sizes};

@@ -52,6 +52,20 @@ pub enum SymKind {
     Aux,
 }
 
+impl SymKind {
+    /// Its place among symbols in a formula: data before latents before parameters before constants.
+    pub(crate) fn place(self) -> u8 {
+        match self {
+            SymKind::Data => 0,
+            SymKind::Given => 1,
+            SymKind::Latent => 2,
+            SymKind::Noise => 3,
+            SymKind::Param | SymKind::Aux => 4,
+            SymKind::Const => 5,
+        }
+    }
+}
+
 /// A leaf symbol's facts. The shape is family sizes first, then the type's own: `mu[K] : real[D]` is `[K, D]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sym {

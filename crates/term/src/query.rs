@@ -53,7 +53,7 @@ impl Store {
     /// True where the symbol itself occurs (a `Resp` of it does not count: responsibilities are numbers once made).
     #[must_use]
     pub fn depends_on_sym(&self, t: Term, s: SymId) -> bool {
-        self.depends_on(t, |n| *n == Node::Sym(s))
+        self.may_contain(t, s) && self.depends_on(t, |n| *n == Node::Sym(s))
     }
 
     /// True where some symbol of that kind occurs.
@@ -65,6 +65,9 @@ impl Store {
     /// The bound indices that occur free in `t`.
     #[must_use]
     pub fn free_indices(&self, t: Term) -> BTreeSet<IxId> {
+        if !self.has_index(t) {
+            return BTreeSet::new();
+        }
         let mut memo: HashMap<Term, BTreeSet<IxId>> = HashMap::new();
         for x in self.subterms(t) {
             let node = self.node(x);
@@ -150,7 +153,8 @@ impl Store {
     #[must_use]
     pub fn contains(&self, t: Term, part: Term) -> bool {
         // a part is never younger than its whole
-        part <= t && self.subterms(t).binary_search(&part).is_ok()
+        let possible = part <= t && self.as_symbol(part).is_none_or(|(s, _)| self.may_contain(t, s));
+        possible && self.subterms(t).binary_search(&part).is_ok()
     }
 
     /// The term as nested constructors, for debugging; `print::unicode` is for people.

@@ -1,6 +1,6 @@
 //! The hash-consing store: every distinct node exists once, with its shape.
 
-use crate::node::{IxId, Node, Num, Sym, SymId, Term};
+use crate::node::{IxId, Node, Num, Sym, SymId, SymKind, Term};
 use crate::shape::{DimId, Shape, Size};
 use std::collections::HashMap;
 
@@ -20,13 +20,23 @@ pub struct Ix {
     pub size: Size,
 }
 
+/// What is asked of a term so often that it is kept beside it.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    per_row: bool,
+    has_index: bool,
+    /// The symbols in it, folded into 64 bits: a bit that is 0 rules a symbol out.
+    symbols: u64,
+    /// The place of the symbol in it that people write first; see [`Store::content`].
+    content: u8,
+}
+
 /// Terms, symbols, sizes and bound indices of one model.
 #[derive(Debug, Clone, Default)]
 pub struct Store {
     nodes: Vec<Node>,
     shapes: Vec<Shape>,
-    per_row: Vec<bool>,
-    has_index: Vec<bool>,
+    facts: Vec<Facts>,
     known: HashMap<Node, Term>,
     syms: Vec<Sym>,
     dims: Vec<Dim>,
@@ -53,12 +63,12 @@ impl Store {
     /// True where the value differs from row to row: a per-row symbol or a `Resp` occurs outside any `RowSum`.
     #[must_use]
     pub fn per_row(&self, t: Term) -> bool {
-        self.per_row[t.index()]
+        self.facts[t.index()].per_row
     }
     /// True where a bound index occurs, free or under its sum.
     #[must_use]
     pub fn has_index(&self, t: Term) -> bool {
-        self.has_index[t.index()]
+        self.facts[t.index()].has_index
     }
     /// How many distinct terms there are.
     #[must_use]
@@ -130,20 +140,44 @@ impl Store {
             return t;
         }
         let shape = crate::shape_of::shape_of(self, &node);
-        let per_row = match &node {
-            Node::Sym(x) => self.sym(*x).per_row,
-            Node::Resp(_) => true,
-            Node::RowSum(_) => false,
-            other => crate::walk::children(other).iter().any(|&c| self.per_row(c)),
-        };
-        let has_index = matches!(node, Node::Ix(_)) || crate::walk::children(&node).iter().any(|&c| self.has_index(c));
+        let facts = self.facts_of_node(&node);
         let t = Term::from_index(self.nodes.len());
         self.nodes.push(node.clone());
-        self.has_index.push(has_index);
-        self.per_row.push(per_row);
+        self.facts.push(facts);
         self.shapes.push(shape);
         self.known.insert(node, t);
         t
+    }
+    fn facts_of_node(&self, node: &Node) -> Facts {
+        let parts = crate::walk::children(node);
+        let parts = parts.iter().map(|c| self.facts[c.index()]);
+        let (own_symbol, own_content) = match node {
+            Node::Sym(x) => (1 << (x.0 % 64), self.sym(*x).kind.place()),
+            Node::Resp(_) => (0, SymKind::Param.place()),
+            Node::Ix(_) | Node::Eye(_) => (0, 6),
+            Node::Size(_) => (0, 7),
+            _ => (0, 8),
+        };
+        Facts {
+            per_row: match node {
+                Node::Sym(x) => self.sym(*x).per_row,
+                Node::Resp(_) => true,
+                Node::RowSum(_) => false,
+                _ => parts.clone().any(|p| p.per_row),
+            },
+            has_index: matches!(node, Node::Ix(_)) || parts.clone().any(|p| p.has_index),
+            symbols: parts.clone().fold(own_symbol, |bits, p| bits | p.symbols),
+            content: parts.fold(own_content, |least, p| least.min(p.content)),
+        }
+    }
+    /// False where the symbol certainly does not occur in the term.
+    pub(crate) fn may_contain(&self, t: Term, s: SymId) -> bool {
+        self.facts[t.index()].symbols & (1 << (s.0 % 64)) != 0
+    }
+    /// Where the symbols of a term stand in writing: 0 data, 1 covariates, 2 latents, 3 noise, 4 parameters, 5
+    /// constants, 6 indices, 7 sizes, 8 numbers; the least of them.
+    pub(crate) fn content(&self, t: Term) -> u8 {
+        self.facts[t.index()].content
     }
     /// A number.
     pub fn num(&mut self, x: f64) -> Term {

@@ -73,7 +73,7 @@ impl Domain {
             Domain::Counts => scalars((0..400).map(|i| (f64::from(i), 1.0)).collect()),
             Domain::Atoms(xs) => scalars(xs.iter().map(|&x| (x, 1.0)).collect()),
             Domain::Improper => vec![],
-            Domain::Plane => pairs(&real(0.04), &real(0.04), |x, y| (Array::vector(vec![x, y]), 1.0)),
+            Domain::Plane => pairs(&real(0.05), &real(0.05), |x, y| (Array::vector(vec![x, y]), 1.0)),
             Domain::Simplex if shape == [2] => unit(0.01)
                 .into_iter()
                 .map(|(x, w)| (Array::vector(vec![x, 1.0 - x]), w))
@@ -102,17 +102,21 @@ fn pairs(xs: &[(f64, f64)], ys: &[(f64, f64)], f: impl Fn(f64, f64) -> (Array, f
     .collect()
 }
 
-/// X = L Lᵀ, with the Jacobian 4 l₁₁² l₂₂; positive definite by construction, away from rounding.
+/// X = L Lᵀ with L = (a, 0; a c u, c) and Jacobian 4 a³ c²: tr(Ψ X⁻¹) is then quadratic in u, for which equal steps
+/// converge at once. Positive definite by construction.
 fn covariances() -> Vec<(Array, f64)> {
-    let (diagonal, below) = (positive(0.12), real(0.12));
+    const STEP: f64 = 0.4;
+    let diagonal: Vec<(f64, f64)> = positive(0.075)
+        .into_iter()
+        .filter(|n| n.0 > 0.05 && n.0 < 100.0)
+        .collect();
     let mut out = vec![];
-    for &(a, wa) in diagonal.iter().filter(|n| n.0 > 1e-2 && n.0 < 1e3) {
-        for &(c, wc) in diagonal.iter().filter(|n| n.0 > 1e-2 && n.0 < 1e3) {
-            for &(b, wb) in below.iter().filter(|n| n.0.abs() < 1e3) {
-                if c > 1e-5 * b.abs() {
-                    let x = Array::matrix(2, 2, vec![a * a, a * b, a * b, b * b + c * c]);
-                    out.push((x, wa * wb * wc * 4.0 * a * a * c));
-                }
+    for &(a, wa) in &diagonal {
+        for &(c, wc) in &diagonal {
+            for i in -30..=30 {
+                let b = a * c * STEP * f64::from(i);
+                let x = Array::matrix(2, 2, vec![a * a, a * b, a * b, b * b + c * c]);
+                out.push((x, wa * wc * STEP * 4.0 * a.powi(3) * c * c));
             }
         }
     }

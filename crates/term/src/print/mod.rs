@@ -5,6 +5,7 @@
 //! are written from 1.
 
 mod build;
+mod index;
 mod latex;
 mod names;
 mod normal;

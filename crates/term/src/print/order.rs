@@ -1,26 +1,7 @@
 //! The order in which people write addends and factors.
 
-use crate::node::{Fun, Node, SymKind, Term};
+use crate::node::{Fun, Node, Term};
 use crate::store::Store;
-
-/// Where the symbols of a term stand: data first, then latents, parameters, constants, sizes, numbers.
-fn content(s: &Store, t: Term) -> u8 {
-    let rank = |n: &Node| match n {
-        Node::Sym(x) => match s.sym(*x).kind {
-            SymKind::Data => 0,
-            SymKind::Given => 1,
-            SymKind::Latent => 2,
-            SymKind::Noise => 3,
-            SymKind::Param | SymKind::Aux => 4,
-            SymKind::Const => 5,
-        },
-        Node::Resp(_) => 4,
-        Node::Ix(_) | Node::Eye(_) => 6,
-        Node::Size(_) => 7,
-        _ => 8,
-    };
-    s.subterms(t).iter().map(|&x| rank(s.node(x))).min().unwrap_or(8)
-}
 
 /// A log among the factors, at most under a sum of all its elements.
 fn has_log(s: &Store, t: Term) -> bool {
@@ -45,9 +26,9 @@ fn has_log_gamma(s: &Store, t: Term) -> bool {
 /// log πₖ − ½ log|2πΣₖ| − ½ (x − μ)ᵀ Σ⁻¹ (x − μ); a log b + (a − 1) log x − b x − log Γ(a); xₙ − μ; ν + D + 1.
 pub(super) fn addend(s: &Store, t: Term, negative: bool, logs: bool) -> (u8, u8, Term) {
     if !logs {
-        return (content(s, t), 0, t);
+        return (s.content(t), 0, t);
     }
-    let constant = content(s, t) >= 7;
+    let constant = s.content(t) >= 7;
     let class = match (has_log(s, t), has_log_gamma(s, t)) {
         (_, true) => 6 + u8::from(negative),
         (true, _) if constant => 2,
@@ -55,7 +36,7 @@ pub(super) fn addend(s: &Store, t: Term, negative: bool, logs: bool) -> (u8, u8,
         _ if constant => 8,
         _ => 4,
     };
-    (class, content(s, t), t)
+    (class, s.content(t), t)
 }
 
 /// True where some addend has a log: the sum is then ordered as a log density.
@@ -88,5 +69,5 @@ pub(super) fn factor(s: &Store, t: Term) -> (u8, u8, Term) {
     } else {
         10 * u8::from(array > 0) + class
     };
-    (place, 9 - content(s, t), t)
+    (place, 9 - s.content(t), t)
 }

@@ -52,6 +52,8 @@ impl Builder<'_> {
         let mut parts: Vec<(bool, Math)> = addends
             .into_iter()
             .map(|a| match a.extra {
+                // its value from 0 is its name less 1, and the 1 is among the constants
+                Extra::None if self.is_index(&a.factors) => (a.number < 0.0, self.multiple_of_index(&a)),
                 Extra::None => self.signed(a.number, &a.factors, e),
                 extra => (a.number < 0.0, self.product(a.number.abs(), &a.factors, extra, e)),
             })
@@ -66,6 +68,18 @@ impl Builder<'_> {
         match &parts[..] {
             [(false, single)] => single.clone(),
             _ => Math::Sum(parts),
+        }
+    }
+
+    fn is_index(&self, factors: &[Term]) -> bool {
+        matches!(factors, &[f] if matches!(self.s.node(f), Node::Ix(_)))
+    }
+
+    fn multiple_of_index(&self, a: &Addend) -> Math {
+        let name = self.index(a.factors[0]);
+        match a.number.abs() {
+            1.0 => name,
+            c => Math::Prod(vec![Math::Num(c), name]),
         }
     }
 
@@ -85,7 +99,7 @@ impl Builder<'_> {
         for a in addends.iter() {
             match &a.factors[..] {
                 [] if matches!(a.extra, Extra::None) => constant += a.number,
-                &[f] if matches!(self.s.node(f), Node::Ix(_)) => constant -= a.number,
+                fs if self.is_index(fs) => constant -= a.number,
                 _ => {}
             }
         }

@@ -1,6 +1,8 @@
 //! Snapshots, read as mathematics: left of the bar Unicode, then LaTeX.
 
+use super::world::{Choices, World};
 use crate::{Cmp, Fun, IxId, Shape, Size, Store, Support, Sym, SymId, SymKind, Term, print};
+use proptest::prelude::*;
 
 struct Page {
     s: Store,
@@ -359,7 +361,37 @@ fn chains_and_positions() {
     \prod_{i=2}^4 \beta_i
     βₜ (t − 1)
     \beta_t (t - 1)
-    (t − 1) / βₜ
-    \frac{t - 1}{\beta_t}
+    t / βₜ
+    \frac{t}{\beta_t}
     ");
+}
+
+/// Brackets close in the order in which they open; bars and cases aside.
+fn balanced(text: &str) -> bool {
+    let mut open = vec![];
+    for c in text.chars() {
+        match c {
+            '(' | '[' | '{' => open.push(c),
+            ')' | ']' | '}' => {
+                let Some(before) = open.pop() else { return false };
+                if !matches!((before, c), ('(', ')') | ('[', ']') | ('{', '}')) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    open.is_empty()
+}
+
+proptest! {
+    #[test]
+    fn every_term_is_written_with_balanced_brackets(data in prop::collection::vec(any::<u16>(), 0..80)) {
+        let mut w = World::new();
+        let t = w.scalar(&mut Choices::new(data), 4);
+        for text in [print::unicode(&w.s, t), print::latex(&w.s, t), print::unicode_short(&w.s, t)] {
+            prop_assert!(balanced(&text), "{}", text);
+            prop_assert!(!text.contains("--") && !text.contains("−−") && !text.contains("+ −"), "{}", text);
+        }
+    }
 }
