@@ -83,7 +83,11 @@ pub struct Model<'a> {
 /// The sizes of a fit by the graph's symbols.
 #[must_use]
 pub fn sizes(graph: &ModelGraph, fit: &Fit) -> BTreeMap<DimId, usize> {
-    graph.store.dims().filter_map(|(id, d)| Some((id, *fit.sizes.get(&d.name)?))).collect()
+    graph
+        .store
+        .dims()
+        .filter_map(|(id, d)| Some((id, *fit.sizes.get(&d.name)?)))
+        .collect()
 }
 
 /// Binds new data as the fit's were bound; `binds` go before. `data` variables may be absent.

@@ -97,18 +97,27 @@ pub fn load(
         let columns: Vec<Pieces<f64>> = match plan {
             Source::Columns(b) => take_columns(b, &mut table, &mut wanted)?,
             Source::Computed => computed(slot, graph, binding, &table)?,
-            Source::Nothing if slot.may_miss || options.fill_absent => {
-                (0..slot.cols).map(|_| std::iter::repeat_n(f64::NAN, table.rows).collect()).collect()
-            }
+            Source::Nothing if slot.may_miss || options.fill_absent => (0..slot.cols)
+                .map(|_| std::iter::repeat_n(f64::NAN, table.rows).collect())
+                .collect(),
             Source::Nothing => {
                 return Err(DataError::Unbound {
                     variable: slot.name.clone(),
-                    help: format!("--bind {}=COLUMN; the columns are {}", slot.name, listed(table.names(), 12)),
+                    help: format!(
+                        "--bind {}=COLUMN; the columns are {}",
+                        slot.name,
+                        listed(table.names(), 12)
+                    ),
                 });
             }
         };
         if columns.len() != slot.cols {
-            return Err(bug(format!("`{}` has {} columns, lowered for {}", slot.name, columns.len(), slot.cols)));
+            return Err(bug(format!(
+                "`{}` has {} columns, lowered for {}",
+                slot.name,
+                columns.len(),
+                slot.cols
+            )));
         }
         let names = match plan {
             Source::Columns(b) => b.column_names.clone(),
@@ -128,7 +137,11 @@ pub fn load(
             });
         }
         out.missing.insert(slot.buf, missing.total);
-        let known = options.moments.as_ref().and_then(|m| m.get(&slot.name)).filter(|m| m.centre.len() == slot.cols);
+        let known = options
+            .moments
+            .as_ref()
+            .and_then(|m| m.get(&slot.name))
+            .filter(|m| m.centre.len() == slot.cols);
         let moments = match known {
             Some(m) => m.clone(),
             None => moments_of(slot, &columns, weights.as_deref()),
@@ -179,7 +192,9 @@ fn source<'a>(sym: SymId, graph: &ModelGraph, binding: &'a Binding) -> Source<'a
 fn take_columns(b: &Bound, table: &mut Table, wanted: &mut [usize]) -> Result<Vec<Pieces<f64>>, DataError> {
     let mut out = Vec::with_capacity(b.columns.len());
     for &c in &b.columns {
-        let Some(column) = table.columns.get_mut(c) else { return Err(bug(format!("no column {c}"))) };
+        let Some(column) = table.columns.get_mut(c) else {
+            return Err(bug(format!("no column {c}")));
+        };
         wanted[c] -= 1;
         if let Some(labels) = &b.labels {
             out.push(labels.codes(column, &b.name)?.into_iter().collect());
@@ -200,9 +215,16 @@ fn computed(
     table: &Table,
 ) -> Result<Vec<Pieces<f64>>, DataError> {
     let var = graph.var_of(slot.sym).map(|v| graph.var(v));
-    let Some(term) = var.and_then(|v| v.observed_as) else { return Err(bug("no transformation".into())) };
+    let Some(term) = var.and_then(|v| v.observed_as) else {
+        return Err(bug("no transformation".into()));
+    };
     let support = &graph.store.sym(slot.sym).support;
-    let inputs: Vec<&Bound> = graph.store.symbols(term).iter().filter_map(|s| binding.var(*s)).collect();
+    let inputs: Vec<&Bound> = graph
+        .store
+        .symbols(term)
+        .iter()
+        .filter_map(|s| binding.var(*s))
+        .collect();
     let mut out: Vec<Pieces<f64>> = vec![Pieces::default(); slot.cols];
     let mut env = crate::terms::environment(graph, &binding.sizes);
     for row in 0..table.rows {
@@ -214,12 +236,21 @@ fn computed(
             .eval(term, &env)
             .map_err(|e| bug(format!("`{}` cannot be computed: {e}", slot.name)))?;
         for (c, piece) in out.iter_mut().enumerate() {
-            let x = value.data.get(if value.data.len() == 1 { 0 } else { c }).copied().unwrap_or(f64::NAN);
+            let x = value
+                .data
+                .get(if value.data.len() == 1 { 0 } else { c })
+                .copied()
+                .unwrap_or(f64::NAN);
             if x.is_infinite() || crate::bind::fault(support, x).is_some() {
                 return Err(DataError::Range {
                     cell: crate::data::Cell {
                         row: row + 1,
-                        column: inputs.iter().filter_map(|b| b.column_names.get(c)).next().cloned().unwrap_or_default(),
+                        column: inputs
+                            .iter()
+                            .filter_map(|b| b.column_names.get(c))
+                            .next()
+                            .cloned()
+                            .unwrap_or_default(),
                         value: format!("{x}"),
                     },
                     fault: crate::bind::fault(support, x).unwrap_or("infinite").into(),
@@ -235,7 +266,13 @@ fn computed(
 }
 
 fn row_array(b: &Bound, table: &Table, row: usize) -> Array {
-    let cell = |c: &usize| table.columns.get(*c).and_then(|c| c.as_numbers()?.get(row)).unwrap_or(f64::NAN);
+    let cell = |c: &usize| {
+        table
+            .columns
+            .get(*c)
+            .and_then(|c| c.as_numbers()?.get(row))
+            .unwrap_or(f64::NAN)
+    };
     Array {
         shape: b.shape.clone(),
         data: b.columns.iter().map(cell).collect(),
@@ -271,7 +308,12 @@ fn moments_of(slot: &ColumnSlot, columns: &[Pieces<f64>], weights: Option<&[f64]
     }
     let weight = |row: usize| weights.map_or(1.0, |w| w[row]);
     for (c, xs) in columns.iter().enumerate() {
-        let seen = || xs.iter().enumerate().filter(|(_, x)| !x.is_nan()).map(|(row, x)| (weight(row), x));
+        let seen = || {
+            xs.iter()
+                .enumerate()
+                .filter(|(_, x)| !x.is_nan())
+                .map(|(row, x)| (weight(row), x))
+        };
         let n: f64 = seen().map(|(w, _)| w).sum();
         if n <= 0.0 {
             continue;
@@ -371,8 +413,14 @@ impl Dataset {
         out.weight_sum = 0.0;
         for (buf, data) in &self.columns {
             let cols = lowered.program.buffers.get(buf.index()).map_or(1, |b| b.len);
-            let padding = if *buf == self.weight { Padding::Zero } else { Padding::LastRow };
-            let part = to.fill(cols, padding, |r, c| rows.get(r).map_or(0.0, |&row| data[from.at(cols, row, c)]));
+            let padding = if *buf == self.weight {
+                Padding::Zero
+            } else {
+                Padding::LastRow
+            };
+            let part = to.fill(cols, padding, |r, c| {
+                rows.get(r).map_or(0.0, |&row| data[from.at(cols, row, c)])
+            });
             if *buf == self.weight {
                 out.weight_sum = part.iter().sum();
             }
@@ -388,7 +436,10 @@ impl Dataset {
             rows: self.rows,
             block: self.block,
         };
-        self.columns.get(&buf).and_then(|d| d.get(layout.at(cols, row, col)).copied()).unwrap_or(f64::NAN)
+        self.columns
+            .get(&buf)
+            .and_then(|d| d.get(layout.at(cols, row, col)).copied())
+            .unwrap_or(f64::NAN)
     }
 
     /// The weight of a row.
@@ -401,6 +452,9 @@ impl Dataset {
 /// Labels by variable, for a fit file.
 #[must_use]
 pub fn labels(binding: &Binding) -> BTreeMap<String, Labels> {
-    binding.vars.iter().filter_map(|b| Some((b.name.clone(), b.labels.clone()?))).collect()
+    binding
+        .vars
+        .iter()
+        .filter_map(|b| Some((b.name.clone(), b.labels.clone()?)))
+        .collect()
 }
-

@@ -46,7 +46,9 @@ impl<'a> Engine<'a> {
         let (lowered, program) = (compiled.lowered, compiled.program);
         let mut memory = Memory::new(program.clone(), data.rows, data.columns.clone());
         for slot in &lowered.columns {
-            let Some(m) = data.moments.get(&slot.name) else { continue };
+            let Some(m) = data.moments.get(&slot.name) else {
+                continue;
+            };
             for (buf, values) in [(slot.centre, &m.centre), (slot.scale, &m.scale)] {
                 if let Some(buf) = buf {
                     copy(memory.flat_mut(buf), values);
@@ -122,7 +124,12 @@ impl<'a> Engine<'a> {
     /// The parameters.
     #[must_use]
     pub fn params(&self) -> Values {
-        self.compiled.lowered.params.iter().map(|s| self.memory.flat(s.buf).to_vec()).collect()
+        self.compiled
+            .lowered
+            .params
+            .iter()
+            .map(|s| self.memory.flat(s.buf).to_vec())
+            .collect()
     }
 
     /// Tables from parameters, then a pass over the rows; returns the objective of these parameters.
@@ -183,7 +190,9 @@ impl<'a> Engine<'a> {
 
     /// Sets the marginal of latent number `latent` to `value(row, k)`.
     pub fn set_marginal(&mut self, latent: usize, mut value: impl FnMut(usize, usize) -> f64) {
-        let Some(slot) = self.compiled.lowered.latents.get(latent) else { return };
+        let Some(slot) = self.compiled.lowered.latents.get(latent) else {
+            return;
+        };
         let layout = self.memory.layout();
         let data = self.memory.want(slot.marginal);
         for row in 0..layout.blocks() * layout.block {
@@ -218,8 +227,11 @@ impl<'a> Engine<'a> {
             self.pass(&s);
         }
         let layout = self.memory.layout();
-        let marginals =
-            lowered.latents.iter().map(|slot| row_major(self.memory.rows(slot.marginal), layout, slot.size)).collect();
+        let marginals = lowered
+            .latents
+            .iter()
+            .map(|slot| row_major(self.memory.rows(slot.marginal), layout, slot.size))
+            .collect();
         let scores = row_major(self.memory.rows(lowered.row_score), layout, 1);
         // stored only while asked for: they are as large as the data
         for slot in &lowered.latents {

@@ -97,8 +97,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
             return Err(fail(&e, "name a file in it"));
         }
         Ok(meta) if !meta.is_file() => {
-            let mut file = std::fs::OpenOptions::new().write(true).open(path).map_err(|e| fail(&e, kept))?;
-            return file.write_all(bytes).and_then(|()| file.flush()).map_err(|e| fail(&e, kept));
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .map_err(|e| fail(&e, kept))?;
+            return file
+                .write_all(bytes)
+                .and_then(|()| file.flush())
+                .map_err(|e| fail(&e, kept));
         }
         _ => {}
     }
@@ -118,7 +124,10 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 }
 
 fn neighbour(path: &Path) -> PathBuf {
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
@@ -166,7 +175,10 @@ pub fn read(path: &Path) -> Result<Fit, FileError> {
         return Err(not("it has no `format`".into()));
     };
     if found != u64::from(FORMAT) {
-        let version = value.get("version").and_then(Value::as_str).unwrap_or("of an unknown version");
+        let version = value
+            .get("version")
+            .and_then(Value::as_str)
+            .unwrap_or("of an unknown version");
         return Err(FileError::Version {
             path: name.clone(),
             version: version.into(),
@@ -177,12 +189,21 @@ pub fn read(path: &Path) -> Result<Fit, FileError> {
     for p in &fit.parameters {
         let wanted = p.shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s));
         if wanted != Some(p.values.len()) || p.axes.len() != p.shape.len() {
-            return Err(not(format!("`{}` has {} values for the shape {:?}", p.name, p.values.len(), p.shape)));
+            return Err(not(format!(
+                "`{}` has {} values for the shape {:?}",
+                p.name,
+                p.values.len(),
+                p.shape
+            )));
         }
     }
     for (name, m) in &fit.moments {
         if m.centre.len() != m.scale.len() {
-            return Err(not(format!("`{name}` has {} centres and {} scales", m.centre.len(), m.scale.len())));
+            return Err(not(format!(
+                "`{name}` has {} centres and {} scales",
+                m.centre.len(),
+                m.scale.len()
+            )));
         }
     }
     Ok(fit)
@@ -197,7 +218,11 @@ pub fn read_init(path: &Path, lowered: &Lowered) -> Result<Values, FileError> {
     let value = json(path)?;
     let from_fit = value.get("parameters").and_then(Value::as_array);
     let needed = || {
-        let all: Vec<String> = lowered.params.iter().map(|p| format!("{} {:?}", p.name, p.shape)).collect();
+        let all: Vec<String> = lowered
+            .params
+            .iter()
+            .map(|p| format!("{} {:?}", p.name, p.shape))
+            .collect();
         format!("the parameters and their shapes are {}", all.join(", "))
     };
     let fail = |reason: String| FileError::Init {
@@ -216,7 +241,11 @@ pub fn read_init(path: &Path, lowered: &Lowered) -> Result<Values, FileError> {
         };
         let entry = entry.ok_or_else(|| fail(format!("it has no `{}`", slot.name)))?;
         let mut flat = Vec::new();
-        let shape = if from_fit.is_some() { vec![slot.shape.iter().product()] } else { slot.shape.clone() };
+        let shape = if from_fit.is_some() {
+            vec![slot.shape.iter().product()]
+        } else {
+            slot.shape.clone()
+        };
         flatten(entry, &shape, &mut flat).map_err(|why| fail(format!("`{}`: {why}", slot.name)))?;
         out.push(flat);
     }

@@ -40,11 +40,19 @@ impl Points {
         let mut axes: Vec<Vec<f64>> = Vec::new();
         for slot in &lowered.columns {
             for col in 0..slot.cols {
-                let values: Vec<f64> = (0..data.rows).map(|r| data.stored(slot.buf, slot.cols, r, col)).collect();
+                let values: Vec<f64> = (0..data.rows)
+                    .map(|r| data.stored(slot.buf, slot.cols, r, col))
+                    .collect();
                 match slot.categories {
                     Some(k) if k <= ONE_HOT => {
                         for code in 0..k {
-                            let hot = |x: &f64| if x.is_nan() { f64::NAN } else { f64::from(u8::from(*x == as_f64(code))) };
+                            let hot = |x: &f64| {
+                                if x.is_nan() {
+                                    f64::NAN
+                                } else {
+                                    f64::from(u8::from(*x == as_f64(code)))
+                                }
+                            };
                             axes.extend(standardised(&values.iter().map(hot).collect::<Vec<_>>(), as_f64(k)));
                         }
                     }
@@ -79,7 +87,12 @@ fn standardised(values: &[f64], shared: f64) -> Option<Vec<f64>> {
     let mean = seen.iter().sum::<f64>() / n;
     let var = seen.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
     let by = 1.0 / (var * shared).sqrt();
-    (var > 0.0 && by.is_finite()).then(|| values.iter().map(|x| if x.is_nan() { 0.0 } else { (x - mean) * by }).collect())
+    (var > 0.0 && by.is_finite()).then(|| {
+        values
+            .iter()
+            .map(|x| if x.is_nan() { 0.0 } else { (x - mean) * by })
+            .collect()
+    })
 }
 
 fn distance(a: &[f64], b: &[f64]) -> f64 {
@@ -99,7 +112,11 @@ impl Kind {
     /// The kind of start number `index`.
     #[must_use]
     pub fn of(index: usize) -> Self {
-        if index.is_multiple_of(2) { Self::Means(2) } else { Self::Means(0) }
+        if index.is_multiple_of(2) {
+            Self::Means(2)
+        } else {
+            Self::Means(0)
+        }
     }
 }
 
@@ -157,7 +174,9 @@ fn projected(points: &Points, rng: &mut StdRng) -> Points {
     Points {
         rows: points.rows,
         dims: kept.len(),
-        data: (0..points.rows).flat_map(|r| kept.iter().map(move |&d| points.row(r)[d])).collect(),
+        data: (0..points.rows)
+            .flat_map(|r| kept.iter().map(move |&d| points.row(r)[d]))
+            .collect(),
     }
 }
 
@@ -190,7 +209,10 @@ pub fn marginals(lowered: &Lowered, data: &Dataset, points: &Points, kind: Kind,
 
 fn softened(labels: &[usize], k: usize) -> Vec<f64> {
     let low = SOFT / as_f64(k);
-    labels.iter().flat_map(|&l| (0..k).map(move |c| if c == l { 1.0 - SOFT + low } else { low })).collect()
+    labels
+        .iter()
+        .flat_map(|&l| (0..k).map(move |c| if c == l { 1.0 - SOFT + low } else { low }))
+        .collect()
 }
 
 /// Uniform on the simplex, row by row.
@@ -209,7 +231,9 @@ fn observed(lowered: &Lowered, data: &Dataset, slot: &LatentSlot, m: &mut [f64])
     if !slot.observed {
         return;
     }
-    let Some(column) = lowered.columns.iter().find(|c| c.sym == slot.sym) else { return };
+    let Some(column) = lowered.columns.iter().find(|c| c.sym == slot.sym) else {
+        return;
+    };
     for (row, values) in m.chunks_mut(slot.size.max(1)).enumerate() {
         let x = data.stored(column.buf, column.cols, row, 0);
         if !x.is_nan() {
@@ -222,9 +246,17 @@ fn observed(lowered: &Lowered, data: &Dataset, slot: &LatentSlot, m: &mut [f64])
 
 /// The marginals of a fit with one component split in two and, where there are more than two, two others merged.
 #[must_use]
-pub fn shaken(lowered: &Lowered, data: &Dataset, points: &Points, from: &[Vec<f64>], rng: &mut StdRng) -> Vec<Vec<f64>> {
+pub fn shaken(
+    lowered: &Lowered,
+    data: &Dataset,
+    points: &Points,
+    from: &[Vec<f64>],
+    rng: &mut StdRng,
+) -> Vec<Vec<f64>> {
     let mut out = from.to_vec();
-    let open: Vec<usize> = (0..lowered.latents.len()).filter(|&l| lowered.latents[l].size > 1).collect();
+    let open: Vec<usize> = (0..lowered.latents.len())
+        .filter(|&l| lowered.latents[l].size > 1)
+        .collect();
     if open.is_empty() || points.dims == 0 {
         return out;
     }
@@ -247,7 +279,11 @@ pub fn shaken(lowered: &Lowered, data: &Dataset, points: &Points, from: &[Vec<f6
     }
     let share: Vec<f64> = old.iter().skip(split).step_by(k).copied().collect();
     let a = weighted(rng, &share);
-    let far: Vec<f64> = share.iter().enumerate().map(|(r, s)| s * distance(points.row(r), points.row(a))).collect();
+    let far: Vec<f64> = share
+        .iter()
+        .enumerate()
+        .map(|(r, s)| s * distance(points.row(r), points.row(a)))
+        .collect();
     let b = weighted(rng, &far);
     for (r, row) in new.chunks_mut(k).enumerate() {
         let near_b = distance(points.row(r), points.row(b)) < distance(points.row(r), points.row(a));
@@ -269,7 +305,10 @@ pub fn defaults(lowered: &Lowered, data: &Dataset) -> Values {
         .filter(|c| c.scale.is_some())
         .filter_map(|c| data.moments.get(&c.name).map(|m| &m.scale))
         .collect();
-    let typical = scales.first().filter(|s| !s.is_empty()).map_or(1.0, |s| s.iter().sum::<f64>() / as_f64(s.len()));
+    let typical = scales
+        .first()
+        .filter(|s| !s.is_empty())
+        .map_or(1.0, |s| s.iter().sum::<f64>() / as_f64(s.len()));
     lowered
         .params
         .iter()
@@ -279,9 +318,12 @@ pub fn defaults(lowered: &Lowered, data: &Dataset) -> Values {
             let last = own.last().copied().unwrap_or(1);
             let repeat = |block: Vec<f64>| -> Vec<f64> { block.iter().copied().cycle().take(total).collect() };
             match slot.support {
-                Support::Positive | Support::NonNegative => {
-                    repeat(scales.iter().find(|s| s.len() == last && !own.is_empty()).map_or(vec![typical], |s| (*s).clone()))
-                }
+                Support::Positive | Support::NonNegative => repeat(
+                    scales
+                        .iter()
+                        .find(|s| s.len() == last && !own.is_empty())
+                        .map_or(vec![typical], |s| (*s).clone()),
+                ),
                 Support::Unit => vec![0.5; total],
                 Support::Simplex => vec![1.0 / as_f64(last); total],
                 Support::Ordered => repeat((0..last).map(|i| as_f64(i) - as_f64(last - 1) / 2.0).collect()),
@@ -289,7 +331,11 @@ pub fn defaults(lowered: &Lowered, data: &Dataset) -> Values {
                     let unit = slot.support == Support::Corr;
                     let s = scales.iter().find(|s| s.len() == last);
                     let at = |i: usize| if unit { 1.0 } else { s.map_or(typical, |s| s[i]) };
-                    repeat((0..last * last).map(|i| if i / last == i % last { at(i / last) } else { 0.0 }).collect())
+                    repeat(
+                        (0..last * last)
+                            .map(|i| if i / last == i % last { at(i / last) } else { 0.0 })
+                            .collect(),
+                    )
                 }
                 _ => vec![0.0; total],
             }

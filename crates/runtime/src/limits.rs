@@ -30,7 +30,11 @@ pub fn show_bytes(bytes: u64) -> String {
         x /= 1000.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} bytes") } else { format!("{x:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} bytes")
+    } else {
+        format!("{x:.1} {}", UNITS[unit])
+    }
 }
 
 #[cfg(test)]

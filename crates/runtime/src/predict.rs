@@ -58,8 +58,13 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
         rows,
     };
     // absent variables that the program cannot integrate out: their rows' posterior comes from the factors instead
-    let unfilled: Vec<SymId> =
-        model.lowered.columns.iter().filter(|c| !c.may_miss && binding.absent.contains(&c.sym)).map(|c| c.sym).collect();
+    let unfilled: Vec<SymId> = model
+        .lowered
+        .columns
+        .iter()
+        .filter(|c| !c.may_miss && binding.absent.contains(&c.sym))
+        .map(|c| c.sym)
+        .collect();
     if unfilled.is_empty() {
         let (marginals, _) = model.posterior(&data)?;
         for (slot, m) in model.lowered.latents.iter().zip(&marginals) {
@@ -90,7 +95,12 @@ fn posterior_columns(out: &mut Predictions, model: Model<'_>, slot: &LatentSlot,
     );
     for (c, label) in labels.iter().enumerate() {
         out.header.push(format!("{}_{label}", slot.name));
-        out.columns.push(marginal.chunks(k).map(|p| Cell::Number(p.get(c).copied().unwrap_or(f64::NAN))).collect());
+        out.columns.push(
+            marginal
+                .chunks(k)
+                .map(|p| Cell::Number(p.get(c).copied().unwrap_or(f64::NAN)))
+                .collect(),
+        );
     }
 }
 
@@ -124,8 +134,17 @@ fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Data
         .filter(|v| v.role == Role::Latent || binding.absent.contains(&v.sym) && !targets.contains(&v.sym))
         .filter_map(|v| Some((v.sym, finite(v.sym)?)))
         .collect();
-    let seen: Vec<SymId> = binding.vars.iter().filter(|b| b.role == Role::Data).map(|b| b.sym).collect();
-    if hidden.iter().try_fold(1usize, |n, h| n.checked_mul(h.1)).is_none_or(|n| n > COMBINATIONS) {
+    let seen: Vec<SymId> = binding
+        .vars
+        .iter()
+        .filter(|b| b.role == Role::Data)
+        .map(|b| b.sym)
+        .collect();
+    if hidden
+        .iter()
+        .try_fold(1usize, |n, h| n.checked_mul(h.1))
+        .is_none_or(|n| n > COMBINATIONS)
+    {
         return Ok(());
     }
     let rows = RowModel::new(graph, model.fit, &all_sizes)?;
@@ -137,15 +156,30 @@ fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Data
             for (sym, value) in row_values(graph, model.lowered, binding, data, row) {
                 env.set(sym, value);
             }
-            let Some(mean) = rows.mean(target, &mut env, &hidden, &seen)? else { return Ok(()) };
+            let Some(mean) = rows.mean(target, &mut env, &hidden, &seen)? else {
+                return Ok(());
+            };
             if columns.is_empty() {
                 columns = vec![Vec::with_capacity(data.rows); mean.len()];
             }
-            columns.iter_mut().zip(&mean).for_each(|(c, m)| c.push(Cell::Number(*m)));
+            columns
+                .iter_mut()
+                .zip(&mean)
+                .for_each(|(c, m)| c.push(Cell::Number(*m)));
         }
-        let names = model.fit.binding.iter().find(|b| b.0 == name).map(|b| &b.1).filter(|n| n.len() == columns.len());
+        let names = model
+            .fit
+            .binding
+            .iter()
+            .find(|b| b.0 == name)
+            .map(|b| &b.1)
+            .filter(|n| n.len() == columns.len());
         for (i, column) in columns.into_iter().enumerate() {
-            out.header.push(names.and_then(|n| n.get(i).cloned()).unwrap_or_else(|| format!("{name}_{}", i + 1)));
+            out.header.push(
+                names
+                    .and_then(|n| n.get(i).cloned())
+                    .unwrap_or_else(|| format!("{name}_{}", i + 1)),
+            );
             out.columns.push(column);
         }
     }
@@ -161,7 +195,11 @@ impl Predictions {
         let mut out = csv::Writer::from_writer(to);
         out.write_record(&self.header)?;
         for row in 0..self.rows {
-            out.write_record(self.columns.iter().map(|c| c.get(row).map(Cell::to_string).unwrap_or_default()))?;
+            out.write_record(
+                self.columns
+                    .iter()
+                    .map(|c| c.get(row).map(Cell::to_string).unwrap_or_default()),
+            )?;
         }
         Ok(out.flush()?)
     }

@@ -22,7 +22,9 @@ pub fn keyed(seed: u64, purpose: Purpose, index: u64) -> StdRng {
     let mut key = seed;
     for part in [purpose as u64 + 1, index] {
         // splitmix64: neighbouring keys give unrelated seeds
-        key = key.wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        key = key
+            .wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+            .wrapping_add(0x9E37_79B9_7F4A_7C15);
         key = (key ^ (key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         key = (key ^ (key >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         key ^= key >> 31;

@@ -34,7 +34,9 @@ impl Parameter {
     pub fn nested(&self) -> serde_json::Value {
         fn level(shape: &[usize], values: &[f64]) -> serde_json::Value {
             match shape {
-                [] => values.first().map_or(serde_json::Value::Null, |&x| serde_json::json!(x)),
+                [] => values
+                    .first()
+                    .map_or(serde_json::Value::Null, |&x| serde_json::json!(x)),
                 [_, rest @ ..] => {
                     let step = rest.iter().product::<usize>().max(1);
                     values.chunks(step).map(|v| level(rest, v)).collect()
@@ -127,7 +129,11 @@ impl Fit {
     /// The exit code of the command line: suspect where there are warnings.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        if self.warnings.is_empty() { Exit::Fine } else { Exit::Suspect }
+        if self.warnings.is_empty() {
+            Exit::Fine
+        } else {
+            Exit::Suspect
+        }
     }
     /// A parameter.
     #[must_use]
@@ -140,7 +146,11 @@ impl Fit {
         lowered
             .params
             .iter()
-            .map(|slot| self.parameter(&slot.name).filter(|p| p.shape == slot.shape).map(|p| p.values.clone()))
+            .map(|slot| {
+                self.parameter(&slot.name)
+                    .filter(|p| p.shape == slot.shape)
+                    .map(|p| p.values.clone())
+            })
             .collect()
     }
 }
@@ -192,7 +202,11 @@ pub fn summarise(
         source_name: graph.source.name.to_string(),
         source: graph.source.text.to_string(),
         set: around.set,
-        sizes: binding.sizes.iter().map(|(&d, &n)| (graph.store.dim(d).name.clone(), n)).collect(),
+        sizes: binding
+            .sizes
+            .iter()
+            .map(|(&d, &n)| (graph.store.dim(d).name.clone(), n))
+            .collect(),
         binding: binding.describe(),
         weights: around.weights,
         labels: labels(binding),

@@ -62,7 +62,9 @@ impl RowModel {
         let mut store = graph.store.clone();
         let mut fixed = crate::terms::constants(graph, sizes);
         for var in graph.vars.iter().filter(|v| v.role == Role::Param) {
-            let p = fit.parameter(&var.name).ok_or_else(|| bug(format!("the fit has no `{}`", var.name)))?;
+            let p = fit
+                .parameter(&var.name)
+                .ok_or_else(|| bug(format!("the fit has no `{}`", var.name)))?;
             fixed.push((
                 var.sym,
                 Array {
@@ -93,9 +95,13 @@ impl RowModel {
         let mut factors: Vec<Factor> = Vec::new();
         while !open.is_empty() {
             let ready = open.iter().position(|f| {
-                f.parents.iter().all(|p| !own.contains(p) || factors.iter().any(|done| done.sym == *p))
+                f.parents
+                    .iter()
+                    .all(|p| !own.contains(p) || factors.iter().any(|done| done.sym == *p))
             });
-            let Some(i) = ready else { return Err(bug("row variables depend on each other in a circle".into())) };
+            let Some(i) = ready else {
+                return Err(bug("row variables depend on each other in a circle".into()));
+            };
             factors.push(open.remove(i));
         }
         Ok(Self {
@@ -123,7 +129,10 @@ impl RowModel {
 
     fn shape(&self, sym: SymId, env: &Env<'_>) -> Result<Vec<usize>, Bug> {
         let shape = &self.store.sym(sym).shape;
-        shape.iter().map(|s| env.size(&self.store, s).map_err(|e| bug(e.to_string()))).collect()
+        shape
+            .iter()
+            .map(|s| env.size(&self.store, s).map_err(|e| bug(e.to_string())))
+            .collect()
     }
 
     fn eval(&self, t: Term, env: &Env<'_>) -> Result<Array, Bug> {
@@ -152,7 +161,10 @@ impl RowModel {
         let mut out = Vec::new();
         for f in self.factors.iter().filter(|f| !given.contains(&f.sym)) {
             let Made::Family {
-                family, signature, args, ..
+                family,
+                signature,
+                args,
+                ..
             } = self.chosen(&f.made, env)?
             else {
                 continue;
@@ -207,7 +219,9 @@ impl RowModel {
                 if f.sym != target && !seen.contains(&f.sym) && !hidden.iter().any(|h| h.0 == f.sym) {
                     continue;
                 }
-                let Made::Family { density, mean: m, .. } = self.chosen(&f.made, env)? else { continue };
+                let Made::Family { density, mean: m, .. } = self.chosen(&f.made, env)? else {
+                    continue;
+                };
                 if f.sym != target {
                     log += self.eval(*density, env)?.data.iter().sum::<f64>();
                 } else if let Some(m) = m {
@@ -226,7 +240,10 @@ impl RowModel {
         for (log, mean) in &terms {
             let w = (log - top).exp() / total;
             for (i, o) in out.iter_mut().enumerate() {
-                *o += w * mean.get(if mean.len() == 1 { 0 } else { i }).copied().unwrap_or(f64::NAN);
+                *o += w * mean
+                    .get(if mean.len() == 1 { 0 } else { i })
+                    .copied()
+                    .unwrap_or(f64::NAN);
             }
         }
         Ok((!terms.is_empty()).then_some(out))
@@ -313,8 +330,14 @@ pub fn row_values(
         if binding.absent.contains(&slot.sym) {
             continue;
         }
-        let Some(values) = data.columns.get(&slot.buf) else { continue };
-        let centre = data.moments.get(&slot.name).map(|m| m.centre.as_slice()).unwrap_or_default();
+        let Some(values) = data.columns.get(&slot.buf) else {
+            continue;
+        };
+        let centre = data
+            .moments
+            .get(&slot.name)
+            .map(|m| m.centre.as_slice())
+            .unwrap_or_default();
         let shape = match binding.var(slot.sym) {
             Some(b) => b.shape.clone(),
             None if graph.store.sym(slot.sym).shape.is_empty() => vec![],

@@ -36,7 +36,10 @@ pub fn sample(
     to: impl Write,
 ) -> Result<(), ApplyError> {
     let all_sizes = sizes(graph, fit);
-    let needs_given = graph.vars.iter().find(|v| v.role == Role::Given && fit.binding.iter().any(|b| b.0 == v.name));
+    let needs_given = graph
+        .vars
+        .iter()
+        .find(|v| v.role == Role::Given && fit.binding.iter().any(|b| b.0 == v.name));
     let binding = match (given, needs_given) {
         (Some(table), _) => Some((bind_given(graph, fit, table, request)?, table)),
         (None, None) => None,
@@ -83,8 +86,11 @@ pub fn sample(
                 .collect();
             out.write_record(&header)?;
         }
-        let cells: Vec<String> =
-            order.iter().filter_map(|s| Some(texts(graph, fit, *s, find(s)?))).flatten().collect();
+        let cells: Vec<String> = order
+            .iter()
+            .filter_map(|s| Some(texts(graph, fit, *s, find(s)?)))
+            .flatten()
+            .collect();
         out.write_record(&cells)?;
     }
     Ok(out.flush()?)
@@ -94,8 +100,18 @@ fn bind_given(graph: &ModelGraph, fit: &Fit, table: &Table, request: &Request) -
     // data columns of the table, if any, are drawn anew
     let mut graph = graph.clone();
     graph.weight = None;
-    let data: Vec<&str> = graph.vars.iter().filter(|v| v.role == Role::Data).map(|v| v.name.as_str()).collect();
-    let columns = fit.binding.iter().filter(|b| !data.contains(&b.0.as_str())).cloned().collect();
+    let data: Vec<&str> = graph
+        .vars
+        .iter()
+        .filter(|v| v.role == Role::Data)
+        .map(|v| v.name.as_str())
+        .collect();
+    let columns = fit
+        .binding
+        .iter()
+        .filter(|b| !data.contains(&b.0.as_str()))
+        .cloned()
+        .collect();
     let options = Options {
         binds: request.binds.clone(),
         weights: None,
@@ -167,7 +183,11 @@ fn texts(graph: &ModelGraph, fit: &Fit, sym: SymId, value: &Array) -> Vec<String
         .iter()
         .map(|&x| {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            if category && x >= 0.0 { labels.show(x as usize) } else { show_number(x) }
+            if category && x >= 0.0 {
+                labels.show(x as usize)
+            } else {
+                show_number(x)
+            }
         })
         .collect()
 }

@@ -75,7 +75,10 @@ fn numbers(column: &Column, support: &Support, variable: &str) -> Result<(), Dat
         Cells::Numbers(xs) => xs,
         Cells::Text { first, words, .. } => {
             let help = if *support == Support::Binary && words.len() == 2 {
-                format!("write 1 and 0 for {} and {}, or declare {variable} : category[2]", words[0], words[1])
+                format!(
+                    "write 1 and 0 for {} and {}, or declare {variable} : category[2]",
+                    words[0], words[1]
+                )
             } else if column.show(*first).contains(',') {
                 "write a decimal point, not a comma".into()
             } else {
@@ -136,7 +139,9 @@ fn shares(bound: &Bound, table: &Table) -> Result<(), DataError> {
 
 /// Weights are finite, not negative, and not all zero.
 pub(super) fn weights(c: usize, table: &Table) -> Result<(), DataError> {
-    let Some(column) = table.columns.get(c) else { return Ok(()) };
+    let Some(column) = table.columns.get(c) else {
+        return Ok(());
+    };
     let bad = |row: usize, fault: &str| DataError::Weight {
         cell: cell(column, row),
         fault: fault.into(),
@@ -169,7 +174,10 @@ pub(super) fn weights(c: usize, table: &Table) -> Result<(), DataError> {
 
 /// Things that are allowed and worth a look.
 pub(super) fn remark(vars: &[Bound], table: &Table, remarks: &mut Vec<String>) {
-    for b in vars.iter().filter(|b| matches!(b.support, Support::Real | Support::Positive | Support::Unit)) {
+    for b in vars
+        .iter()
+        .filter(|b| matches!(b.support, Support::Real | Support::Positive | Support::Unit))
+    {
         for column in b.columns.iter().filter_map(|&c| table.columns.get(c)) {
             if let Some(values) = column.distinct(1)
                 && values.len() == 1

@@ -70,7 +70,11 @@ impl Labels {
                         if c == NO_TEXT {
                             return Ok(f64::NAN);
                         }
-                        map.get(c as usize).copied().flatten().map(as_code).ok_or_else(|| unseen(row))
+                        map.get(c as usize)
+                            .copied()
+                            .flatten()
+                            .map(as_code)
+                            .ok_or_else(|| unseen(row))
                     })
                     .collect()
             }
@@ -88,7 +92,9 @@ pub(super) fn labels(
     size_of: &mut BTreeMap<DimId, usize>,
     options: &Options,
 ) -> Result<Option<Labels>, DataError> {
-    let Support::Category(size) = &need.support else { return Ok(None) };
+    let Support::Category(size) = &need.support else {
+        return Ok(None);
+    };
     if let Some(known) = options.labels.get(&need.name) {
         return Ok(Some(known.clone()));
     }
@@ -124,7 +130,11 @@ pub(super) fn labels(
             .and_then(|k| numbered(&whole, k))
             .unwrap_or_else(|| whole.iter().map(|&x| show_number(x)).collect())
     } else {
-        whole.iter().map(|&x| show_number(x)).chain(words.into_iter().map(String::from)).collect()
+        whole
+            .iter()
+            .map(|&x| show_number(x))
+            .chain(words.into_iter().map(String::from))
+            .collect()
     };
     let size_name = match size {
         Size::Dim(d) => graph.store.dim(*d).name.clone(),
@@ -167,14 +177,21 @@ fn numbered(whole: &[f64], k: usize) -> Option<Vec<String>> {
 }
 
 fn not_a_label(column: &Column, x: f64, variable: &str) -> DataError {
-    let row = column.as_numbers().and_then(|xs| xs.iter().position(|y| y.to_bits() == x.to_bits() || y == x));
+    let row = column
+        .as_numbers()
+        .and_then(|xs| xs.iter().position(|y| y.to_bits() == x.to_bits() || y == x));
     DataError::Range {
         cell: Cell {
             row: row.unwrap_or(0) + 1,
             column: column.name.clone(),
             value: show_number(x),
         },
-        fault: if x.is_finite() { "not a whole number" } else { "infinite" }.into(),
+        fault: if x.is_finite() {
+            "not a whole number"
+        } else {
+            "infinite"
+        }
+        .into(),
         variable: variable.into(),
         wanted: "a category: text or whole numbers".into(),
         help: format!("bind another column: --bind {variable}=COLUMN"),

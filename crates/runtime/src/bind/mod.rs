@@ -90,7 +90,10 @@ impl Binding {
     /// `x = (eruptions, waiting)` for every variable: what a report prints.
     #[must_use]
     pub fn describe(&self) -> Vec<(String, Vec<String>)> {
-        self.vars.iter().map(|b| (b.name.clone(), b.column_names.clone())).collect()
+        self.vars
+            .iter()
+            .map(|b| (b.name.clone(), b.column_names.clone()))
+            .collect()
     }
 }
 
@@ -101,7 +104,11 @@ impl Binding {
 pub fn bind(graph: &ModelGraph, table: &Table, options: &Options) -> Result<Binding, DataError> {
     let needs = need::needs(graph);
     let helpers = need::helpers(graph);
-    let names: Vec<&str> = needs.iter().map(|n| n.name.as_str()).chain(helpers.iter().map(String::as_str)).collect();
+    let names: Vec<&str> = needs
+        .iter()
+        .map(|n| n.name.as_str())
+        .chain(helpers.iter().map(String::as_str))
+        .collect();
     let requests = options
         .binds
         .iter()
@@ -124,8 +131,19 @@ pub fn bind(graph: &ModelGraph, table: &Table, options: &Options) -> Result<Bind
     }
     sizes::limit(graph, &sizes)?;
 
-    let weight_name = options.weights.clone().or_else(|| graph.weight.as_ref().map(|(n, _)| n.clone()));
-    let found = resolve::resolve(&needs, &helpers, weight_name.as_deref(), &requests, table, &sizes, options)?;
+    let weight_name = options
+        .weights
+        .clone()
+        .or_else(|| graph.weight.as_ref().map(|(n, _)| n.clone()));
+    let found = resolve::resolve(
+        &needs,
+        &helpers,
+        weight_name.as_deref(),
+        &requests,
+        table,
+        &sizes,
+        options,
+    )?;
     let mut remarks = found.remarks;
     for (need, columns) in needs.iter().zip(&found.columns) {
         if let Some(columns) = columns {
@@ -146,8 +164,16 @@ pub fn bind(graph: &ModelGraph, table: &Table, options: &Options) -> Result<Bind
             name: need.name.clone(),
             role: need.role,
             support: need.support.clone(),
-            column_names: columns.iter().filter_map(|&c| table.columns.get(c)).map(|c| c.name.clone()).collect(),
-            missing: columns.iter().filter_map(|&c| table.columns.get(c)).map(|c| c.missing().0).sum(),
+            column_names: columns
+                .iter()
+                .filter_map(|&c| table.columns.get(c))
+                .map(|c| c.name.clone())
+                .collect(),
+            missing: columns
+                .iter()
+                .filter_map(|&c| table.columns.get(c))
+                .map(|c| c.missing().0)
+                .sum(),
             columns,
             shape,
             labels,

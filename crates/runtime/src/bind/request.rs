@@ -1,6 +1,6 @@
 //! `--bind x=eruptions,waiting`, `--bind x=p0..p63`.
 
-use crate::data::{DataError, Table, listed};
+use crate::data::{DataError, Table, listed, near};
 
 /// A parsed `--bind`.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str, table: &Table, names: &[&str]) -> Result<Request
     };
     let name = name.trim();
     if !names.contains(&name) {
-        let help = match lvmc_base::closest(name, names.iter().copied()) {
+        let help = match near(name, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the model's columns are for {}", listed(names.iter().copied(), 12)),
         };
@@ -44,7 +44,10 @@ pub(super) fn parse(text: &str, table: &Table, names: &[&str]) -> Result<Request
             }
             match part.split_once("..") {
                 Some((first, last)) if table.lookup(part).is_none() => {
-                    let (a, b) = (table.find(first.trim(), &wanted_by)?, table.find(last.trim(), &wanted_by)?);
+                    let (a, b) = (
+                        table.find(first.trim(), &wanted_by)?,
+                        table.find(last.trim(), &wanted_by)?,
+                    );
                     if a > b {
                         return Err(syntax(
                             &format!("`{first}` stands after `{last}` in the header"),
@@ -60,7 +63,10 @@ pub(super) fn parse(text: &str, table: &Table, names: &[&str]) -> Result<Request
     for (i, c) in columns.iter().enumerate() {
         if columns[..i].contains(c) {
             let column = table.columns.get(*c).map_or("", |c| c.name.as_str());
-            return Err(syntax(&format!("column `{column}` stands there twice"), "name every column once".into()));
+            return Err(syntax(
+                &format!("column `{column}` stands there twice"),
+                "name every column once".into(),
+            ));
         }
     }
     Ok(Request {
@@ -83,7 +89,10 @@ pub(super) fn known(
     if before.iter().any(|r| r.name == name) || (optional && absent) {
         return Ok(None);
     }
-    let found = columns.iter().map(|c| table.find(c, &format!(" for `{name}`"))).collect::<Result<_, _>>()?;
+    let found = columns
+        .iter()
+        .map(|c| table.find(c, &format!(" for `{name}`")))
+        .collect::<Result<_, _>>()?;
     Ok(Some(Request {
         name: name.into(),
         columns: found,

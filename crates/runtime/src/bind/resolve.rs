@@ -4,7 +4,7 @@ use super::Options;
 use super::need::Need;
 use super::request::Request;
 use super::sizes;
-use crate::data::{DataError, Table, listed};
+use crate::data::{DataError, Table, listed, near};
 use lvmc_model::graph::Role;
 use lvmc_term::{DimId, Support, SymId};
 use std::collections::BTreeMap;
@@ -63,7 +63,10 @@ pub(super) fn resolve(
                 variable: need.name.clone(),
                 expected: "one column".into(),
                 found: format!("{} are", columns.len()),
-                help: format!("--bind {}=COLUMN, or declare it as a vector: {} : real[D]", need.name, need.name),
+                help: format!(
+                    "--bind {}=COLUMN, or declare it as a vector: {} : real[D]",
+                    need.name, need.name
+                ),
             });
         }
     }
@@ -112,7 +115,11 @@ fn add_bind_hint(e: DataError, name: &str) -> DataError {
 fn by_name(need: &Need, table: &Table, sizes: &BTreeMap<DimId, usize>) -> Result<Option<Vec<usize>>, DataError> {
     let own = table.columns.iter().any(|c| c.name == need.name);
     if !need.is_vector() {
-        return if own { table.find(&need.name, "").map(|c| Some(vec![c])) } else { Ok(None) };
+        return if own {
+            table.find(&need.name, "").map(|c| Some(vec![c]))
+        } else {
+            Ok(None)
+        };
     }
     if own {
         if sizes::count(&need.shape, sizes) == Some(1) {
@@ -121,7 +128,10 @@ fn by_name(need: &Need, table: &Table, sizes: &BTreeMap<DimId, usize>) -> Result
         let all: Vec<&str> = numeric(table).map(|c| table.columns[c].name.as_str()).collect();
         return Err(DataError::Ambiguous {
             variable: need.name.clone(),
-            reason: format!("it is a vector, and there is one column of that name in {}", table.source),
+            reason: format!(
+                "it is a vector, and there is one column of that name in {}",
+                table.source
+            ),
             help: format!(
                 "--bind {0}={0}   for that column alone\n--bind {0}={1}   for all numeric columns",
                 need.name,
@@ -180,7 +190,10 @@ fn automatic(need: &Need, found: &Found, table: &Table) -> Result<(Vec<usize>, V
                 need.name
             ));
         } else if column.missing().0 == table.rows {
-            remarks.push(format!("column `{}` is empty and not part of `{}`", column.name, need.name));
+            remarks.push(format!(
+                "column `{}` is empty and not part of `{}`",
+                column.name, need.name
+            ));
         } else {
             columns.push(c);
         }
@@ -196,8 +209,11 @@ fn automatic(need: &Need, found: &Found, table: &Table) -> Result<(Vec<usize>, V
     }
     for &c in &columns {
         if looks_like_label(table, c) {
-            let others: Vec<&str> =
-                columns.iter().filter(|&&o| o != c).map(|&o| table.columns[o].name.as_str()).collect();
+            let others: Vec<&str> = columns
+                .iter()
+                .filter(|&&o| o != c)
+                .map(|&o| table.columns[o].name.as_str())
+                .collect();
             remarks.push(format!(
                 "column `{}` looks like a label, and is part of `{}`; without it: --bind {}={}",
                 table.columns[c].name,
@@ -219,7 +235,8 @@ fn used(found: &Found, c: usize) -> bool {
 /// Few distinct whole numbers under a telling name, or the numbers of the rows.
 fn looks_like_label(table: &Table, c: usize) -> bool {
     const LABELS: [&str; 12] = [
-        "target", "label", "labels", "class", "classes", "cluster", "category", "group", "species", "type", "outcome", "y",
+        "target", "label", "labels", "class", "classes", "cluster", "category", "group", "species", "type", "outcome",
+        "y",
     ];
     const IDS: [&str; 6] = ["id", "index", "row", "rowid", "row_id", "no"];
     let column = &table.columns[c];
@@ -237,7 +254,11 @@ fn looks_like_label(table: &Table, c: usize) -> bool {
 /// The error for variables that nothing was found for.
 fn unbound(needs: &[Need], open: &[usize], found: &Found, table: &Table) -> DataError {
     // a scalar first: once it is bound, a vector may take the rest
-    let pick = open.iter().copied().find(|&i| !needs[i].is_vector()).or_else(|| open.first().copied());
+    let pick = open
+        .iter()
+        .copied()
+        .find(|&i| !needs[i].is_vector())
+        .or_else(|| open.first().copied());
     let Some(need) = pick.and_then(|i| needs.get(i)) else {
         return DataError::Unbound {
             variable: String::new(),
@@ -254,15 +275,19 @@ fn unbound(needs: &[Need], open: &[usize], found: &Found, table: &Table) -> Data
         .filter(|n| n.sym != need.sym)
         .map(|n| format!("`{}`", n.name))
         .collect();
-    let near = lvmc_base::closest(&need.name, free.iter().copied());
-    let example = near.or(free.first().copied()).unwrap_or("COLUMN");
+    let close = near(&need.name, free.iter().copied());
+    let example = close.or(free.first().copied()).unwrap_or("COLUMN");
     let mut help = String::new();
     if free.is_empty() {
         help += &format!("all columns of {} are bound already; it needs one more", table.source);
     } else if need.is_vector() {
         help += &format!("--bind {}={}", need.name, pasteable(&free));
     } else {
-        help += &format!("--bind {}={example}   (columns: {})", need.name, listed(free.iter().copied(), 12));
+        help += &format!(
+            "--bind {}={example}   (columns: {})",
+            need.name,
+            listed(free.iter().copied(), 12)
+        );
     }
     if matches!(need.support, Support::Category(_)) {
         help += "; a category may be text or whole numbers";

@@ -45,14 +45,23 @@ fn equation(graph: &ModelGraph, shape: &[Size], sizes: &Sizes) -> String {
         .iter()
         .map(|s| match s {
             Size::Const(n) => n.to_string(),
-            _ => format!("{} = {}", name_of(graph, s), value(s, sizes).map_or("?".into(), |v| v.to_string())),
+            _ => format!(
+                "{} = {}",
+                name_of(graph, s),
+                value(s, sizes).map_or("?".into(), |v| v.to_string())
+            ),
         })
         .collect::<Vec<_>>()
         .join(" × ")
 }
 
 /// Enters what the number of a variable's columns says about its sizes.
-pub(super) fn from_columns(graph: &ModelGraph, need: &Need, columns: usize, sizes: &mut Sizes) -> Result<(), DataError> {
+pub(super) fn from_columns(
+    graph: &ModelGraph,
+    need: &Need,
+    columns: usize,
+    sizes: &mut Sizes,
+) -> Result<(), DataError> {
     if need.shape.is_empty() {
         return Ok(());
     }
@@ -63,7 +72,11 @@ pub(super) fn from_columns(graph: &ModelGraph, need: &Need, columns: usize, size
             Some(n) => format!("{n} columns ({})", equation(graph, &need.shape, sizes)),
             None => format!("a multiple of {} columns", equation(graph, &need.shape, sizes)),
         },
-        found: if columns == 1 { "1 is".into() } else { format!("{columns} are") },
+        found: if columns == 1 {
+            "1 is".into()
+        } else {
+            format!("{columns} are")
+        },
         help,
     };
     let open: Vec<&Size> = need.shape.iter().filter(|s| value(s, sizes).is_none()).collect();
@@ -95,7 +108,10 @@ pub(super) fn from_columns(graph: &ModelGraph, need: &Need, columns: usize, size
             sizes.insert(*d, columns / rest);
             Ok(())
         }
-        _ => match open.iter().find_map(|s| if let Size::Dim(d) = s { Some(*d) } else { None }) {
+        _ => match open
+            .iter()
+            .find_map(|s| if let Size::Dim(d) = s { Some(*d) } else { None })
+        {
             Some(d) => Err(DataError::Size {
                 name: graph.store.dim(d).name.clone(),
                 example: columns.max(1),

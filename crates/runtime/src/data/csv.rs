@@ -58,7 +58,10 @@ fn file_help(path: &Path, e: &std::io::Error) -> String {
     if e.kind() != std::io::ErrorKind::NotFound {
         return "check the path and its permissions".into();
     }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .map(|entries| {
             entries
@@ -182,7 +185,10 @@ fn open<R: BufRead>(mut source: R, name: &str) -> Result<(Reader<R>, Vec<String>
             place: "its first line holds a zero byte".into(),
         });
     }
-    let delimiter = [b',', b'\t', b';'].into_iter().find(|d| bare.contains(d)).unwrap_or(b',');
+    let delimiter = [b',', b'\t', b';']
+        .into_iter()
+        .find(|d| bare.contains(d))
+        .unwrap_or(b',');
     let bare = bare.to_vec();
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
@@ -290,7 +296,9 @@ impl Filling {
             }
             self.turn_to_text(row);
         }
-        let Ok(text) = std::str::from_utf8(cell) else { return false };
+        let Ok(text) = std::str::from_utf8(cell) else {
+            return false;
+        };
         let code = if is_missing(cell) { NO_TEXT } else { self.code(text) };
         if let Cells::Text { codes, .. } = &mut self.cells {
             codes.push(code);
@@ -302,7 +310,9 @@ impl Filling {
         if let Some(&c) = self.known.get(text) {
             return c;
         }
-        let Cells::Text { words, .. } = &mut self.cells else { return NO_TEXT };
+        let Cells::Text { words, .. } = &mut self.cells else {
+            return NO_TEXT;
+        };
         let c = u32::try_from(words.len()).unwrap_or(NO_TEXT);
         words.push(text.to_string());
         self.known.insert(text.to_string(), c);
@@ -310,9 +320,15 @@ impl Filling {
     }
 
     fn turn_to_text(&mut self, row: usize) {
-        let Cells::Numbers(xs) = std::mem::replace(&mut self.cells, Self::text().cells) else { return };
+        let Cells::Numbers(xs) = std::mem::replace(&mut self.cells, Self::text().cells) else {
+            return;
+        };
         for x in xs.drain() {
-            let code = if x.is_nan() { NO_TEXT } else { self.code(&show_number(x)) };
+            let code = if x.is_nan() {
+                NO_TEXT
+            } else {
+                self.code(&show_number(x))
+            };
             if let Cells::Text { codes, .. } = &mut self.cells {
                 codes.push(code);
             }
@@ -329,7 +345,9 @@ fn is_missing(cell: &[u8]) -> bool {
 
 /// A number; short decimals without an exponent are exact in one division, the rest is left to the standard parser.
 fn number(cell: &[u8]) -> Option<f64> {
-    const TENS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    const TENS: [f64; 16] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
     let (negative, digits) = match cell {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, cell),
@@ -356,7 +374,11 @@ fn number(cell: &[u8]) -> Option<f64> {
             return Some(if negative { -x } else { x });
         }
     }
-    std::str::from_utf8(cell).ok()?.parse().ok().filter(|x: &f64| !x.is_nan())
+    std::str::from_utf8(cell)
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|x: &f64| !x.is_nan())
 }
 
 #[cfg(test)]
@@ -365,9 +387,26 @@ mod tests {
 
     #[test]
     fn the_fast_path_agrees_with_the_standard_parser() {
-        for text in ["0", "-0", "3.6", "79", "-1.25", ".5", "5.", "123456789012345", "0.000000000000001", "1e3", "+2", "-inf"] {
+        for text in [
+            "0",
+            "-0",
+            "3.6",
+            "79",
+            "-1.25",
+            ".5",
+            "5.",
+            "123456789012345",
+            "0.000000000000001",
+            "1e3",
+            "+2",
+            "-inf",
+        ] {
             let want: f64 = text.parse().expect("a number");
-            assert_eq!(number(text.as_bytes()).map(f64::to_bits), Some(want.to_bits()), "{text}");
+            assert_eq!(
+                number(text.as_bytes()).map(f64::to_bits),
+                Some(want.to_bits()),
+                "{text}"
+            );
         }
         let mut state: u64 = 1;
         for _ in 0..20_000 {
@@ -376,7 +415,11 @@ mod tests {
             let x = ((state >> 20) as f64 / 1e6).sin() * 10f64.powi((state % 12) as i32 - 4);
             for text in [format!("{x}"), format!("{x:.6}"), format!("{x:e}")] {
                 let want: f64 = text.parse().expect("a number");
-                assert_eq!(number(text.as_bytes()).map(f64::to_bits), Some(want.to_bits()), "{text}");
+                assert_eq!(
+                    number(text.as_bytes()).map(f64::to_bits),
+                    Some(want.to_bits()),
+                    "{text}"
+                );
             }
         }
         for text in ["", ".", "-", "1.2.3", "abc", "1,5", "0x10", "--1", "nan"] {

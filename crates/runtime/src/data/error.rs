@@ -38,7 +38,10 @@ pub enum DataError {
 
     /// No bytes, or blanks alone.
     #[error("{path} is empty")]
-    #[diagnostic(code(lvm::data::empty), help("a data file has one line of column names, then one line per row"))]
+    #[diagnostic(
+        code(lvm::data::empty),
+        help("a data file has one line of column names, then one line per row")
+    )]
     Empty {
         /// The file.
         path: String,
@@ -70,7 +73,9 @@ pub enum DataError {
     #[error("row {row} of {path} has {found} cells, and the header has {expected} columns (line {line} of the file)")]
     #[diagnostic(
         code(lvm::data::ragged),
-        help("every row needs one cell per column; an empty cell is a missing value, and a comma inside a cell needs quotes")
+        help(
+            "every row needs one cell per column; an empty cell is a missing value, and a comma inside a cell needs quotes"
+        )
     )]
     Ragged {
         /// The file.
@@ -193,7 +198,10 @@ pub enum DataError {
 
     /// A category of the data that the fit does not know.
     #[error("`{variable}` was fitted without the value {cell}")]
-    #[diagnostic(code(lvm::data::unseen), help("known are {known}; leave the cell empty where the value may be missing"))]
+    #[diagnostic(
+        code(lvm::data::unseen),
+        help("known are {known}; leave the cell empty where the value may be missing")
+    )]
     UnseenCategory {
         /// The variable.
         variable: String,
@@ -219,7 +227,10 @@ pub enum DataError {
 
     /// An infinite value.
     #[error("{cell} is infinite, and `{variable}` needs finite numbers")]
-    #[diagnostic(code(lvm::data::infinite), help("leave the cell empty if the value is missing, or remove the row"))]
+    #[diagnostic(
+        code(lvm::data::infinite),
+        help("leave the cell empty if the value is missing, or remove the row")
+    )]
     Infinite {
         /// The place.
         cell: Cell,
@@ -261,7 +272,10 @@ pub enum DataError {
 
     /// A bad weight.
     #[error("the weight {cell} is {fault}")]
-    #[diagnostic(code(lvm::data::weight), help("a weight counts its row that many times: a finite number, not negative"))]
+    #[diagnostic(
+        code(lvm::data::weight),
+        help("a weight counts its row that many times: a finite number, not negative")
+    )]
     Weight {
         /// The place.
         cell: Cell,
@@ -278,7 +292,7 @@ pub enum DataError {
     },
 
     /// Fewer rows than components.
-    #[error("{rows} rows cannot tell {size} {name} apart")]
+    #[error("{size} components ({name} = {size}) need at least {size} rows, and there are {rows}")]
     #[diagnostic(code(lvm::data::few_rows), help("set {name} to at most {rows}, or add rows"))]
     FewRows {
         /// Rows of the data.

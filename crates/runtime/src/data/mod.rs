@@ -8,4 +8,4 @@ mod table;
 pub use self::csv::{read, read_from};
 pub use column::{Cells, Column, NO_TEXT, Pieces, show_number};
 pub use error::{Cell, DataError};
-pub use table::{Table, listed};
+pub use table::{Table, listed, near};

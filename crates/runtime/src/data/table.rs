@@ -26,6 +26,13 @@ pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> Stri
     }
 }
 
+/// The nearest of some names; of single letters only another case of the same one.
+#[must_use]
+pub fn near<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let found = lvmc_base::closest(name, names)?;
+    (name.chars().count() > 1 || found.eq_ignore_ascii_case(name)).then_some(found)
+}
+
 impl Table {
     /// A table of columns; the number of rows is the first column's.
     #[must_use]
@@ -59,7 +66,7 @@ impl Table {
             None => Err(DataError::UnknownColumn {
                 column: name.into(),
                 wanted_by: wanted_by.into(),
-                help: match lvmc_base::closest(name, self.names()) {
+                help: match near(name, self.names()) {
                     Some(near) => format!("did you mean `{near}`? The columns are {}", listed(self.names(), 12)),
                     None => format!("the columns are {}", listed(self.names(), 12)),
                 },

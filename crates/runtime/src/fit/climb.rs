@@ -53,7 +53,11 @@ pub fn remaining(trace: &[f64], noise: f64) -> f64 {
         return 0.0;
     }
     let rate = last / before;
-    if rate > 0.0 && rate < 1.0 { last * (rate / (1.0 - rate)).max(0.1) } else { f64::INFINITY }
+    if rate > 0.0 && rate < 1.0 {
+        last * (rate / (1.0 - rate)).max(0.1)
+    } else {
+        f64::INFINITY
+    }
 }
 
 /// Runs EM from the engine's present parameters.
@@ -125,7 +129,11 @@ pub fn climb(
         if until.tol > 0.0 {
             let left = remaining(&out.trace, 1e-14 * scale);
             // a shortened step says nothing of the next, unless it gained nothing
-            quiet = if (alpha == 1.0 || left == 0.0) && left <= until.tol * (1.0 + now.abs()) { quiet + 1 } else { 0 };
+            quiet = if (alpha == 1.0 || left == 0.0) && left <= until.tol * (1.0 + now.abs()) {
+                quiet + 1
+            } else {
+                0
+            };
             if quiet >= 3 {
                 out.converged = true;
                 break;

@@ -139,12 +139,7 @@ pub fn has_hidden(compiled: &Compiled<'_>, data: &Dataset) -> bool {
 ///
 /// # Errors
 /// No start gives a number, or a bug of ours.
-pub fn fit(
-    compiled: Compiled<'_>,
-    data: &Dataset,
-    settings: &Settings,
-    hooks: Hooks<'_>,
-) -> Result<Fitted, FitError> {
+pub fn fit(compiled: Compiled<'_>, data: &Dataset, settings: &Settings, hooks: Hooks<'_>) -> Result<Fitted, FitError> {
     let until = Until {
         iterations: settings.max_iter,
         tol: settings.tol,
@@ -154,7 +149,14 @@ pub fn fit(
         return single(compiled, data, values.clone(), until, settings, hooks);
     }
     if !has_hidden(&compiled, data) {
-        return single(compiled, data, init::defaults(compiled.lowered, data), until, settings, hooks);
+        return single(
+            compiled,
+            data,
+            init::defaults(compiled.lowered, data),
+            until,
+            settings,
+            hooks,
+        );
     }
     search::search(compiled, data, settings, hooks)
 }
@@ -173,7 +175,11 @@ fn check_init(compiled: &Compiled<'_>, values: &Values) -> Result<(), FitError> 
         Ok(())
     } else {
         Err(FitError::Init {
-            reason: format!("{} parameters where the model has {}", values.len(), compiled.lowered.params.len()),
+            reason: format!(
+                "{} parameters where the model has {}",
+                values.len(),
+                compiled.lowered.params.len()
+            ),
             help: "give a value for every parameter".into(),
         })
     }

@@ -6,7 +6,7 @@
 
 use super::climb::{Outcome, Until, climb};
 use super::suspect::suspicions;
-use super::{Fitted, FitError, Hooks, Progress, Settings, finished};
+use super::{FitError, Fitted, Hooks, Progress, Settings, finished};
 use crate::dataset::Dataset;
 use crate::engine::{Compiled, Engine, Values};
 use crate::init::{self, Kind, Points};
@@ -39,8 +39,16 @@ struct Run {
 impl Run {
     /// Honest optima first, then by objective; NaN last.
     fn before(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |r: &Self| if r.outcome.objective.is_nan() { f64::NEG_INFINITY } else { r.outcome.objective };
-        self.degenerate.cmp(&other.degenerate).then(key(other).total_cmp(&key(self)))
+        let key = |r: &Self| {
+            if r.outcome.objective.is_nan() {
+                f64::NEG_INFINITY
+            } else {
+                r.outcome.objective
+            }
+        };
+        self.degenerate
+            .cmp(&other.degenerate)
+            .then(key(other).total_cmp(&key(self)))
     }
 }
 
@@ -104,7 +112,10 @@ pub(super) fn search(
 fn enough(done: &[Run], round: usize) -> bool {
     let Some(best) = done.first() else { return false };
     let honest = done.iter().filter(|r| !r.degenerate);
-    let hits = honest.clone().filter(|r| same(r.outcome.objective, best.outcome.objective)).count();
+    let hits = honest
+        .clone()
+        .filter(|r| same(r.outcome.objective, best.outcome.objective))
+        .count();
     hits >= FOUND && !best.degenerate && (round > 0 || hits == honest.count())
 }
 
@@ -135,7 +146,12 @@ fn chosen_rows(compiled: &Compiled<'_>, data: &Dataset, seed: u64) -> Option<Vec
 /// Work of an iteration: rows times numbers touched per row, roughly.
 fn cost(compiled: &Compiled<'_>, data: &Dataset) -> f64 {
     let columns: usize = compiled.lowered.columns.iter().map(|c| c.cols).sum();
-    let parameters: usize = compiled.lowered.params.iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    let parameters: usize = compiled
+        .lowered
+        .params
+        .iter()
+        .map(|p| p.shape.iter().product::<usize>())
+        .sum();
     let values = compiled.lowered.latents.iter().fold(1.0, |n, l| n * count(l.size));
     count(data.rows) * (values * count(columns + 4)).max(count(parameters))
 }
@@ -186,7 +202,9 @@ impl Team<'_> {
             .map(|r| {
                 let outcome = r?;
                 let degenerate = !outcome.objective.is_finite()
-                    || suspicions(&self.compiled, self.data, &outcome, false).iter().any(|s| s.is_degenerate());
+                    || suspicions(&self.compiled, self.data, &outcome, false)
+                        .iter()
+                        .any(|s| s.is_degenerate());
                 Ok(Run { outcome, degenerate })
             })
             .collect()
@@ -238,11 +256,10 @@ impl Team<'_> {
         let affordable = BUDGET / (count(FINISHED) * per_iteration.max(1.0));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let iterations = (affordable.clamp(100.0, 1e6) as usize).min(self.settings.max_iter);
-        let until = Until {
-            iterations,
-            tol: LOOSE,
-        };
-        self.each(&open, |engine, _, run| resume(engine, self.data, &run.outcome, until, self.hooks))
+        let until = Until { iterations, tol: LOOSE };
+        self.each(&open, |engine, _, run| {
+            resume(engine, self.data, &run.outcome, until, self.hooks)
+        })
     }
 }
 
@@ -279,7 +296,10 @@ fn conclude(
             help: "no start was made".into(),
         });
     };
-    let reached = done.iter().filter(|r| same(r.outcome.objective, best.outcome.objective)).count();
+    let reached = done
+        .iter()
+        .filter(|r| same(r.outcome.objective, best.outcome.objective))
+        .count();
     let mut restarts: Vec<f64> = done.iter().map(|r| r.outcome.objective).collect();
     let until = Until {
         iterations: settings.max_iter,
@@ -292,7 +312,10 @@ fn conclude(
     }
     // optima that differ on the subset by chance: the first three, on all rows
     let mut picked: Vec<&Run> = Vec::new();
-    for run in done.iter().filter(|r| r.degenerate == best.degenerate && r.outcome.objective.is_finite()) {
+    for run in done
+        .iter()
+        .filter(|r| r.degenerate == best.degenerate && r.outcome.objective.is_finite())
+    {
         let close = (best.outcome.objective - run.outcome.objective) <= 0.002 * (1.0 + best.outcome.objective.abs());
         if close && picked.iter().all(|p| !same(p.outcome.objective, run.outcome.objective)) && picked.len() < 3 {
             picked.push(run);
@@ -307,13 +330,23 @@ fn conclude(
     for run in picked {
         engine.set_params(&run.outcome.values);
         let outcome = climb(&mut engine, data.weight_sum, loose, hooks.stop)?;
-        let degenerate = suspicions(&compiled, data, &outcome, false).iter().any(|s| s.is_degenerate());
+        let degenerate = suspicions(&compiled, data, &outcome, false)
+            .iter()
+            .any(|s| s.is_degenerate());
         restarts.push(outcome.objective);
         runs.push(Run { outcome, degenerate });
     }
     runs.sort_by(Run::before);
     let Some(first) = runs.first() else {
-        return finished(compiled, data, settings, restarts, starts, reached, best.outcome.clone());
+        return finished(
+            compiled,
+            data,
+            settings,
+            restarts,
+            starts,
+            reached,
+            best.outcome.clone(),
+        );
     };
     let outcome = resume(&mut engine, data, &first.outcome, until, hooks)?;
     restarts.push(outcome.objective);

@@ -36,16 +36,22 @@ impl Suspicion {
     pub fn text(&self) -> String {
         match self {
             Self::NotConverged => "not converged: --max-iter allows more iterations".into(),
-            Self::Floor => "a variance is held at its floor: a component sits on too few different points, or a column \
+            Self::Floor => {
+                "a variance is held at its floor: a component sits on too few different points, or a column \
                  is constant; fewer components or a prior on the variance would help"
-                .into(),
+                    .into()
+            }
             Self::Collapsed(name, k) => format!(
                 "component {k} has collapsed: {name}[{k}] is almost singular; try fewer components or a prior on {name}"
             ),
             Self::Vanished(name, k) => {
-                format!("component {k} has vanished: {name} gives it less than a thousandth of a row; try fewer components")
+                format!(
+                    "component {k} has vanished: {name} gives it less than a thousandth of a row; try fewer components"
+                )
             }
-            Self::Singular => "a matrix is singular: some directions of the parameters are not determined by the data".into(),
+            Self::Singular => {
+                "a matrix is singular: some directions of the parameters are not determined by the data".into()
+            }
             Self::Fell => "the last step lowered the objective where a floor is active; the step was undone".into(),
             Self::Stopped => "stopped before it converged".into(),
         }

@@ -86,10 +86,18 @@ impl Mixture {
         ];
         let buffers = table
             .iter()
-            .map(|(n, kind, len)| Buffer { name: (*n).into(), kind: *kind, len: *len, init: vec![] })
+            .map(|(n, kind, len)| Buffer {
+                name: (*n).into(),
+                kind: *kind,
+                len: *len,
+                init: vec![],
+            })
             .collect();
         let writes = |bufs: &[usize]| {
-            let flat = |b: &usize| Flat { buf: id(*b), at: Index::default() };
+            let flat = |b: &usize| Flat {
+                buf: id(*b),
+                at: Index::default(),
+            };
             bufs.iter().map(|b| Stmt::Accum(flat(b), Reg(0))).collect::<Vec<_>>()
         };
         let func = |name: &str, kind, bufs: &[usize]| Func {
@@ -131,7 +139,15 @@ impl Mixture {
         });
         match self.kind {
             Kind::Full => {
-                params.push(param(2, "Sigma", SIGMA, vec![k, d, d], 1, Support::Cov, k * d * (d + 1) / 2));
+                params.push(param(
+                    2,
+                    "Sigma",
+                    SIGMA,
+                    vec![k, d, d],
+                    1,
+                    Support::Cov,
+                    k * d * (d + 1) / 2,
+                ));
             }
             Kind::Tied => params.push(param(2, "Sigma", SIGMA, vec![d, d], 0, Support::Cov, d * (d + 1) / 2)),
             Kind::Diagonal => params.push(param(2, "s", SIGMA, vec![k, d], 1, Support::Positive, k * d)),
@@ -235,7 +251,11 @@ impl Mixture {
                     for j in 0..=i {
                         let dot: f64 = (0..j).map(|q| t[1 + d + i * d + q] * t[1 + d + j * d + q]).sum();
                         let v = a[i * d + j] - dot;
-                        t[1 + d + i * d + j] = if i == j { v.max(1e-300).sqrt() } else { v / t[1 + d + j * d + j] };
+                        t[1 + d + i * d + j] = if i == j {
+                            v.max(1e-300).sqrt()
+                        } else {
+                            v / t[1 + d + j * d + j]
+                        };
                     }
                     t[0] -= t[1 + d + i * d + i].ln() + 0.5 * (2.0 * std::f64::consts::PI).ln();
                 }
@@ -351,15 +371,32 @@ impl Mixture {
 
     /// The data of CSV columns.
     pub fn data(&self, file: &str, columns: &[&str]) -> Dataset {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data").join(file);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../data")
+            .join(file);
         let table = lvmc_runtime::data::read(&path).expect("the data file");
         let xs: Vec<Vec<f64>> = columns
             .iter()
-            .map(|c| table.columns[table.find(c, "").expect(c)].as_numbers().expect(c).iter().collect())
+            .map(|c| {
+                table.columns[table.find(c, "").expect(c)]
+                    .as_numbers()
+                    .expect(c)
+                    .iter()
+                    .collect()
+            })
             .collect();
         let n = table.rows;
         let moments = Moments {
-            centre: xs.iter().map(|x| if self.gaussian() { x.iter().sum::<f64>() / n as f64 } else { 0.0 }).collect(),
+            centre: xs
+                .iter()
+                .map(|x| {
+                    if self.gaussian() {
+                        x.iter().sum::<f64>() / n as f64
+                    } else {
+                        0.0
+                    }
+                })
+                .collect(),
             scale: xs
                 .iter()
                 .map(|x| {
