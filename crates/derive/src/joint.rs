@@ -38,7 +38,15 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
         priors: vec![],
     };
     for (i, factor) in graph.factors.iter().enumerate() {
-        let term = density(&mut joint.store, factor, &factor.dist);
+        let whole = density(&mut joint.store, factor, &factor.dist);
+        let term = match factor.condition {
+            // a general statement beside one for a position: it does not hold there
+            Some(condition) => {
+                let zero = joint.store.num(0.0);
+                joint.store.select(condition, whole, zero)
+            }
+            None => whole,
+        };
         joint.written.push((i, term));
         if matches!(graph.plates[factor.plate.index()], Plate::Global) {
             joint.priors.push(Prior {
