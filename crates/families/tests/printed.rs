@@ -65,5 +65,44 @@ fn log_densities_read_as_mathematics() {
             );
         }
     }
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @r"
+    Normal(mean, var)
+        −½ log(2πσ²) − ½ (x − μ)² / σ²
+    Normal(mean, sd)
+        −½ log 2π − log σ − ½ (x − μ)² / σ²
+    Normal(mean, prec)
+        ½ log τ − ½ log 2π − ½ τ (x − μ)²
+    Normal(mean, var)
+        −½ log|2πΣ| − ½ (x − μ)ᵀ Σ⁻¹ (x − μ)
+    Normal(mean, cov)
+        −½ log|2πΣ| − ½ (x − μ)ᵀ Σ⁻¹ (x − μ)
+    Normal(mean, prec)
+        ½ log|τ| − ½ D log 2π − ½ (x − μ)ᵀ τ (x − μ)
+    Normal(mean, chol)
+        −½ log|2πL Lᵀ| − ½ (x − μ)ᵀ (L Lᵀ)⁻¹ (x − μ)
+    Categorical(p)
+        log pₓ
+    Bernoulli(p)
+        x log p + (1 − x) log(1 − p)
+    Poisson(rate)
+        x log λ − λ − log Γ(x + 1)
+    Exponential(rate)
+        log λ − λ x
+    Gamma(shape, rate)
+        (a − 1) log x + a log b − b x − log Γ(a)
+    Gamma(shape, scale)
+        (a − 1) log x − a log s − x / s − log Γ(a)
+    InverseGamma(shape, scale)
+        a log s − (a + 1) log x − s / x − log Γ(a)
+    Beta(a, b)
+        (a − 1) log x + (b − 1) log(1 − x) + log Γ(a + b) − log Γ(a) − log Γ(b)
+    Dirichlet(alpha)
+        Σ_d (α_d − 1) log x_d + log Γ(Σ_d α_d) − Σ_d log Γ(α_d)
+    InverseWishart(dof, scale)
+        ½ ν log|Ψ| − ¼ D (D − 1) log π − ½ (ν + D + 1) log|x| − ½ D ν log 2 − ½ tr(Ψ x⁻¹) − Σⱼ log Γ(½ ν − ½ j + ½)
+    Flat()
+        0
+    Delta(point)
+        log [x = point]
+    ");
 }

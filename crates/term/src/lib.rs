@@ -1,11 +1,16 @@
 //! The algebra: hash-consed array terms, directed rewrites, derivative, evaluation, printers.
 //!
-//! Contract for the other stages (see each module):
-//! - [`Store`] owns nodes, symbols, sizes and bound indices; constructors (`store.add(a, b)`, `store.mul`, `store.dot`,
-//!   `store.quad`, …) check shapes and simplify, so equal terms are equal ids.
-//! - `Store::substitute`, `Store::expand`, `Store::depends_on`, `Store::addends`, `Store::factors`.
-//! - `Store::gradient` (reverse mode on array terms), `Store::eval` (the reference evaluator).
-//! - `print::unicode`, `print::latex`.
+//! - [`Store`] owns nodes, symbols, sizes and bound indices. Its constructors (`add`, `mul`, `dot`, `quad`, …: the
+//!   `build_*` modules) check shapes and simplify, so that equal terms are equal ids.
+//! - Questions: [`Store::depends_on`], [`Store::symbols`], [`Store::per_row`], [`Store::free_indices`],
+//!   [`Store::addends`], [`Store::factors`]; what is known of values: [`Store::is_positive`] and its neighbours.
+//! - Rewrites: [`Store::substitute`]; [`Store::expand`] and [`Store::expand_in`] take products and sums apart;
+//!   [`Store::structured`] takes determinants and quadratic forms of structured matrices apart; [`rules`] lists them.
+//! - [`Store::collect`] writes a term as Σ ⟨coefficient, atom⟩, where only atoms depend on an unknown.
+//! - [`Store::gradient`] differentiates, [`Store::eval`] evaluates (slowly: it is what everything is checked against).
+//! - [`print::unicode`] and [`print::latex`] write a term as mathematics.
+//!
+//! Wrong shapes are bugs of the compiler (`debug_assert`): the model stage has already told the user of his.
 
 mod adjoint;
 mod array;

@@ -4,7 +4,7 @@ use crate::{Fun, Node, Store, Term};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
     fn expand_keeps_the_value_and_is_idempotent(data in prop::collection::vec(any::<u16>(), 0..60)) {
@@ -26,23 +26,30 @@ proptest! {
     }
 
     #[test]
-    fn collect_keeps_the_value_and_separates(data in prop::collection::vec(any::<u16>(), 0..60), which in 0..6usize) {
+    fn collect_keeps_the_value_and_separates(data in prop::collection::vec(any::<u16>(), 0..60), which in 0..7usize) {
         let mut w = World::new();
         let t = w.scalar(&mut Choices::new(data), 3);
-        let unknown = [w.scalars[0], w.vectors[0], w.vectors[3], w.covariances[0], w.matrices[0], w.positives[0]][which];
+        let unknown = [w.scalars[0], w.vectors[0], w.vectors[3], w.covariances[0], w.matrices[0], w.positives[0], w.positive_vectors[0]][which];
         let depends = move |s: &Store, x: Term| s.contains(x, unknown);
         let parts = w.s.collect(t, &depends);
-        let mut sum = w.s.num(0.0);
         for &(c, atom) in &parts {
             prop_assert!(!w.s.contains(c, unknown), "{}", w.s.print_debug(c));
             prop_assert_eq!(w.s.shape(c), w.s.shape(atom));
             prop_assert!(w.s.contains(atom, unknown) || w.s.as_num(atom) == Some(1.0));
-            let product = w.s.mul(c, atom);
-            let total = w.s.total(product);
-            sum = w.s.add(sum, total);
         }
+        let sum = together(&mut w, &parts);
         prop_assert!(distance(&w.value(t), &w.value(sum)) < 1e-7, "{} and {}", w.s.print_debug(t), w.s.print_debug(sum));
     }
+}
+
+/// Σ ⟨coefficient, atom⟩.
+fn together(w: &mut World, parts: &[(Term, Term)]) -> Term {
+    let mut terms = vec![];
+    for &(c, atom) in parts {
+        let product = w.s.mul(c, atom);
+        terms.push(w.s.total(product));
+    }
+    w.s.sum(&terms)
 }
 
 /// A left-hand side for each rule, from random parts.
@@ -286,4 +293,70 @@ fn least_squares_are_collected() {
     let minus = s.scale(-2.0, syx);
     assert!(parts.contains(&(sxx, vv)) && parts.contains(&(minus, v)));
     assert_eq!(parts.len(), 3);
+}
+
+#[test]
+fn linear_operators_go_over_to_the_coefficient() {
+    let mut w = World::new();
+    let (m, cov, v, u, x) = (
+        w.matrices[0],
+        w.covariances[0],
+        w.vectors[0],
+        w.vectors[1],
+        w.vectors[2],
+    );
+    let s = &mut w.s;
+    let (diag_v, mt) = (s.diag(v), s.transpose(m));
+    let (mv, vx, vu) = (s.matvec(m, v), s.outer(v, x), s.outer(v, u));
+    let (md, mm, vm) = (s.matmul(m, diag_v), s.matmul(mt, m), s.matmul(vu, m));
+    let filled = s.fill(v_first(s, v), vec![w.d.clone()]);
+    let squares = s.quad(cov, mv);
+    // in v
+    let in_v = [
+        s.trace(md),
+        s.dot(mv, u),
+        s.dot(mv, mv),
+        s.dot(mv, v),
+        s.total(vx),
+        s.trace(vm),
+        s.total(md),
+        s.dot(filled, u),
+        squares,
+    ];
+    for t in in_v {
+        let parts = w.s.collect(t, &|s, x| s.contains(x, v));
+        assert!(parts.iter().all(|p| !w.s.contains(p.0, v)));
+        let sum = together(&mut w, &parts);
+        assert!(distance(&w.value(t), &w.value(sum)) < 1e-10, "{}", w.s.print_debug(t));
+        let atoms: Vec<Term> = parts.iter().map(|p| p.1).collect();
+        assert!(
+            atoms.iter().all(|&a| is_plain(&w, a, v)),
+            "{} has other atoms",
+            w.s.print_debug(t)
+        );
+    }
+    // in M
+    let s = &mut w.s;
+    let d = s.diag_of(m);
+    let (mx, mtx) = (s.matvec(m, x), s.matvec(mt, x));
+    let in_m = [s.dot(d, u), s.dot(mx, u), s.dot(mtx, v), s.trace(m), s.trace(mm)];
+    for t in in_m {
+        let parts = w.s.collect(t, &|s, x| s.contains(x, m));
+        let sum = together(&mut w, &parts);
+        assert!(distance(&w.value(t), &w.value(sum)) < 1e-10, "{}", w.s.print_debug(t));
+    }
+}
+
+fn v_first(s: &mut Store, v: Term) -> Term {
+    let zero = s.num(0.0);
+    s.at(v, &[zero])
+}
+
+/// v, an element of it, v², or v vᵀ.
+fn is_plain(w: &World, atom: Term, v: Term) -> bool {
+    match w.s.node(atom) {
+        Node::Outer(a, b) => *a == v && *b == v,
+        Node::Pow(a, _) => *a == v,
+        _ => w.s.as_symbol(atom) == w.s.as_symbol(v) || matches!(w.s.node(atom), Node::At(a, _) if *a == v),
+    }
 }

@@ -232,7 +232,10 @@ impl World {
             16 => Node::LogSumExp(self.vector(c, n)),
             17 => Node::IxSum(self.k, self.scalar(c, n)),
             18 => Node::RowSum(self.scalar(c, n)),
-            19 => Node::Pow(self.scalar(c, n), self.s.num(2.0)),
+            19 => {
+                let e = [2.0, 3.0][c.pick(2)];
+                Node::Pow(self.scalar(c, n), self.s.num(e))
+            }
             20 => {
                 let (v, i) = (self.vector(c, n), self.s.num(1.0));
                 Node::At(v, [i].into())
