@@ -34,7 +34,7 @@ impl Machine for Compiled {
         }
         table.push(frame.extra.as_mut_ptr());
         let (first, count) = (blocks.start as u64, blocks.len() as u64);
-        let _flushed = crate::denormals::Flush::new();
+        let _flushed = lvmc_kernels::denormals::FlushDenormals::new();
         // SAFETY: the module lives as long as `self`. The program is verified: every access of the function lies within
         // the lengths of its buffers, for blocks of the range, and `check` has seen that the slots have these lengths
         // and are writable where the function writes. The function does not unwind.
