@@ -36,8 +36,10 @@ pub struct Outcome {
     pub floors: bool,
     /// Factorisations that failed in the last iteration.
     pub failures: bool,
-    /// The objective fell where that is no bug (a floor became active), or is no number.
+    /// The objective fell where that is no bug (a floor became active); the step was undone.
     pub fell: bool,
+    /// The next step has no finite objective; it was undone.
+    pub undefined: bool,
     /// The run was stopped from outside.
     pub stopped: bool,
     /// The objective after every iteration, the start's first.
@@ -80,6 +82,7 @@ pub fn climb(
         floors: false,
         failures: engine.failures() > 0.0,
         fell: false,
+        undefined: false,
         stopped: false,
         trace: vec![now],
     };
@@ -87,7 +90,7 @@ pub fn climb(
     let mut quiet = 0;
     while out.iterations < until.iterations {
         if now.is_nan() || now == f64::INFINITY {
-            out.fell = true;
+            out.undefined = true;
             break;
         }
         if stop.is_some_and(|s| s.load(Ordering::Relaxed)) {
@@ -115,7 +118,8 @@ pub fn climb(
             if !excused && now.is_finite() {
                 return Err(bug(engine, &out, now, next).into());
             }
-            out.fell = true;
+            out.undefined = next.is_nan();
+            out.fell = !out.undefined;
             break;
         }
         out.iterations += 1;

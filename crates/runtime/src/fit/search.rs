@@ -89,7 +89,9 @@ pub(super) fn search(
         starts += short.len();
         work += per_iteration * count(short.iter().map(|r| r.outcome.iterations).sum());
         short.sort_by(Run::before);
-        let (over, open): (Vec<Run>, Vec<Run>) = short.into_iter().partition(|r| r.outcome.converged || r.outcome.fell);
+        let (over, open): (Vec<Run>, Vec<Run>) = short
+            .into_iter()
+            .partition(|r| r.outcome.converged || r.outcome.fell || r.outcome.undefined);
         done.extend(over);
         let finished = team.finish(open.into_iter().take(FINISHED).collect(), per_iteration)?;
         work += per_iteration * count(finished.iter().map(|r| r.outcome.iterations).sum());

@@ -24,8 +24,10 @@ pub enum Suspicion {
     Vanished(String, usize),
     /// A factorisation failed.
     Singular,
-    /// The objective fell after a floor became active, or became NaN.
+    /// The objective fell after a floor became active.
     Fell,
+    /// The next step has no finite objective.
+    Undefined,
     /// Stopped from outside.
     Stopped,
 }
@@ -53,13 +55,19 @@ impl Suspicion {
                 "a matrix is singular: some directions of the parameters are not determined by the data".into()
             }
             Self::Fell => "the last step lowered the objective where a floor is active; the step was undone".into(),
+            Self::Undefined => {
+                "the next step has no finite objective, and was undone: a parameter at the end of its range?".into()
+            }
             Self::Stopped => "stopped before it converged".into(),
         }
     }
     /// The component is no honest optimum: such fits rank last.
     #[must_use]
     pub fn is_degenerate(&self) -> bool {
-        matches!(self, Self::Floor | Self::Collapsed(..) | Self::Vanished(..))
+        matches!(
+            self,
+            Self::Floor | Self::Collapsed(..) | Self::Vanished(..) | Self::Undefined
+        )
     }
 }
 
@@ -69,7 +77,7 @@ pub fn suspicions(compiled: &Compiled<'_>, data: &Dataset, out: &Outcome, must_c
     let mut found = Vec::new();
     if out.stopped {
         found.push(Suspicion::Stopped);
-    } else if must_converge && !out.converged && !out.fell {
+    } else if must_converge && !out.converged && !out.fell && !out.undefined {
         found.push(Suspicion::NotConverged);
     }
     if out.floors {
@@ -77,6 +85,9 @@ pub fn suspicions(compiled: &Compiled<'_>, data: &Dataset, out: &Outcome, must_c
     }
     if out.fell {
         found.push(Suspicion::Fell);
+    }
+    if out.undefined {
+        found.push(Suspicion::Undefined);
     }
     if out.failures {
         found.push(Suspicion::Singular);
