@@ -102,7 +102,7 @@ impl Collector<'_> {
         match self.s.node(t).clone() {
             Node::Add(ts) => ts.iter().for_each(|&x| self.push_broadcast(c, x)),
             Node::Mul(fs) => self.product(c, &fs),
-            Node::Pow(a, p) if self.s.as_num(p) == Some(2.0) && self.s.shape(a).is_empty() => self.square(c, t, a),
+            Node::Pow(a, p) if self.s.as_num(p) == Some(2.0) => self.square(c, t, a),
             Node::XLogY(y, x) => self.xlogy(c, t, y, x),
             Node::Total(u) => {
                 let shape = self.s.shape(u).clone();
@@ -182,11 +182,15 @@ impl Collector<'_> {
         }
     }
 
+    /// (aᵀ v)², and elementwise ⟨c, (A v)²⟩ = ⟨diag c, (A v)(A v)ᵀ⟩.
     fn square(&mut self, c: Term, t: Term, a: Term) {
         if self.linear_form(a).is_some() {
-            self.product_of_forms(c, a, a)
+            self.product_of_forms(c, a, a);
+        } else if matches!(self.s.node(a), Node::MatVec(..)) {
+            let (c, aa) = (self.s.diag(c), self.s.outer(a, a));
+            self.push(c, aa);
         } else {
-            self.leaf(c, t)
+            self.leaf(c, t);
         }
     }
 
@@ -260,7 +264,8 @@ impl Collector<'_> {
         }
     }
 
-    /// ⟨C, u vᵀ⟩ = ⟨Cᵀ u, v⟩ where u is fixed; ⟨C, (A w) vᵀ⟩ = ⟨Aᵀ C, w vᵀ⟩.
+    /// ⟨C, u vᵀ⟩ = ⟨Cᵀ u, v⟩ where u is fixed; ⟨C, (A w) vᵀ⟩ = ⟨Aᵀ C, w vᵀ⟩; ⟨s C, (W a)(V b)ᵀ⟩ = ⟨s a bᵀ, Wᵀ C V⟩
+    /// where a and b are fixed.
     fn outer(&mut self, c: Term, t: Term, u: Term, v: Term) {
         let (in_u, in_v) = (self.dep(u), self.dep(v));
         let (nu, nv) = (self.s.node(u).clone(), self.s.node(v).clone());
@@ -284,6 +289,12 @@ impl Collector<'_> {
                 let c = self.s.matmul(c, m);
                 let uw = self.s.outer(u, w);
                 self.push(c, uw);
+            }
+            (Node::MatVec(m, a), Node::MatVec(l, b)) if !self.dep(a) && !self.dep(b) => {
+                let (scalar, matrix) = self.s.split_scaled(c).unwrap_or((self.s.num(1.0), c));
+                let (ab, mt, right) = (self.s.outer(a, b), self.s.transpose(m), self.s.matmul(matrix, l));
+                let (c, atom) = (self.s.mul(scalar, ab), self.s.matmul(mt, right));
+                self.leaf(c, atom);
             }
             _ => self.leaf(c, t),
         }

@@ -296,6 +296,32 @@ fn least_squares_are_collected() {
 }
 
 #[test]
+fn loadings_are_collected() {
+    // Σₙ ‖xₙ − M vₙ‖² / p in M, as in principal components: atoms M and Mᵀ M
+    let mut w = World::new();
+    let (m, x, v, p) = (w.matrices[0], w.vectors[2], w.vectors[4], w.positives[0]);
+    let s = &mut w.s;
+    let mv = s.matvec(m, v);
+    let e = s.sub(x, mv);
+    let e2 = s.square(e);
+    let (norm, over) = (s.total(e2), s.recip(p));
+    let each = s.mul(over, norm);
+    let t = s.row_sum(each);
+    let parts = s.collect(t, &|s, y| s.contains(y, m));
+    let (mt, vv, xv) = (s.transpose(m), s.outer(v, v), s.outer(x, v));
+    let (mm, svv, sxv) = (s.matmul(mt, m), s.row_sum(vv), s.row_sum(xv));
+    let (svv, sxv) = (s.mul(over, svv), s.product_of(&[over, sxv]));
+    let minus = s.scale(-2.0, sxv);
+    let shown: Vec<_> = parts.iter().map(|p| (s.print_debug(p.0), s.print_debug(p.1))).collect();
+    let expanded: Vec<_> = parts.iter().map(|p| (s.expand(p.0), p.1)).collect();
+    assert!(
+        expanded.contains(&(svv, mm)) && expanded.contains(&(minus, m)),
+        "{shown:#?}"
+    );
+    assert_eq!(parts.len(), 3);
+}
+
+#[test]
 fn linear_operators_go_over_to_the_coefficient() {
     let mut w = World::new();
     let (m, cov, v, u, x) = (
@@ -309,7 +335,8 @@ fn linear_operators_go_over_to_the_coefficient() {
     let (diag_v, mt) = (s.diag(v), s.transpose(m));
     let (mv, vx, vu) = (s.matvec(m, v), s.outer(v, x), s.outer(v, u));
     let (md, mm, vm) = (s.matmul(m, diag_v), s.matmul(mt, m), s.matmul(vu, m));
-    let filled = s.fill(v_first(s, v), vec![w.d.clone()]);
+    let first = v_first(s, v);
+    let filled = s.fill(first, vec![w.d.clone()]);
     let squares = s.quad(cov, mv);
     // in v
     let in_v = [
