@@ -243,7 +243,7 @@ fn computed(
                 .unwrap_or(f64::NAN);
             if x.is_infinite() || crate::bind::fault(support, x).is_some() {
                 return Err(DataError::Range {
-                    cell: crate::data::Cell {
+                    cell: Box::new(crate::data::Cell {
                         row: row + 1,
                         column: inputs
                             .iter()
@@ -252,7 +252,7 @@ fn computed(
                             .cloned()
                             .unwrap_or_default(),
                         value: format!("{x}"),
-                    },
+                    }),
                     fault: crate::bind::fault(support, x).unwrap_or("infinite").into(),
                     variable: slot.name.clone(),
                     wanted: "declared otherwise".into(),

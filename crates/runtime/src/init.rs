@@ -200,7 +200,7 @@ pub fn marginals(lowered: &Lowered, data: &Dataset, points: &Points, kind: Kind,
             }
             _ => spread(points.rows, k, rng),
         };
-        hidden += 1;
+        hidden += usize::from(!slot.observed);
         observed(lowered, data, slot, &mut m);
         out.push(m);
     }

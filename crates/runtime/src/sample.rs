@@ -154,11 +154,11 @@ fn given_value(b: &bind::Bound, table: &Table, row: usize) -> Result<Array, Data
 fn unseen(column: &Column, row: usize, variable: &str) -> DataError {
     DataError::UnseenCategory {
         variable: variable.into(),
-        cell: crate::data::Cell {
+        cell: Box::new(crate::data::Cell {
             row: row + 1,
             column: column.name.clone(),
             value: column.show(row),
-        },
+        }),
         known: "those of the fit".into(),
     }
 }

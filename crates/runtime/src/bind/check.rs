@@ -62,12 +62,12 @@ pub(super) fn values(bound: &Bound, table: &Table) -> Result<(), DataError> {
     Ok(())
 }
 
-fn cell(column: &Column, row: usize) -> Cell {
-    Cell {
+fn cell(column: &Column, row: usize) -> Box<Cell> {
+    Box::new(Cell {
         row: row + 1,
         column: column.name.clone(),
         value: column.show(row),
-    }
+    })
 }
 
 fn numbers(column: &Column, support: &Support, variable: &str) -> Result<(), DataError> {
@@ -122,11 +122,11 @@ fn shares(bound: &Bound, table: &Table) -> Result<(), DataError> {
         let sum: f64 = columns.iter().filter_map(|c| c.as_numbers()?.get(row)).sum();
         if !sum.is_nan() && (sum - 1.0).abs() > 1e-6 {
             return Err(DataError::Range {
-                cell: Cell {
+                cell: Box::new(Cell {
                     row: row + 1,
                     column: bound.column_names.join(" + "),
                     value: format!("{sum}"),
-                },
+                }),
                 fault: "not 1".into(),
                 variable: bound.name.clone(),
                 wanted: wanted(&bound.support).into(),

@@ -31,11 +31,11 @@ impl Labels {
         let known: HashMap<&str, usize> = self.texts.iter().enumerate().map(|(i, t)| (t.as_str(), i)).collect();
         let unseen = |row: usize| DataError::UnseenCategory {
             variable: variable.into(),
-            cell: Cell {
+            cell: Box::new(Cell {
                 row: row + 1,
                 column: column.name.clone(),
                 value: column.show(row),
-            },
+            }),
             known: listed(self.texts.iter().map(String::as_str), 12),
         };
         #[allow(clippy::cast_precision_loss)]
@@ -181,11 +181,11 @@ fn not_a_label(column: &Column, x: f64, variable: &str) -> DataError {
         .as_numbers()
         .and_then(|xs| xs.iter().position(|y| y.to_bits() == x.to_bits() || y == x));
     DataError::Range {
-        cell: Cell {
+        cell: Box::new(Cell {
             row: row.unwrap_or(0) + 1,
             column: column.name.clone(),
             value: show_number(x),
-        },
+        }),
         fault: if x.is_finite() {
             "not a whole number"
         } else {

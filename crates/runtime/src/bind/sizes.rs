@@ -102,7 +102,7 @@ pub(super) fn from_columns(
                 .filter(|s| **s != Size::Dim(*d))
                 .try_fold(1usize, |n, s| n.checked_mul(value(s, sizes)?))
                 .unwrap_or(0);
-            if rest == 0 || columns % rest != 0 {
+            if rest == 0 || !columns.is_multiple_of(rest) {
                 return Err(wrong(sizes, format!("choose its columns: --bind {}=…", need.name)));
             }
             sizes.insert(*d, columns / rest);

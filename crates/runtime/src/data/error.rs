@@ -206,7 +206,7 @@ pub enum DataError {
         /// The variable.
         variable: String,
         /// The place.
-        cell: Cell,
+        cell: Box<Cell>,
         /// Known labels.
         known: String,
     },
@@ -216,7 +216,7 @@ pub enum DataError {
     #[diagnostic(code(lvm::data::text), help("{help}"))]
     Text {
         /// The place.
-        cell: Cell,
+        cell: Box<Cell>,
         /// The variable.
         variable: String,
         /// What it needs.
@@ -233,7 +233,7 @@ pub enum DataError {
     )]
     Infinite {
         /// The place.
-        cell: Cell,
+        cell: Box<Cell>,
         /// The variable.
         variable: String,
     },
@@ -243,7 +243,7 @@ pub enum DataError {
     #[diagnostic(code(lvm::data::range), help("{help}"))]
     Range {
         /// The place.
-        cell: Cell,
+        cell: Box<Cell>,
         /// `negative`, `not a whole number`, ….
         fault: String,
         /// The variable.
@@ -278,7 +278,7 @@ pub enum DataError {
     )]
     Weight {
         /// The place.
-        cell: Cell,
+        cell: Box<Cell>,
         /// What is wrong with it.
         fault: String,
     },

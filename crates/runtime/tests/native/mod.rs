@@ -346,11 +346,11 @@ impl Mixture {
                     }
                 }
             }
-            for i in 0..d {
+            for (i, scale) in scale.iter().enumerate() {
                 let (at, low) = match self.kind {
-                    Kind::Full => ((c * d + i) * d + i, set[0] * scale[i]),
-                    Kind::Diagonal => (c * d + i, set[0] * scale[i]),
-                    Kind::Spherical => (c, set[0] * scale[i]),
+                    Kind::Full => ((c * d + i) * d + i, set[0] * scale),
+                    Kind::Diagonal => (c * d + i, set[0] * scale),
+                    Kind::Spherical => (c, set[0] * scale),
                     _ => continue,
                 };
                 if s[at] < low {
