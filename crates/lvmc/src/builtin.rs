@@ -23,7 +23,11 @@ pub fn summary(text: &str) -> String {
             return words;
         }
     }
-    if words.is_empty() { text.lines().next().unwrap_or_default().to_owned() } else { words }
+    if words.is_empty() {
+        text.lines().next().unwrap_or_default().to_owned()
+    } else {
+        words
+    }
 }
 
 /// The end of the first sentence: a full stop before a blank or the end of the line.

@@ -35,15 +35,27 @@ pub struct Failure {
 impl Failure {
     /// One diagnostic without a source.
     pub fn new(exit: Exit, diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { exit, reports: vec![Report::new(diagnostic)] }
+        Self {
+            exit,
+            reports: vec![Report::new(diagnostic)],
+        }
     }
     /// One diagnostic about a place in a text.
     pub fn in_source(exit: Exit, diagnostic: impl Diagnostic + Send + Sync + 'static, source: &Source) -> Self {
-        Self { exit, reports: vec![Report::new(diagnostic).with_source_code(source.named())] }
+        Self {
+            exit,
+            reports: vec![Report::new(diagnostic).with_source_code(source.named())],
+        }
     }
     /// Wrong usage.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, Usage { message: message.into(), help: help.into() })
+        Self::new(
+            Exit::Usage,
+            Usage {
+                message: message.into(),
+                help: help.into(),
+            },
+        )
     }
     /// Ends quietly with that code.
     #[must_use]
@@ -59,12 +71,19 @@ impl Failure {
     #[must_use]
     pub fn model(errors: ModelErrors, source: &Source) -> Self {
         let exit = if errors.is_limit() { Exit::Limit } else { Exit::Model };
-        Self { exit, reports: errors.reports(source) }
+        Self {
+            exit,
+            reports: errors.reports(source),
+        }
     }
     /// A model that cannot be derived.
     #[must_use]
     pub fn derive(error: DeriveError, source: &Source) -> Self {
-        let exit = if matches!(error, DeriveError::Bug(_)) { Exit::Bug } else { Exit::Model };
+        let exit = if matches!(error, DeriveError::Bug(_)) {
+            Exit::Bug
+        } else {
+            Exit::Model
+        };
         Self::in_source(exit, error, source)
     }
 }
@@ -100,7 +119,13 @@ impl From<JitError> for Failure {
             JitError::Machine(_) => (error.to_string(), "--interpret runs the model without native code"),
             JitError::Memory(_) => (error.to_string(), "free some memory, or use --interpret"),
         };
-        Self::new(Exit::Limit, Usage { message, help: help.into() })
+        Self::new(
+            Exit::Limit,
+            Usage {
+                message,
+                help: help.into(),
+            },
+        )
     }
 }
 

@@ -6,6 +6,7 @@
 //! text → Ast → ModelGraph → LogJoint → Elbo → UpdatePlan → LoopProgram → Compiled → Fit → output
 //! ```
 
+pub mod advice;
 pub mod builtin;
 pub mod certify;
 pub mod cli;

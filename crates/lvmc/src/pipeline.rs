@@ -64,7 +64,10 @@ pub fn fit(source: &Source, table: Table, request: &Request, hooks: Hooks<'_>) -
 
     stage::enter("data");
     let start = Instant::now();
-    let weights = binding.weight.and_then(|w| table.columns.get(w)).map(|c| c.name.clone());
+    let weights = binding
+        .weight
+        .and_then(|w| table.columns.get(w))
+        .map(|c| c.name.clone());
     let data = dataset::load(&lowered, &graph, &binding, table, &LoadOptions::default())?;
     let read_in = start.elapsed().as_secs_f64();
 
@@ -72,15 +75,28 @@ pub fn fit(source: &Source, table: Table, request: &Request, hooks: Hooks<'_>) -
     let start = Instant::now();
     let consts = terms::constants(&graph, &binding.sizes);
     let floor = request.fit.floor;
-    let compiled =
-        Compiled { lowered: &lowered, program: &program, machine: machine.as_ref(), consts: &consts, floor };
+    let compiled = Compiled {
+        lowered: &lowered,
+        program: &program,
+        machine: machine.as_ref(),
+        consts: &consts,
+        floor,
+    };
     let mut settings = request.fit.clone();
     if let Some(path) = &request.init {
         settings.init = Some(fitfile::read_init(path, &lowered)?);
     }
     let fitted = fitting::fit(compiled, &data, &settings, hooks)?;
-    let seconds = Seconds { read: read_in, compile: compiled_in, fit: start.elapsed().as_secs_f64() };
-    let around = Circumstances { set: request.settings.set.clone(), weights, seconds };
+    let seconds = Seconds {
+        read: read_in,
+        compile: compiled_in,
+        fit: start.elapsed().as_secs_f64(),
+    };
+    let around = Circumstances {
+        set: request.settings.set.clone(),
+        weights,
+        seconds,
+    };
     Ok(summarise(&graph, &lowered, &binding, &data, &fitted, &settings, around))
 }
 
@@ -107,7 +123,10 @@ pub fn graph(model: &ast::Model, source: &Source, settings: &Settings) -> Result
 /// Settings that know the data's columns, so that a column named like a latent is questioned.
 #[must_use]
 pub fn with_columns(settings: &Settings, table: &Table) -> Settings {
-    Settings { columns: table.names().map(str::to_owned).collect(), ..settings.clone() }
+    Settings {
+        columns: table.names().map(str::to_owned).collect(),
+        ..settings.clone()
+    }
 }
 
 /// Typed graph → log joint → bound → update plan.
@@ -198,8 +217,11 @@ impl Restored {
 pub fn graph_of(fit: &Fit) -> Result<ModelGraph, Failure> {
     let source = Source::new(fit.source_name.clone(), fit.source.clone());
     let ast = parse(&source)?;
-    let settings =
-        Settings { set: fit.set.clone(), default_name: Some(fit.model.clone()), columns: vec![] };
+    let settings = Settings {
+        set: fit.set.clone(),
+        default_name: Some(fit.model.clone()),
+        columns: vec![],
+    };
     graph(&ast, &source, &settings)
 }
 
@@ -212,5 +234,12 @@ pub fn restore(fit: Fit, how: How, threads: usize) -> Result<Restored, Failure> 
     let plan = derive(&graph)?;
     let lowered = lower(&graph, &plan, &apply::sizes(&graph, &fit))?;
     let (program, machine) = compile(&lowered, how)?;
-    Ok(Restored { graph, lowered, program, machine, fit, threads })
+    Ok(Restored {
+        graph,
+        lowered,
+        program,
+        machine,
+        fit,
+        threads,
+    })
 }

@@ -9,8 +9,18 @@ use std::process::Command;
 
 /// Each crate may depend on those before it.
 const ORDER: [&str; 12] = [
-    "lvmc-base", "lvmc-kernels", "lvmc-syntax", "lvmc-term", "lvmc-families", "lvmc-model", "lvmc-derive", "lvmc-loops",
-    "lvmc-jit", "lvmc-runtime", "lvmc-report", "lvmc",
+    "lvmc-base",
+    "lvmc-kernels",
+    "lvmc-syntax",
+    "lvmc-term",
+    "lvmc-families",
+    "lvmc-model",
+    "lvmc-derive",
+    "lvmc-loops",
+    "lvmc-jit",
+    "lvmc-runtime",
+    "lvmc-report",
+    "lvmc",
 ];
 
 /// Dependencies that one crate alone may have.
@@ -29,7 +39,10 @@ fn crates_depend_on_earlier_ones_alone() {
     assert_eq!(packages.len(), ORDER.len(), "a crate without a place in the order");
     for package in packages {
         let name = package["name"].as_str().expect("a name");
-        let at = ORDER.iter().position(|n| *n == name).unwrap_or_else(|| panic!("{name} has no place in the order"));
+        let at = ORDER
+            .iter()
+            .position(|n| *n == name)
+            .unwrap_or_else(|| panic!("{name} has no place in the order"));
         for dependency in package["dependencies"].as_array().expect("dependencies") {
             let on = dependency["name"].as_str().expect("a name");
             if let Some(other) = ORDER.iter().position(|n| *n == on) {
@@ -39,7 +52,10 @@ fn crates_depend_on_earlier_ones_alone() {
                 continue;
             }
             for (prefix, owner) in ONLY {
-                assert!(!on.starts_with(prefix) || name == owner, "{name} depends on {on}; only {owner} may");
+                assert!(
+                    !on.starts_with(prefix) || name == owner,
+                    "{name} depends on {on}; only {owner} may"
+                );
             }
         }
     }

@@ -25,7 +25,10 @@ fn checks_show_what_was_inferred() {
         // the file's place differs from machine to machine
         let relative = format!("models/{}", path.file_name().unwrap_or_default().to_string_lossy());
         let output = lvmc(&["check", &relative]);
-        insta::assert_snapshot!(format!("check_{name}"), format!("{}\n{}", stdout(&output), stderr(&output)));
+        insta::assert_snapshot!(
+            format!("check_{name}"),
+            format!("{}\n{}", stdout(&output), stderr(&output))
+        );
     }
 }
 
@@ -37,10 +40,21 @@ fn latex_is_a_document() {
             continue;
         }
         let text = stdout(&output);
-        assert!(text.starts_with("\\documentclass") && text.trim_end().ends_with("\\end{document}"), "{name}");
+        assert!(
+            text.starts_with("\\documentclass") && text.trim_end().ends_with("\\end{document}"),
+            "{name}"
+        );
         for (open, close) in [("{", "}"), ("\\begin{align*}", "\\end{align*}"), ("\\left", "\\right")] {
-            let escaped = if open == "{" { text.replace("\\{", "").replace("\\}", "") } else { text.clone() };
-            assert_eq!(escaped.matches(open).count(), escaped.matches(close).count(), "{name}: {open}");
+            let escaped = if open == "{" {
+                text.replace("\\{", "").replace("\\}", "")
+            } else {
+                text.clone()
+            };
+            assert_eq!(
+                escaped.matches(open).count(),
+                escaped.matches(close).count(),
+                "{name}: {open}"
+            );
         }
         let foreign: Vec<char> = text.chars().filter(|c| !c.is_ascii()).collect();
         assert!(foreign.is_empty(), "{name}: not LaTeX: {foreign:?}");
@@ -49,7 +63,10 @@ fn latex_is_a_document() {
 
 #[test]
 fn models_are_formatted() {
-    let files: Vec<String> = models().into_iter().map(|m| m.1.to_string_lossy().into_owned()).collect();
+    let files: Vec<String> = models()
+        .into_iter()
+        .map(|m| m.1.to_string_lossy().into_owned())
+        .collect();
     let mut args = vec!["fmt", "--check"];
     args.extend(files.iter().map(String::as_str));
     let output = lvmc(&args);
@@ -63,9 +80,17 @@ fn what_is_derived_is_certified() {
         if output.status.code() == Some(3) {
             continue;
         }
-        assert!(output.status.success(), "{name}: {}\n{}", stdout(&output), stderr(&output));
+        assert!(
+            output.status.success(),
+            "{name}: {}\n{}",
+            stdout(&output),
+            stderr(&output)
+        );
         let object: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let list = object["certificates"].as_array().expect("certificates");
-        assert!(list.len() >= 3 && list.iter().all(|c| c["ok"] == true), "{name}: {list:?}");
+        assert!(
+            list.len() >= 3 && list.iter().all(|c| c["ok"] == true),
+            "{name}: {list:?}"
+        );
     }
 }

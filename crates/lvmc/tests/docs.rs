@@ -12,7 +12,11 @@ use std::process::Command;
 #[test]
 fn commands_print_what_the_pages_show() {
     let root = common::root();
-    let mut pages: Vec<PathBuf> = std::fs::read_dir(root.join("docs")).expect("docs/").flatten().map(|e| e.path()).collect();
+    let mut pages: Vec<PathBuf> = std::fs::read_dir(root.join("docs"))
+        .expect("docs/")
+        .flatten()
+        .map(|e| e.path())
+        .collect();
     pages.push(root.join("README.md"));
     pages.retain(|p| p.extension().is_some_and(|x| x == "md"));
     pages.sort();
@@ -26,10 +30,18 @@ fn commands_print_what_the_pages_show() {
         if std::env::var_os("LVMC_UPDATE_DOCS").is_some() {
             std::fs::write(&page, &new).expect("a writable page");
         } else if normal(&text) != normal(&new) {
-            wrong.push(format!("{}:\n{}", page.display(), difference(&normal(&text), &normal(&new))));
+            wrong.push(format!(
+                "{}:\n{}",
+                page.display(),
+                difference(&normal(&text), &normal(&new))
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{}\nLVMC_UPDATE_DOCS=1 updates the pages", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\nLVMC_UPDATE_DOCS=1 updates the pages",
+        wrong.join("\n")
+    );
     assert!(commands >= 20, "only {commands} commands were found");
 }
 
@@ -41,7 +53,9 @@ fn quoted(text: &str, root: &Path) -> String {
     while let Some(line) = lines.next() {
         out.push_str(line);
         out.push('\n');
-        let Some(path) = line.strip_prefix("<!-- from ").and_then(|l| l.strip_suffix(" -->")) else { continue };
+        let Some(path) = line.strip_prefix("<!-- from ").and_then(|l| l.strip_suffix(" -->")) else {
+            continue;
+        };
         let source = std::fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
         if path.ends_with(".rs") {
             out.push_str(&documentation(&source));
@@ -57,8 +71,16 @@ fn quoted(text: &str, root: &Path) -> String {
 
 /// A module's documentation as a section: its first words, up to a colon or full stop, are the heading.
 fn documentation(source: &str) -> String {
-    let lines: Vec<&str> = source.lines().map_while(|l| l.strip_prefix("//!")).map(str::trim_end).collect();
-    let text = lines.iter().map(|l| l.strip_prefix(' ').unwrap_or(l)).collect::<Vec<_>>().join("\n");
+    let lines: Vec<&str> = source
+        .lines()
+        .map_while(|l| l.strip_prefix("//!"))
+        .map(str::trim_end)
+        .collect();
+    let text = lines
+        .iter()
+        .map(|l| l.strip_prefix(' ').unwrap_or(l))
+        .collect::<Vec<_>>()
+        .join("\n");
     let end = text.find([':', '.']).unwrap_or(0);
     let (head, rest) = (text[..end].replace('\n', " "), text[end + 1..].trim());
     let rest = rest
@@ -66,6 +88,13 @@ fn documentation(source: &str) -> String {
         .replace("\nProof:", "\n\nProof:")
         .replace("[`", "`")
         .replace("`]", "`");
+    let mut letters = rest.chars();
+    let rest: String = letters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(letters)
+        .collect();
     format!("### {head}\n\n{rest}\n")
 }
 
@@ -104,7 +133,9 @@ fn rewritten(text: &str, folder: &Path) -> (String, usize) {
                     out.push_str("```\n");
                     break;
                 }
-                let Some(command) = line.strip_prefix("$ ") else { continue };
+                let Some(command) = line.strip_prefix("$ ") else {
+                    continue;
+                };
                 out.push_str(line);
                 out.push('\n');
                 out.push_str(&printed(command, folder));
@@ -145,13 +176,37 @@ fn normal(text: &str) -> String {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let timing = line.contains("compile") && line.contains(": read ");
         let certificate = words.last().is_some_and(|w| w == "ok");
-        if timing || certificate {
+        let search = line.contains("converged");
+        if timing || certificate || search {
             let digits = |w: &String| w.chars().next().is_some_and(|c| c.is_ascii_digit());
-            out.push_str(&words.iter().filter(|w| !digits(w)).cloned().collect::<Vec<_>>().join(" "));
+            out.push_str(
+                &words
+                    .iter()
+                    .filter(|w| !digits(w))
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            );
         } else {
-            out.push_str(line.trim_end());
+            out.push_str(&rounded(line.trim_end()));
         }
         out.push('\n');
+    }
+    out
+}
+
+/// Long numbers to six digits: the last ones differ between processors.
+fn rounded(line: &str) -> String {
+    let mut out = String::new();
+    for part in line.split_inclusive([' ', ',']) {
+        let number = part.trim_end_matches([' ', ',']);
+        match number.parse::<f64>() {
+            Ok(x) if number.len() > 9 => {
+                out.push_str(&format!("{x:.5e}"));
+                out.push_str(&part[number.len()..]);
+            }
+            _ => out.push_str(part),
+        }
     }
     out
 }
@@ -159,6 +214,13 @@ fn normal(text: &str) -> String {
 fn difference(old: &str, new: &str) -> String {
     let (a, b): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let first = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let window = |lines: &[&str]| lines.iter().skip(first).take(6).map(|l| format!("  {l}\n")).collect::<String>();
+    let window = |lines: &[&str]| {
+        lines
+            .iter()
+            .skip(first)
+            .take(6)
+            .map(|l| format!("  {l}\n"))
+            .collect::<String>()
+    };
     format!("shown:\n{}printed:\n{}", window(&a), window(&b))
 }

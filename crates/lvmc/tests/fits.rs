@@ -10,7 +10,11 @@ fn fitted(args: &[&str]) -> Value {
     all.extend(args);
     all.push("--json");
     let output = lvmc(&all);
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{args:?}: {}", stderr(&output));
+    assert!(
+        matches!(output.status.code(), Some(0 | 1)),
+        "{args:?}: {}",
+        stderr(&output)
+    );
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
@@ -21,12 +25,25 @@ fn close(a: f64, b: f64) -> bool {
 #[test]
 fn old_faithful() {
     let fit = fitted(&["models/gmm.lvm", "data/faithful.csv", "--set", "K=2"]);
-    assert!(close(fit["log_likelihood"].as_f64().expect("a number"), -1_130.263_960_184_8), "{fit}");
+    assert!(
+        close(fit["log_likelihood"].as_f64().expect("a number"), -1_130.263_960_184_8),
+        "{fit}"
+    );
     assert!(close(fit["bic"].as_f64().expect("a number"), 2_322.191_7));
     assert_eq!(fit["free_parameters"], 11);
     assert_eq!(fit["rows"], 272);
     assert_eq!(fit["converged"], true);
-    for key in ["model", "elbo", "objective", "aic", "iterations", "restarts", "parameters", "warnings", "seconds"] {
+    for key in [
+        "model",
+        "elbo",
+        "objective",
+        "aic",
+        "iterations",
+        "restarts",
+        "parameters",
+        "warnings",
+        "seconds",
+    ] {
         assert!(fit.get(key).is_some(), "no `{key}`");
     }
     assert_eq!(fit["parameters"]["Sigma"][1][0].as_array().map(Vec::len), Some(2));
@@ -36,7 +53,11 @@ fn old_faithful() {
 fn one_line_is_a_model() {
     let text = "z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])";
     let fit = fitted(&["-e", text, "data/faithful.csv", "--set", "K=3"]);
-    assert!(close(fit["log_likelihood"].as_f64().expect("a number"), -1_114.439_873), "{}", fit["log_likelihood"]);
+    assert!(
+        close(fit["log_likelihood"].as_f64().expect("a number"), -1_114.439_873),
+        "{}",
+        fit["log_likelihood"]
+    );
 }
 
 #[test]
@@ -58,8 +79,21 @@ fn every_way_to_run_gives_the_same_answer() {
 fn a_kept_fit_predicts_scores_and_samples() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("fit.json").to_string_lossy().into_owned();
-    let output = lvmc(&["fit", "models/gmm.lvm", "data/faithful.csv", "--set", "K=2", "--out", &path, "-q"]);
-    assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
+    let output = lvmc(&[
+        "fit",
+        "models/gmm.lvm",
+        "data/faithful.csv",
+        "--set",
+        "K=2",
+        "--out",
+        &path,
+        "-q",
+    ]);
+    assert!(
+        output.status.success() && stderr(&output).is_empty(),
+        "{}",
+        stderr(&output)
+    );
 
     let output = lvmc(&["predict", &path, "data/faithful.csv"]);
     let text = stdout(&output);
@@ -85,7 +119,16 @@ fn starting_values_fix_everything() {
     std::fs::write(&path, start).expect("a writable folder");
     let path = path.to_string_lossy().into_owned();
     let fit = fitted(&[
-        "models/gmm.lvm", "data/faithful.csv", "--set", "K=2", "--init", &path, "--max-iter", "5", "--tol", "0",
+        "models/gmm.lvm",
+        "data/faithful.csv",
+        "--set",
+        "K=2",
+        "--init",
+        &path,
+        "--max-iter",
+        "5",
+        "--tol",
+        "0",
     ]);
     assert_eq!(fit["iterations"], 5);
     assert_eq!(fit["restarts"].as_array().map(Vec::len), Some(1));
@@ -95,7 +138,10 @@ fn starting_values_fix_everything() {
 fn a_weight_of_two_is_a_row_twice() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let text = std::fs::read_to_string(common::root().join("data/faithful.csv")).expect("data");
-    let (mut weighted, mut twice) = (String::from("eruptions,waiting,w\n"), String::from("eruptions,waiting\n"));
+    let (mut weighted, mut twice) = (
+        String::from("eruptions,waiting,w\n"),
+        String::from("eruptions,waiting\n"),
+    );
     for (i, line) in text.lines().skip(1).enumerate() {
         let times = 1 + i % 2;
         weighted.push_str(&format!("{line},{times}\n"));
@@ -106,6 +152,9 @@ fn a_weight_of_two_is_a_row_twice() {
     std::fs::write(&b, twice).expect("a writable folder");
     let a = fitted(&["models/gmm.lvm", &a.to_string_lossy(), "--set", "K=2", "--weights", "w"]);
     let b = fitted(&["models/gmm.lvm", &b.to_string_lossy(), "--set", "K=2"]);
-    let (x, y) = (a["log_likelihood"].as_f64().expect("a number"), b["log_likelihood"].as_f64().expect("a number"));
+    let (x, y) = (
+        a["log_likelihood"].as_f64().expect("a number"),
+        b["log_likelihood"].as_f64().expect("a number"),
+    );
     assert!(close(x, y), "{x} and {y}");
 }

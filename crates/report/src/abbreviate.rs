@@ -38,7 +38,15 @@ pub struct Short {
 /// `Normal(xₙ; μₖ, Σₖ)`: a statement's density, variables replaced; `None` for `if` between distributions.
 #[must_use]
 pub fn density_text(store: &mut Store, factor: &Factor, with: &HashMap<Term, Term>, style: Style) -> Option<String> {
-    let Dist::Family { family, signature, args, .. } = &factor.dist else { return None };
+    let Dist::Family {
+        family,
+        signature,
+        args,
+        ..
+    } = &factor.dist
+    else {
+        return None;
+    };
     let value = store.substitute(factor.value, with);
     let args: Vec<Term> = args.iter().map(|&a| store.substitute(a, with)).collect();
     let value = term(store, value, style);
@@ -83,7 +91,9 @@ pub fn densities(store: &mut Store, graph: &ModelGraph, plan: &Plan, style: Styl
                 let (from, to) = (store.var(plan.finite[v].sym), store.num(value as f64));
                 with.insert(from, to);
             }
-            let Some(text) = density_text(store, &graph.factors[row.factor], &with, style) else { continue };
+            let Some(text) = density_text(store, &graph.factors[row.factor], &with, style) else {
+                continue;
+            };
             let long = term(store, case.term, style);
             if width(&long) < width(&text) + log.len() + 2 || out.iter().any(|s| s.density == case.term) {
                 continue;
@@ -101,7 +111,12 @@ pub fn densities(store: &mut Store, graph: &ModelGraph, plan: &Plan, style: Styl
             {
                 with.push((core, store.scale(1.0 / number, placeholder)));
             }
-            out.push(Short { density: case.term, placeholder, with, text: format!("{log}{text}") });
+            out.push(Short {
+                density: case.term,
+                placeholder,
+                with,
+                text: format!("{log}{text}"),
+            });
         }
     }
     out
@@ -214,24 +229,48 @@ fn name_sum(store: &mut Store, letter: &str, subs: &[Term]) -> Letter {
     let base = store.var(sym);
     let mut with = vec![];
     for &sub in subs {
-        let at: Vec<Term> = indices_in_order(store, sub).into_iter().map(|i| store.index(i)).collect();
+        let at: Vec<Term> = indices_in_order(store, sub)
+            .into_iter()
+            .map(|i| store.index(i))
+            .collect();
         let to = if at.is_empty() { base } else { store.at(base, &at) };
         with.push((sub, to));
     }
-    Letter { name: with[0].1, meaning: subs[0], with }
+    Letter {
+        name: with[0].1,
+        meaning: subs[0],
+        with,
+    }
 }
 
 /// Free indices in the order in which a posterior lists them.
 fn indices_in_order(store: &Store, t: Term) -> Vec<IxId> {
-    let Node::RowSum(body) = *store.node(t) else { return vec![] };
-    let Node::Resp(values) = store.node(body) else { return vec![] };
-    values.iter().filter_map(|&(_, v)| if let Node::Ix(i) = store.node(v) { Some(*i) } else { None }).collect()
+    let Node::RowSum(body) = *store.node(t) else {
+        return vec![];
+    };
+    let Node::Resp(values) = store.node(body) else {
+        return vec![];
+    };
+    values
+        .iter()
+        .filter_map(|&(_, v)| {
+            if let Node::Ix(i) = store.node(v) {
+                Some(*i)
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 /// The same for sums that differ in the names of their indices alone.
 fn shape_key(store: &Store, t: Term) -> String {
-    let Node::RowSum(body) = *store.node(t) else { return String::new() };
-    let Node::Resp(values) = store.node(body) else { return String::new() };
+    let Node::RowSum(body) = *store.node(t) else {
+        return String::new();
+    };
+    let Node::Resp(values) = store.node(body) else {
+        return String::new();
+    };
     let parts: Vec<String> = values
         .iter()
         .map(|&(sym, v)| match store.node(v) {

@@ -85,7 +85,11 @@ pub fn head(known: Known<'_>) -> String {
     let mut out = wrap(&out, 100, 2);
     out.push_str("\n\n");
     let mut lines: Vec<Vec<String>> = vec![["name", "role", "type", "because"].map(String::from).to_vec()];
-    lines.extend(names(known).into_iter().map(|r| vec![r.name, r.role.into(), r.ty, r.because]));
+    lines.extend(
+        names(known)
+            .into_iter()
+            .map(|r| vec![r.name, r.role.into(), r.ty, r.because]),
+    );
     out.push_str(&table(&lines, &[], 2, 3));
     out
 }
@@ -94,8 +98,10 @@ pub fn head(known: Known<'_>) -> String {
 #[must_use]
 pub fn plan(lines: &[Inference], fallbacks: &[Remark], remarks: &[String]) -> String {
     let mut out = String::from("\n  inference\n");
-    let rows: Vec<Vec<String>> =
-        lines.iter().map(|l| vec![l.names.join(", "), l.how.clone(), l.rule.clone()]).collect();
+    let rows: Vec<Vec<String>> = lines
+        .iter()
+        .map(|l| vec![l.names.join(", "), l.how.clone(), l.rule.clone()])
+        .collect();
     out.push_str(&table(&rows, &[Align::Left], 2, 3));
     if !fallbacks.is_empty() || !remarks.is_empty() {
         out.push_str("\n  remarks\n");
@@ -103,7 +109,11 @@ pub fn plan(lines: &[Inference], fallbacks: &[Remark], remarks: &[String]) -> St
     for f in fallbacks {
         let taken = f.taken.map_or(String::new(), |t| format!(" ({t})"));
         out.push_str(&format!("  {} has no closed form here{taken}\n", f.name));
-        let reasons: Vec<Vec<String>> = f.reasons.iter().map(|(rule, why)| vec![(*rule).to_owned(), why.clone()]).collect();
+        let reasons: Vec<Vec<String>> = f
+            .reasons
+            .iter()
+            .map(|(rule, why)| vec![(*rule).to_owned(), why.clone()])
+            .collect();
         out.push_str(&table(&reasons, &[], 4, 2));
     }
     for r in remarks {
@@ -119,12 +129,18 @@ pub fn json(known: Known<'_>, inference: &[Inference], fallbacks: &[Remark]) -> 
         .into_iter()
         .map(|r| json!({ "name": r.name, "role": r.role, "type": r.ty, "because": r.because }))
         .collect();
-    let plan: Vec<Value> =
-        inference.iter().map(|l| json!({ "names": l.names, "how": l.how, "rule": l.rule })).collect();
+    let plan: Vec<Value> = inference
+        .iter()
+        .map(|l| json!({ "names": l.names, "how": l.how, "rule": l.rule }))
+        .collect();
     let declined: Vec<Value> = fallbacks
         .iter()
         .map(|f| {
-            let reasons: Vec<Value> = f.reasons.iter().map(|(rule, why)| json!({ "rule": rule, "why": why })).collect();
+            let reasons: Vec<Value> = f
+                .reasons
+                .iter()
+                .map(|(rule, why)| json!({ "rule": rule, "why": why }))
+                .collect();
             json!({ "name": f.name, "taken": f.taken, "declined": reasons })
         })
         .collect();

@@ -52,15 +52,30 @@ pub fn derivation(graph: &ModelGraph, plan: &Plan, style: Style) -> Derivation {
         .iter()
         .map(|f| (statement(&graph.store, f, style), graph.source.line(f.span.start)))
         .collect();
-    let mut writer = Writer { graph, plan, store: plan.store.clone(), shorts: vec![], letters: vec![], style };
+    let mut writer = Writer {
+        graph,
+        plan,
+        store: plan.store.clone(),
+        shorts: vec![],
+        letters: vec![],
+        style,
+    };
     writer.shorts = densities(&mut writer.store, graph, plan, style);
     writer.letters = shared_sums(&mut writer.store, &update_terms(plan));
     let mut parts: Vec<Part> = vec![];
     for step in &plan.steps {
         let title = title(plan, step.section);
         if parts.last().is_none_or(|p| p.title != title) {
-            let with = if step.section == Section::MStep { writer.abbreviations() } else { vec![] };
-            parts.push(Part { title, with, lines: vec![] });
+            let with = if step.section == Section::MStep {
+                writer.abbreviations()
+            } else {
+                vec![]
+            };
+            parts.push(Part {
+                title,
+                with,
+                lines: vec![],
+            });
         }
         let line = writer.line(step);
         if let Some(part) = parts.last_mut()
@@ -69,7 +84,11 @@ pub fn derivation(graph: &ModelGraph, plan: &Plan, style: Style) -> Derivation {
             part.lines.push(line);
         }
     }
-    Derivation { model: graph.name.clone(), statements, parts }
+    Derivation {
+        model: graph.name.clone(),
+        statements,
+        parts,
+    }
 }
 
 /// The right sides and conditions of the updates.
@@ -86,7 +105,11 @@ fn update_terms(plan: &Plan) -> Vec<Term> {
 
 fn title(plan: &Plan, section: Section) -> String {
     let latent = !plan.finite.is_empty();
-    let names: Vec<&str> = plan.finite.iter().map(|f| plan.store.sym(f.sym).name.as_str()).collect();
+    let names: Vec<&str> = plan
+        .finite
+        .iter()
+        .map(|f| plan.store.sym(f.sym).name.as_str())
+        .collect();
     match section {
         Section::Joint => "Joint, one row".into(),
         Section::Prior => "Prior".into(),
@@ -116,7 +139,11 @@ impl Writer<'_> {
     }
 
     fn line(&mut self, step: &Step) -> Line {
-        let mut line = Line { rule: step.rule.into(), remark: step.remark.clone(), ..Line::default() };
+        let mut line = Line {
+            rule: step.rule.into(),
+            remark: step.remark.clone(),
+            ..Line::default()
+        };
         line.left = left(&mut self.store, &step.left, self.style);
         line.right = match (step.section, &step.left) {
             (Section::Joint | Section::Prior, _) => term(&self.store, step.right, self.style),
@@ -143,7 +170,11 @@ impl Writer<'_> {
     /// Sums over rows by their letters.
     fn lettered(&mut self, t: Term) -> Term {
         let with: Vec<(Term, Term)> = self.letters.iter().flat_map(|l| l.with.iter().copied()).collect();
-        if with.is_empty() { t } else { replace(&mut self.store, t, &with, &mut HashMap::new()) }
+        if with.is_empty() {
+            t
+        } else {
+            replace(&mut self.store, t, &with, &mut HashMap::new())
+        }
     }
 
     /// Log densities by their distributions.
@@ -160,7 +191,12 @@ impl Writer<'_> {
 
     /// The normalised posterior: the densities of the statements that hold the variables, over their sum.
     fn posterior(&mut self) -> String {
-        let letters: Vec<String> = self.plan.finite.iter().map(|f| self.store.ix(f.ix).name.clone()).collect();
+        let letters: Vec<String> = self
+            .plan
+            .finite
+            .iter()
+            .map(|f| self.store.ix(f.ix).name.clone())
+            .collect();
         let mut taken = letters.clone();
         let others: Vec<String> = letters.iter().map(|_| fresh_letter(&mut taken)).collect();
         let (above, below) = (self.product(&letters), self.product(&others));
@@ -178,8 +214,13 @@ impl Writer<'_> {
     }
 
     fn posterior_remark(&self) -> String {
-        let observed: Vec<&str> =
-            self.plan.finite.iter().filter(|f| f.observed).map(|f| self.plan.store.sym(f.sym).name.as_str()).collect();
+        let observed: Vec<&str> = self
+            .plan
+            .finite
+            .iter()
+            .filter(|f| f.observed)
+            .map(|f| self.plan.store.sym(f.sym).name.as_str())
+            .collect();
         let mut words = vec![];
         if self.plan.cliques.iter().any(|c| c.parent.is_some()) {
             words.push("by variable elimination".to_owned());
@@ -194,7 +235,12 @@ impl Writer<'_> {
     fn product(&mut self, letters: &[String]) -> String {
         let mut with = HashMap::new();
         for (f, letter) in self.plan.finite.iter().zip(letters) {
-            let sym = Sym { name: letter.clone(), kind: SymKind::Aux, per_row: false, ..self.store.sym(f.sym).clone() };
+            let sym = Sym {
+                name: letter.clone(),
+                kind: SymKind::Aux,
+                per_row: false,
+                ..self.store.sym(f.sym).clone()
+            };
             let sym = self.store.add_sym(sym);
             let (from, to) = (self.store.var(f.sym), self.store.var(sym));
             with.insert(from, to);
@@ -241,13 +287,22 @@ impl Writer<'_> {
 
 fn substituted(store: &mut Store, dist: &Dist, with: &HashMap<Term, Term>) -> Dist {
     match dist {
-        Dist::Family { family, signature, args, span } => Dist::Family {
+        Dist::Family {
+            family,
+            signature,
+            args,
+            span,
+        } => Dist::Family {
             family: *family,
             signature: *signature,
             args: args.iter().map(|&a| store.substitute(a, with)).collect(),
             span: *span,
         },
-        Dist::If { condition, then, otherwise } => Dist::If {
+        Dist::If {
+            condition,
+            then,
+            otherwise,
+        } => Dist::If {
             condition: store.substitute(*condition, with),
             then: Box::new(substituted(store, then, with)),
             otherwise: Box::new(substituted(store, otherwise, with)),
@@ -257,14 +312,25 @@ fn substituted(store: &mut Store, dist: &Dist, with: &HashMap<Term, Term>) -> Di
 
 /// A letter that is not taken.
 fn fresh_letter(taken: &mut Vec<String>) -> String {
-    let found = ["l", "m", "i", "h", "q", "v"].into_iter().find(|l| !taken.iter().any(|t| t == l)).unwrap_or("w");
+    let found = ["l", "m", "i", "h", "q", "v"]
+        .into_iter()
+        .find(|l| !taken.iter().any(|t| t == l))
+        .unwrap_or("w");
     taken.push(found.to_owned());
     found.to_owned()
 }
 
 fn subscript(letter: &str) -> String {
     const SMALL: [(char, char); 10] = [
-        ('h', 'ₕ'), ('i', 'ᵢ'), ('j', 'ⱼ'), ('k', 'ₖ'), ('l', 'ₗ'), ('m', 'ₘ'), ('n', 'ₙ'), ('p', 'ₚ'), ('s', 'ₛ'),
+        ('h', 'ₕ'),
+        ('i', 'ᵢ'),
+        ('j', 'ⱼ'),
+        ('k', 'ₖ'),
+        ('l', 'ₗ'),
+        ('m', 'ₘ'),
+        ('n', 'ₙ'),
+        ('p', 'ₚ'),
+        ('s', 'ₛ'),
         ('v', 'ᵥ'),
     ];
     let small = |c: char| SMALL.iter().find(|(a, _)| *a == c).map(|(_, b)| *b);

@@ -25,6 +25,8 @@ pub struct Explanation {
     pub terms: Vec<(usize, String)>,
     /// Rules that declined before: (rule, reason).
     pub declined: Vec<(String, String)>,
+    /// Edits that would restore a closed form.
+    pub edits: Vec<String>,
 }
 
 /// Explains one variable of a plan.
@@ -38,27 +40,46 @@ pub fn explain(graph: &ModelGraph, plan: &Plan, var: &Var) -> Explanation {
         condition: None,
         terms: vec![],
         declined: vec![],
+        edits: vec![],
     };
     for row in &plan.factors {
         for case in row.cases.iter().filter(|c| plan.store.depends_on_sym(c.term, var.sym)) {
-            out.terms.push((graph.source.line(row.span.start), term(&plan.store, case.term, Style::Unicode)));
+            out.terms.push((
+                graph.source.line(row.span.start),
+                term(&plan.store, case.term, Style::Unicode),
+            ));
         }
     }
-    for prior in plan.priors.iter().filter(|p| plan.store.depends_on_sym(p.term, var.sym)) {
-        out.terms.push((graph.source.line(prior.span.start), term(&plan.store, prior.term, Style::Unicode)));
+    for prior in plan
+        .priors
+        .iter()
+        .filter(|p| plan.store.depends_on_sym(p.term, var.sym))
+    {
+        out.terms.push((
+            graph.source.line(prior.span.start),
+            term(&plan.store, prior.term, Style::Unicode),
+        ));
     }
-    if let Some(update) = plan.updates.iter().find(|u| words::targets(&plan.store, u).contains(&var.sym)) {
+    if let Some(update) = plan
+        .updates
+        .iter()
+        .find(|u| words::targets(&plan.store, u).contains(&var.sym))
+    {
         out.how = words::how(&plan.store, update);
         out.rule = Some(update.rule.to_owned());
         out.condition = Some(condition(&plan.store, &update.condition, Style::Unicode));
         if let Some(d) = plan.remarks.iter().find(|d| d.param == var.sym) {
-            let before = d.reasons.iter().filter(|(rule, _)| *rule != update.rule);
+            let says = |r: &&(&str, String)| r.0 != update.rule && !r.1.starts_with("its type is not");
+            let before = d.reasons.iter().filter(says);
             out.declined = before.map(|(rule, why)| ((*rule).to_owned(), why.clone())).collect();
         }
         return out;
     }
     out.how = match var.role {
-        Role::Latent => match words::inference(graph, plan).into_iter().find(|l| l.names.contains(&var.name)) {
+        Role::Latent => match words::inference(graph, plan)
+            .into_iter()
+            .find(|l| l.names.contains(&var.name))
+        {
             Some(l) => {
                 out.rule = Some(l.rule);
                 l.how
@@ -83,8 +104,11 @@ impl Explanation {
         let mut out = format!("{}, a {}: {}{rule}\n", self.name, self.role, self.how);
         if !self.terms.is_empty() {
             out.push_str("  it stands in\n");
-            let rows: Vec<Vec<String>> =
-                self.terms.iter().map(|(line, t)| vec![format!("line {line}"), wrap(t, 86, 13)]).collect();
+            let rows: Vec<Vec<String>> = self
+                .terms
+                .iter()
+                .map(|(line, t)| vec![format!("line {line}"), wrap(t, 86, 13)])
+                .collect();
             out.push_str(&table(&rows, &[], 4, 3));
         }
         if let Some(c) = &self.condition {
@@ -92,8 +116,18 @@ impl Explanation {
         }
         if !self.declined.is_empty() {
             out.push_str("  declined before\n");
-            let rows: Vec<Vec<String>> = self.declined.iter().map(|(r, why)| vec![r.clone(), why.clone()]).collect();
+            let rows: Vec<Vec<String>> = self
+                .declined
+                .iter()
+                .map(|(r, why)| vec![r.clone(), why.clone()])
+                .collect();
             out.push_str(&table(&rows, &[], 4, 3));
+        }
+        if !self.edits.is_empty() {
+            out.push_str("  closed form again with\n");
+            for edit in &self.edits {
+                out.push_str(&format!("    {edit}\n"));
+            }
         }
         out
     }
@@ -101,8 +135,16 @@ impl Explanation {
     /// As data.
     #[must_use]
     pub fn json(&self) -> Value {
-        let terms: Vec<Value> = self.terms.iter().map(|(line, t)| json!({ "line": line, "term": t })).collect();
-        let declined: Vec<Value> = self.declined.iter().map(|(r, why)| json!({ "rule": r, "why": why })).collect();
+        let terms: Vec<Value> = self
+            .terms
+            .iter()
+            .map(|(line, t)| json!({ "line": line, "term": t }))
+            .collect();
+        let declined: Vec<Value> = self
+            .declined
+            .iter()
+            .map(|(r, why)| json!({ "rule": r, "why": why }))
+            .collect();
         json!({
             "name": self.name,
             "role": self.role,
@@ -111,6 +153,7 @@ impl Explanation {
             "condition": self.condition,
             "terms": terms,
             "declined": declined,
+            "closed_form_with": self.edits,
         })
     }
 }

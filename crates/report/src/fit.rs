@@ -59,7 +59,10 @@ fn search(fit: &Fit) -> String {
     let end = if fit.converged { "converged" } else { "not converged" };
     let iterations = counted(fit.iterations, "iteration");
     if fit.starts > 1 {
-        format!("best of {} starts, reached by {}; {iterations}, {end}", fit.starts, fit.reached)
+        format!(
+            "best of {} starts, reached by {}; {iterations}, {end}",
+            fit.starts, fit.reached
+        )
     } else {
         format!("{iterations}, {end}")
     }
@@ -71,17 +74,30 @@ pub fn timings(fit: &Fit) -> String {
     let s = fit.seconds;
     let total = s.read + s.compile + s.fit;
     if total >= 10.0 {
-        return format!("{total:.1} s: read {:.1}, compile {:.1}, fit {:.1}", s.read, s.compile, s.fit);
+        return format!(
+            "{total:.1} s: read {:.1}, compile {:.1}, fit {:.1}",
+            s.read, s.compile, s.fit
+        );
     }
     let ms = |x: f64| format!("{:.0}", 1000.0 * x);
-    format!("{} ms: read {}, compile {}, fit {}", ms(total), ms(s.read), ms(s.compile), ms(s.fit))
+    format!(
+        "{} ms: read {}, compile {}, fit {}",
+        ms(total),
+        ms(s.read),
+        ms(s.compile),
+        ms(s.fit)
+    )
 }
 
 /// As one JSON object.
 #[must_use]
 pub fn json(fit: &Fit) -> Value {
     let parameters: Map<String, Value> = fit.parameters.iter().map(|p| (p.name.clone(), p.nested())).collect();
-    let binding: Map<String, Value> = fit.binding.iter().map(|(name, columns)| (name.clone(), json!(columns))).collect();
+    let binding: Map<String, Value> = fit
+        .binding
+        .iter()
+        .map(|(name, columns)| (name.clone(), json!(columns)))
+        .collect();
     json!({
         "model": fit.model,
         "rows": fit.rows,

@@ -28,7 +28,10 @@ pub fn left(store: &mut Store, left: &Left, style: Style) -> String {
     match left {
         Left::Word(word) => match style {
             Style::Unicode => (*word).to_owned(),
-            Style::Latex => word.replace("∂", "\\partial ").replace("η", "\\eta").replace("ELBO", "\\mathrm{ELBO}"),
+            Style::Latex => word
+                .replace("∂", "\\partial ")
+                .replace("η", "\\eta")
+                .replace("ELBO", "\\mathrm{ELBO}"),
         },
         Left::Term(t) => term(store, *t, style),
         Left::Density { of, row } => {
@@ -71,18 +74,31 @@ pub fn condition(store: &Store, condition: &Condition, style: Style) -> String {
 #[must_use]
 pub fn statement(store: &Store, factor: &Factor, style: Style) -> String {
     let tilde = if style == Style::Unicode { "~" } else { "\\sim" };
-    format!("{} {tilde} {}", term(store, factor.value, style), dist_text(store, &factor.dist, style))
+    format!(
+        "{} {tilde} {}",
+        term(store, factor.value, style),
+        dist_text(store, &factor.dist, style)
+    )
 }
 
 /// A distribution as it would be written.
 #[must_use]
 pub fn dist_text(store: &Store, d: &Dist, style: Style) -> String {
     match d {
-        Dist::Family { family, signature, args, .. } => {
+        Dist::Family {
+            family,
+            signature,
+            args,
+            ..
+        } => {
             let text = arguments(store, &**family, *signature, args, style);
             format!("{}({text})", word(family.name(), style))
         }
-        Dist::If { condition, then, otherwise } => {
+        Dist::If {
+            condition,
+            then,
+            otherwise,
+        } => {
             let c = term(store, *condition, style);
             let (a, b) = (dist_text(store, then, style), dist_text(store, otherwise, style));
             match style {

@@ -17,7 +17,11 @@ pub fn fixed(x: f64, decimals: usize) -> String {
 /// Decimals that show the largest of these to four digits.
 #[must_use]
 pub fn decimals(values: &[f64]) -> usize {
-    let largest = values.iter().copied().filter(|x| x.is_finite()).fold(0.0_f64, |a, x| a.max(x.abs()));
+    let largest = values
+        .iter()
+        .copied()
+        .filter(|x| x.is_finite())
+        .fold(0.0_f64, |a, x| a.max(x.abs()));
     if largest == 0.0 {
         return 1;
     }
@@ -29,7 +33,11 @@ pub fn decimals(values: &[f64]) -> usize {
 #[must_use]
 pub fn row(values: &[f64]) -> Vec<String> {
     let d = decimals(values);
-    let largest = values.iter().copied().filter(|x| x.is_finite()).fold(0.0_f64, |a, x| a.max(x.abs()));
+    let largest = values
+        .iter()
+        .copied()
+        .filter(|x| x.is_finite())
+        .fold(0.0_f64, |a, x| a.max(x.abs()));
     if d > 7 || largest >= 1e8 {
         return values.iter().map(|x| format!("{x:.3e}").replace('-', "−")).collect();
     }
@@ -66,7 +74,11 @@ pub fn count(n: usize) -> String {
 /// `1 row`, `2 rows`.
 #[must_use]
 pub fn counted(n: usize, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{} {one}s", count(n)) }
+    if n == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{} {one}s", count(n))
+    }
 }
 
 #[cfg(test)]

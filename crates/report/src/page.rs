@@ -19,7 +19,13 @@ pub fn unicode(d: &Derivation) -> String {
     }
     for (i, part) in d.parts.iter().enumerate() {
         out.push_str(&format!("\n{}\n", heading(i + 1, part)));
-        let left = part.lines.iter().map(|l| width(&l.left)).filter(|&w| w <= 16).max().unwrap_or(0);
+        let left = part
+            .lines
+            .iter()
+            .map(|l| width(&l.left))
+            .filter(|&w| w <= 16)
+            .max()
+            .unwrap_or(0);
         for line in &part.lines {
             out.push_str(&text_line(line, left));
         }
@@ -30,7 +36,11 @@ pub fn unicode(d: &Derivation) -> String {
 fn heading(number: usize, part: &Part) -> String {
     let mut text = format!("{number:<INDENT$}{}", part.title);
     if !part.with.is_empty() {
-        let list: Vec<String> = part.with.iter().map(|(name, meaning)| format!("{name} = {meaning}")).collect();
+        let list: Vec<String> = part
+            .with
+            .iter()
+            .map(|(name, meaning)| format!("{name} = {meaning}"))
+            .collect();
         text.push_str(&format!(", with {}", list.join(", ")));
     }
     text
@@ -57,12 +67,23 @@ fn text_line(line: &Line, left: usize) -> String {
     if condition.is_empty() {
         lines.push(margin(&last, &note, PAGE));
     } else if width(&last) + 4 + width(condition) <= room && width(&last) <= 44 {
-        let padded = format!("{last}{}{condition}", " ".repeat(48usize.saturating_sub(width(&last)).max(4)));
-        let padded = if width(&padded) <= room { padded } else { format!("{last}    {condition}") };
+        let padded = format!(
+            "{last}{}{condition}",
+            " ".repeat(48usize.saturating_sub(width(&last)).max(4))
+        );
+        let padded = if width(&padded) <= room {
+            padded
+        } else {
+            format!("{last}    {condition}")
+        };
         lines.push(margin(&padded, &note, PAGE));
     } else {
         lines.push(margin(&last, &note, PAGE));
-        lines.extend(broken(&format!("{}{condition}", " ".repeat(INDENT + 4)), PAGE, INDENT + 8));
+        lines.extend(broken(
+            &format!("{}{condition}", " ".repeat(INDENT + 4)),
+            PAGE,
+            INDENT + 8,
+        ));
     }
     lines.iter().fold(String::new(), |mut out, l| {
         out.push_str(l.trim_end());
@@ -77,7 +98,9 @@ fn broken(text: &str, to: usize, indent: usize) -> Vec<String> {
     let mut lines = vec![];
     let mut rest = text.to_owned();
     while width(&rest) > to {
-        let Some(at) = (0..3).find_map(|depth| break_at(&rest, to, indent, depth)) else { break };
+        let Some(at) = (0..3).find_map(|depth| break_at(&rest, to, indent, depth)) else {
+            break;
+        };
         let tail = rest.split_off(at);
         lines.push(rest.trim_end().to_owned());
         rest = format!("{}{}", " ".repeat(indent), tail.trim_start());
@@ -114,12 +137,20 @@ pub fn latex(d: &Derivation) -> String {
     );
     out.push_str(&format!("\\section*{{Model \\texttt{{{}}}}}\n", words(&d.model)));
     out.push_str("\\begin{align*}\n");
-    let statements: Vec<String> = d.statements.iter().map(|(s, _)| s.replacen("\\sim", "&\\sim", 1)).collect();
+    let statements: Vec<String> = d
+        .statements
+        .iter()
+        .map(|(s, _)| s.replacen("\\sim", "&\\sim", 1))
+        .collect();
     out.push_str(&format!("  {}\n\\end{{align*}}\n", statements.join(" \\\\\n  ")));
     for part in &d.parts {
         out.push_str(&format!("\\subsection*{{{}}}\n", words(&part.title)));
         if !part.with.is_empty() {
-            let list: Vec<String> = part.with.iter().map(|(name, meaning)| format!("${name} = {meaning}$")).collect();
+            let list: Vec<String> = part
+                .with
+                .iter()
+                .map(|(name, meaning)| format!("${name} = {meaning}$"))
+                .collect();
             out.push_str(&format!("With {}.\n", list.join(", ")));
         }
         out.push_str("\\begin{align*}\n");
@@ -131,8 +162,15 @@ pub fn latex(d: &Derivation) -> String {
 }
 
 fn latex_line(line: &Line) -> String {
-    let mut text = if line.left.is_empty() { format!("& {}", line.right) } else { format!("{} &= {}", line.left, line.right) };
-    let note: Vec<&str> = [line.remark.as_str(), line.rule.as_str()].into_iter().filter(|n| !n.is_empty()).collect();
+    let mut text = if line.left.is_empty() {
+        format!("& {}", line.right)
+    } else {
+        format!("{} &= {}", line.left, line.right)
+    };
+    let note: Vec<&str> = [line.remark.as_str(), line.rule.as_str()]
+        .into_iter()
+        .filter(|n| !n.is_empty())
+        .collect();
     if !note.is_empty() {
         text.push_str(&format!(" && \\text{{{}}}", words(&note.join(", "))));
     }

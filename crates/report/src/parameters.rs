@@ -19,7 +19,11 @@ struct Block {
 impl Block {
     /// Numbers side by side in a cell.
     fn numbers(&self) -> usize {
-        self.lines.iter().flat_map(|l| l.cells.iter().map(Vec::len)).max().unwrap_or(1)
+        self.lines
+            .iter()
+            .flat_map(|l| l.cells.iter().map(Vec::len))
+            .max()
+            .unwrap_or(1)
     }
 }
 
@@ -43,21 +47,31 @@ pub fn parameters(list: &[Parameter]) -> String {
             _ => blocks.push(block),
         }
     }
-    let label = blocks.iter().flat_map(|b| &b.lines).map(|l| width(&l.label)).max().unwrap_or(0);
+    let label = blocks
+        .iter()
+        .flat_map(|b| &b.lines)
+        .map(|l| width(&l.label))
+        .max()
+        .unwrap_or(0);
     let mut out = String::new();
     for (i, b) in blocks.iter().enumerate() {
         let same = i > 0 && blocks[i - 1].header == b.header;
-        if i > 0 && !(same && b.numbers() > 1) {
+        let text = page(b, label, same);
+        let headed = text.starts_with("      ");
+        if i > 0 && (headed || !(same && b.numbers() > 1)) {
             out.push('\n');
         }
-        out.push_str(&page(b, label, same));
+        out.push_str(&text);
     }
     out
 }
 
 /// Labels of the family axes: a vector along one of them is set beside the family's members.
 fn family_axes(list: &[Parameter]) -> Vec<Vec<String>> {
-    list.iter().filter(|p| p.family > 0).filter_map(|p| p.axes.first().cloned()).collect()
+    list.iter()
+        .filter(|p| p.family > 0)
+        .filter_map(|p| p.axes.first().cloned())
+        .collect()
 }
 
 fn block(p: &Parameter, shared: &[Vec<String>]) -> Block {
@@ -66,16 +80,31 @@ fn block(p: &Parameter, shared: &[Vec<String>]) -> Block {
         (_, own) if own > 2 => {
             let shape: Vec<String> = p.shape.iter().map(ToString::to_string).collect();
             let label = format!("{} has the shape {}: --json shows it", p.name, shape.join(" × "));
-            Block { header: vec![], lines: vec![Line { label, cells: vec![] }] }
+            Block {
+                header: vec![],
+                lines: vec![Line { label, cells: vec![] }],
+            }
         }
         (true, 0) => {
             let cells = row(&p.values).into_iter().map(|c| vec![c]).collect();
-            Block { header: p.axes[0].clone(), lines: vec![Line { label: p.name.clone(), cells }] }
+            Block {
+                header: p.axes[0].clone(),
+                lines: vec![Line {
+                    label: p.name.clone(),
+                    cells,
+                }],
+            }
         }
         (true, own) => family(p, own),
         (false, 0) => {
             let cells = vec![row(&p.values)];
-            Block { header: vec![], lines: vec![Line { label: p.name.clone(), cells }] }
+            Block {
+                header: vec![],
+                lines: vec![Line {
+                    label: p.name.clone(),
+                    cells,
+                }],
+            }
         }
         (false, 1) => vector(p),
         (false, _) => matrix(p),
@@ -87,23 +116,42 @@ fn family(p: &Parameter, own: usize) -> Block {
     let members = p.shape[0];
     let rows = p.shape[1];
     let cols = if own == 2 { p.shape[2] } else { 1 };
-    let mut lines = vec![Line { label: p.name.clone(), cells: vec![] }];
+    let mut lines = vec![Line {
+        label: p.name.clone(),
+        cells: vec![],
+    }];
     for r in 0..rows.min(LONGEST) {
         let at = |m: usize| &p.values[(m * rows + r) * cols..(m * rows + r + 1) * cols];
         let all: Vec<f64> = (0..members).flat_map(|m| at(m).to_vec()).collect();
-        let texts: Vec<String> = if cols > 1 { all.iter().map(|&x| short(x)).collect() } else { row(&all) };
+        let texts: Vec<String> = if cols > 1 {
+            all.iter().map(|&x| short(x)).collect()
+        } else {
+            row(&all)
+        };
         let cells = texts.chunks(cols).map(<[String]>::to_vec).collect();
-        lines.push(Line { label: format!("  {}", p.axes[1][r]), cells });
+        lines.push(Line {
+            label: format!("  {}", p.axes[1][r]),
+            cells,
+        });
     }
     more(&mut lines, rows);
-    Block { header: p.axes[0].clone(), lines }
+    Block {
+        header: p.axes[0].clone(),
+        lines,
+    }
 }
 
 fn vector(p: &Parameter) -> Block {
     let n = p.shape[0];
-    let mut lines = vec![Line { label: p.name.clone(), cells: vec![] }];
+    let mut lines = vec![Line {
+        label: p.name.clone(),
+        cells: vec![],
+    }];
     for (label, text) in p.axes[0].iter().zip(row(&p.values)).take(LONGEST) {
-        lines.push(Line { label: format!("  {label}"), cells: vec![vec![text]] });
+        lines.push(Line {
+            label: format!("  {label}"),
+            cells: vec![vec![text]],
+        });
     }
     more(&mut lines, n);
     Block { header: vec![], lines }
@@ -111,10 +159,16 @@ fn vector(p: &Parameter) -> Block {
 
 fn matrix(p: &Parameter) -> Block {
     let (rows, cols) = (p.shape[0], p.shape[1]);
-    let mut lines = vec![Line { label: p.name.clone(), cells: vec![] }];
+    let mut lines = vec![Line {
+        label: p.name.clone(),
+        cells: vec![],
+    }];
     for r in 0..rows.min(LONGEST) {
         let cells = vec![p.values[r * cols..(r + 1) * cols].iter().map(|&x| short(x)).collect()];
-        lines.push(Line { label: format!("  {}", p.axes[0][r]), cells });
+        lines.push(Line {
+            label: format!("  {}", p.axes[0][r]),
+            cells,
+        });
     }
     more(&mut lines, rows);
     Block { header: vec![], lines }
@@ -122,7 +176,10 @@ fn matrix(p: &Parameter) -> Block {
 
 fn more(lines: &mut Vec<Line>, rows: usize) {
     if rows > LONGEST {
-        lines.push(Line { label: format!("  … {} more, with --json", rows - LONGEST), cells: vec![] });
+        lines.push(Line {
+            label: format!("  … {} more, with --json", rows - LONGEST),
+            cells: vec![],
+        });
     }
 }
 
@@ -185,8 +242,17 @@ mod tests {
     use super::*;
 
     fn parameter(name: &str, shape: &[usize], family: usize, values: &[f64]) -> Parameter {
-        let axes = shape.iter().map(|&n| (1..=n).map(|i| i.to_string()).collect()).collect();
-        Parameter { name: name.into(), shape: shape.to_vec(), family, values: values.to_vec(), axes }
+        let axes = shape
+            .iter()
+            .map(|&n| (1..=n).map(|i| i.to_string()).collect())
+            .collect();
+        Parameter {
+            name: name.into(),
+            shape: shape.to_vec(),
+            family,
+            values: values.to_vec(),
+            axes,
+        }
     }
 
     #[test]

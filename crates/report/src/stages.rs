@@ -31,11 +31,20 @@ pub fn joint(graph: &ModelGraph, joint: &LogJoint) -> String {
 fn factor(out: &mut String, graph: &ModelGraph, s: &Store, f: &RowFactor, name: impl Fn(usize) -> String) {
     let scope: Vec<String> = f.scope.iter().map(|&v| name(v)).collect();
     let line = graph.source.line(f.span.start);
-    let _ = writeln!(out, "factor of {}, line {line}, over ({})", s.sym(f.value).name, scope.join(", "));
+    let _ = writeln!(
+        out,
+        "factor of {}, line {line}, over ({})",
+        s.sym(f.value).name,
+        scope.join(", ")
+    );
     for case in &f.cases {
         let mut where_: Vec<String> = case.fixed.iter().map(|&(v, x)| format!("{} = #{x}", name(v))).collect();
         where_.extend(case.excluded.iter().map(|&(v, x)| format!("{} ≠ #{x}", name(v))));
-        let place = if where_.is_empty() { String::new() } else { format!("  where {}", where_.join(", ")) };
+        let place = if where_.is_empty() {
+            String::new()
+        } else {
+            format!("  where {}", where_.join(", "))
+        };
         let _ = writeln!(out, "  {}{place}", term(s, case.term, Style::Unicode));
     }
 }
@@ -45,7 +54,11 @@ fn factor(out: &mut String, graph: &ModelGraph, s: &Store, f: &RowFactor, name: 
 pub fn elbo(graph: &ModelGraph, plan: &Plan) -> String {
     let mut store = plan.store.clone();
     let mut out = format!("elbo {}\n", graph.name);
-    for step in plan.steps.iter().filter(|s| matches!(s.section, Section::Complete | Section::Expected | Section::Elbo)) {
+    for step in plan
+        .steps
+        .iter()
+        .filter(|s| matches!(s.section, Section::Complete | Section::Expected | Section::Elbo))
+    {
         let l = left(&mut store, &step.left, Style::Unicode);
         let _ = writeln!(out, "{l} = {}", term(&store, step.right, Style::Unicode));
     }
@@ -60,8 +73,11 @@ pub fn plan(graph: &ModelGraph, plan: &Plan) -> String {
     let mut out = format!("plan {}\n", graph.name);
     for (i, c) in plan.cliques.iter().enumerate() {
         let others: Vec<String> = c.others.iter().map(|&v| name(v)).collect();
-        let lines: Vec<String> =
-            c.factors.iter().map(|&f| format!("line {}", graph.source.line(plan.factors[f].span.start))).collect();
+        let lines: Vec<String> = c
+            .factors
+            .iter()
+            .map(|&f| format!("line {}", graph.source.line(plan.factors[f].span.start)))
+            .collect();
         let _ = write!(out, "clique {i}: sum out {} from {}", name(c.var), lines.join(", "));
         if !c.children.is_empty() {
             let children: Vec<String> = c.children.iter().map(ToString::to_string).collect();
@@ -78,7 +94,11 @@ pub fn plan(graph: &ModelGraph, plan: &Plan) -> String {
     for &x in &plan.unused {
         let _ = writeln!(out, "unused {}", s.sym(x).name);
     }
-    let iterated = if lvmc_derive::iterated(plan) { ", blocks iterated" } else { "" };
+    let iterated = if lvmc_derive::iterated(plan) {
+        ", blocks iterated"
+    } else {
+        ""
+    };
     let _ = writeln!(out, "objective {:?}{iterated}", plan.objective);
     out
 }
@@ -87,9 +107,17 @@ fn update(out: &mut String, s: &Store, u: &Update) {
     let show = |t: Term| term(s, t, Style::Unicode);
     let targets: Vec<String> = u.targets.iter().map(|&t| show(t)).collect();
     let over: Vec<String> = u.ranges.iter().map(|&i: &IxId| s.ix(i).name.clone()).collect();
-    let over = if over.is_empty() { String::new() } else { format!(" for each {}", over.join(", ")) };
+    let over = if over.is_empty() {
+        String::new()
+    } else {
+        format!(" for each {}", over.join(", "))
+    };
     let uses: Vec<&str> = u.uses.iter().map(|&x| s.sym(x).name.as_str()).collect();
-    let uses = if uses.is_empty() { String::new() } else { format!(", given {}", uses.join(", ")) };
+    let uses = if uses.is_empty() {
+        String::new()
+    } else {
+        format!(", given {}", uses.join(", "))
+    };
     let _ = writeln!(out, "update {}{over} by {}{uses}", targets.join(", "), u.rule);
     match &u.solution {
         Solution::Explicit(values) => {
@@ -107,7 +135,14 @@ fn update(out: &mut String, s: &Store, u: &Update) {
                 let _ = writeln!(out, "  + ({}) · ({})", show(c), show(f));
             }
         }
-        Solution::Ascent { predictor, score, curvature, designs, priors, .. } => {
+        Solution::Ascent {
+            predictor,
+            score,
+            curvature,
+            designs,
+            priors,
+            ..
+        } => {
             let _ = writeln!(out, "  predictor {}", show(*predictor));
             let _ = writeln!(out, "  score {}", show(*score));
             let _ = writeln!(out, "  curvature {}", show(*curvature));

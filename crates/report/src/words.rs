@@ -31,7 +31,11 @@ pub fn size(store: &Store, size: &Size) -> String {
     match size {
         Size::Const(n) => n.to_string(),
         Size::Dim(d) => store.dim(*d).name.clone(),
-        Size::Sum(parts) => parts.iter().map(|p| self::size(store, p)).collect::<Vec<_>>().join(" + "),
+        Size::Sum(parts) => parts
+            .iter()
+            .map(|p| self::size(store, p))
+            .collect::<Vec<_>>()
+            .join(" + "),
     }
 }
 
@@ -53,13 +57,13 @@ pub fn targets(store: &Store, update: &Update) -> Vec<SymId> {
 #[must_use]
 pub fn how(store: &Store, update: &Update) -> String {
     let mut text = match &update.solution {
-        Solution::Explicit(_) | Solution::Linear { .. } => {
-            match CLOSED.iter().find(|(rule, _)| *rule == update.rule) {
-                Some((_, words)) => format!("closed form, {words}"),
-                None => "closed form".to_owned(),
-            }
+        Solution::Explicit(_) | Solution::Linear { .. } => match CLOSED.iter().find(|(rule, _)| *rule == update.rule) {
+            Some((_, words)) => format!("closed form, {words}"),
+            None => "closed form".to_owned(),
+        },
+        Solution::Newton { .. } if update.targets.len() == 1 => {
+            "one scalar equation, solved by Newton steps".to_owned()
         }
-        Solution::Newton { .. } if update.targets.len() == 1 => "one scalar equation, solved by Newton steps".to_owned(),
         Solution::Newton { .. } => format!("{} scalar equations, solved by Newton steps", update.targets.len()),
         Solution::Ascent { .. } => "one damped Newton step on Q per iteration".to_owned(),
     };
@@ -79,16 +83,33 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
         let sym = plan.store.sym(f.sym);
         let count = size(&plan.store, &f.size);
         let how = match (f.observed, eliminated) {
-            (true, _) if graph.var_of(f.sym).is_some_and(|v| graph.var(v).role == lvmc_model::graph::Role::Given) => continue,
+            (true, _)
+                if graph
+                    .var_of(f.sym)
+                    .is_some_and(|v| graph.var(v).role == lvmc_model::graph::Role::Given) =>
+            {
+                continue;
+            }
             (true, _) => format!("observed; a missing cell is summed over its {count} values"),
             (false, true) => format!("exact posterior, {count} values, by variable elimination"),
             (false, false) => format!("exact posterior, {count} values"),
         };
-        out.push(Inference { names: vec![sym.name.clone()], how, rule: "finite-posterior".into() });
+        out.push(Inference {
+            names: vec![sym.name.clone()],
+            how,
+            rule: "finite-posterior".into(),
+        });
     }
     for u in &plan.updates {
-        let names = targets(&plan.store, u).iter().map(|&s| plan.store.sym(s).name.clone()).collect();
-        out.push(Inference { names, how: how(&plan.store, u), rule: u.rule.into() });
+        let names = targets(&plan.store, u)
+            .iter()
+            .map(|&s| plan.store.sym(s).name.clone())
+            .collect();
+        out.push(Inference {
+            names,
+            how: how(&plan.store, u),
+            rule: u.rule.into(),
+        });
     }
     for &s in &plan.unused {
         out.push(Inference {
@@ -97,7 +118,11 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
             rule: String::new(),
         });
     }
-    out.push(Inference { names: vec!["objective".into()], how: objective(plan), rule: String::new() });
+    out.push(Inference {
+        names: vec!["objective".into()],
+        how: objective(plan),
+        rule: String::new(),
+    });
     out
 }
 
@@ -108,7 +133,12 @@ fn objective(plan: &Plan) -> String {
     };
     if plan.finite.iter().any(|f| !f.observed) {
         format!("{what}: the bound is tight, every step raises it")
-    } else if plan.updates.len() == 1 && plan.updates.iter().all(|u| matches!(u.solution, Solution::Explicit(_) | Solution::Linear { .. })) {
+    } else if plan.updates.len() == 1
+        && plan
+            .updates
+            .iter()
+            .all(|u| matches!(u.solution, Solution::Explicit(_) | Solution::Linear { .. }))
+    {
         format!("{what}, maximised in one step")
     } else {
         format!("{what}, every step raises it")
@@ -131,7 +161,8 @@ pub struct Remark {
 pub fn fallbacks(plan: &Plan) -> Vec<Remark> {
     let iterative = |s: SymId| {
         plan.updates.iter().any(|u| {
-            matches!(u.solution, Solution::Newton { .. } | Solution::Ascent { .. }) && targets(&plan.store, u).contains(&s)
+            matches!(u.solution, Solution::Newton { .. } | Solution::Ascent { .. })
+                && targets(&plan.store, u).contains(&s)
         })
     };
     plan.remarks

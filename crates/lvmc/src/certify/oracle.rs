@@ -26,8 +26,10 @@ pub struct Oracle<'a> {
     store: Store,
     /// log densities of a row, as written.
     written: Vec<Term>,
-    /// Q and the log priors.
+    /// The printed Q and the log priors.
     objective: Term,
+    /// The log priors.
+    priors: Term,
     finite: Vec<(SymId, usize)>,
     rows: usize,
     sizes: BTreeMap<lvmc_term::DimId, usize>,
@@ -38,7 +40,11 @@ pub struct Oracle<'a> {
 }
 
 fn bug(what: impl std::fmt::Display) -> Failure {
-    Failure::from(Bug { stage: "certify", message: what.to_string(), ir: String::new() })
+    Failure::from(Bug {
+        stage: "certify",
+        message: what.to_string(),
+        ir: String::new(),
+    })
 }
 
 impl<'a> Oracle<'a> {
@@ -56,18 +62,31 @@ impl<'a> Oracle<'a> {
     ) -> Result<Self, Failure> {
         let joint = pipeline::joint(graph)?;
         let row = |factor: usize| !matches!(graph.plates[graph.factors[factor].plate.index()], Plate::Global);
-        let written = joint.written.iter().filter(|w| row(w.0)).map(|w| w.1).collect::<Vec<_>>();
+        let written = joint
+            .written
+            .iter()
+            .filter(|w| row(w.0))
+            .map(|w| w.1)
+            .collect::<Vec<_>>();
         // two stores: terms of the joint are evaluated in the joint's, those of the plan in the plan's, which grew from
         // the same graph in the same way, so that the plan's holds both
         let mut store = plan.store.clone();
-        let q = plan.steps.iter().find(|s| matches!((s.section, &s.left), (Section::Expected, Left::Word("Q"))));
+        let q = plan
+            .steps
+            .iter()
+            .find(|s| matches!((s.section, &s.left), (Section::Expected, Left::Word("Q"))));
         let complete = plan.steps.iter().find(|s| s.section == Section::Complete);
-        let q = q.or(complete).map(|s| s.right).ok_or_else(|| bug("the derivation has no Q"))?;
-        let mut parts = vec![q];
-        for p in &plan.priors {
-            parts.push(p.ranges.iter().rev().fold(p.term, |t, &i| store.ix_sum(i, t)));
-        }
-        let objective = store.sum(&parts);
+        let q = q
+            .or(complete)
+            .map(|s| s.right)
+            .ok_or_else(|| bug("the derivation has no Q"))?;
+        let priors: Vec<Term> = plan
+            .priors
+            .iter()
+            .map(|p| p.ranges.iter().rev().fold(p.term, |t, &i| store.ix_sum(i, t)))
+            .collect();
+        let priors = store.sum(&priors);
+        let objective = store.add(q, priors);
         let mut columns: Vec<(SymId, Vec<Array>)> = vec![];
         for r in 0..data.rows {
             for (sym, value) in row_values(graph, lowered, binding, data, r) {
@@ -85,7 +104,10 @@ impl<'a> Oracle<'a> {
         for f in &plan.finite {
             finite.push((f.sym, env.size(&store, &f.size).map_err(bug)?));
         }
-        let combinations = finite.iter().try_fold(1usize, |n, f| n.checked_mul(f.1)).unwrap_or(usize::MAX);
+        let combinations = finite
+            .iter()
+            .try_fold(1usize, |n, f| n.checked_mul(f.1))
+            .unwrap_or(usize::MAX);
         if combinations > COMBINATIONS {
             return Err(Failure::usage(
                 format!("{combinations} combinations of a row's values are too many to enumerate"),
@@ -97,6 +119,7 @@ impl<'a> Oracle<'a> {
             store,
             written,
             objective,
+            priors,
             finite,
             rows: data.rows,
             sizes: binding.sizes.clone(),
@@ -115,7 +138,13 @@ impl<'a> Oracle<'a> {
             env.set(*sym, value.clone());
         }
         for (slot, v) in self.lowered.params.iter().zip(values) {
-            env.set(slot.sym, Array { shape: slot.shape.clone(), data: v.clone() });
+            env.set(
+                slot.sym,
+                Array {
+                    shape: slot.shape.clone(),
+                    data: v.clone(),
+                },
+            );
         }
         for (sym, rows) in &self.columns {
             env.set_rows(*sym, rows.clone());
@@ -195,8 +224,36 @@ impl<'a> Oracle<'a> {
         self.posterior.iter().map(|p| p.0).collect()
     }
 
-    /// Q with the enumerated posterior, plus log priors, at other parameters.
-    fn q(&self, values: &Values) -> Result<f64, Failure> {
+    /// E[log p] under the enumerated posterior, plus log priors, at other parameters: Q by its definition.
+    ///
+    /// # Errors
+    /// A density that the evaluator cannot compute.
+    pub fn expected(&self, values: &Values) -> Result<f64, Failure> {
+        let mut env = self.environment(values);
+        let mut sum = self.store.eval_scalar(self.priors, &env).map_err(bug)?;
+        for (row, (_, posterior)) in self.posterior.iter().enumerate() {
+            env.set_row(row);
+            // what has probability 0 adds nothing, whatever its density
+            for (number, &p) in posterior.iter().enumerate().filter(|(_, p)| **p > 0.0) {
+                for (&(sym, _), value) in self.finite.iter().zip(self.combination(number)) {
+                    if !self.columns.iter().any(|c| c.0 == sym) {
+                        env.set(sym, Array::scalar(value as f64));
+                    }
+                }
+                for &t in &self.written {
+                    sum += p * self.store.eval_scalar(t, &env).map_err(bug)?;
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The printed Q with the enumerated posterior, plus log priors; `None` where a value of probability 0 has density
+    /// 0 as well, which the evaluator has no rule for.
+    ///
+    /// # Errors
+    /// The evaluator cannot compute it.
+    pub fn printed(&self, values: &Values) -> Result<Option<f64>, Failure> {
         let weight = |row: usize, wanted: &[(SymId, usize)]| -> f64 {
             let places: Vec<(usize, usize)> = wanted
                 .iter()
@@ -206,11 +263,18 @@ impl<'a> Oracle<'a> {
                 let c = self.combination(number);
                 places.iter().all(|&(at, v)| c[at] == v)
             };
-            self.posterior[row].1.iter().enumerate().filter(|(i, _)| matches(*i)).map(|(_, p)| p).sum()
+            self.posterior[row]
+                .1
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| matches(*i))
+                .map(|(_, p)| p)
+                .sum()
         };
         let mut env = self.environment(values);
         env.set_resp(&weight);
-        self.store.eval_scalar(self.objective, &env).map_err(bug)
+        let value = self.store.eval_scalar(self.objective, &env).map_err(bug)?;
+        Ok((!value.is_nan()).then_some(value))
     }
 
     /// What a step along some direction of one parameter could still gain in Q, per row: g² / (2 |h|) by differences.
@@ -219,13 +283,13 @@ impl<'a> Oracle<'a> {
     /// Q cannot be evaluated.
     pub fn gain(&self, values: &Values, param: usize) -> Result<f64, Failure> {
         let slot = &self.lowered.params[param];
-        let here = self.q(values)?;
+        let here = self.expected(values)?;
         let mut worst: f64 = 0.0;
         for direction in 0..4 {
             let at = |step: f64| -> Result<f64, Failure> {
                 let mut moved = values.clone();
                 moved[param] = shifted(slot, &values[param], direction, step);
-                self.q(&moved)
+                self.expected(&moved)
             };
             let (up, down) = (at(STEP)?, at(-STEP)?);
             let slope = (up - down) / (2.0 * STEP);
@@ -233,8 +297,17 @@ impl<'a> Oracle<'a> {
             // noise of the differences themselves
             let noise = 1e-15 * here.abs() / (STEP * STEP);
             let gain = slope * slope / (2.0 * curvature.abs().max(noise).max(1e-12));
-            let uphill = if curvature > 10.0 * noise.max(1e-6 * here.abs()) { f64::INFINITY } else { 0.0 };
-            worst = worst.max(gain.max(uphill) / self.rows as f64);
+            let uphill = if curvature > 10.0 * noise.max(1e-6 * here.abs()) {
+                f64::INFINITY
+            } else {
+                0.0
+            };
+            let found = gain.max(uphill) / self.rows as f64;
+            worst = if found.is_nan() {
+                f64::INFINITY
+            } else {
+                worst.max(found)
+            };
         }
         Ok(worst)
     }
@@ -276,7 +349,10 @@ fn shifted(slot: &ParamSlot, value: &[f64], direction: usize, step: f64) -> Vec<
                 part.copy_from_slice(&root.matmul(&old).matmul(&root.transposed()).data);
             }
         }
-        _ => out.iter_mut().enumerate().for_each(|(i, x)| *x += plain(i) * (1.0 + x.abs())),
+        _ => out
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, x)| *x += plain(i) * (1.0 + x.abs())),
     }
     out
 }

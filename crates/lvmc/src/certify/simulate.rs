@@ -50,7 +50,9 @@ impl Draws {
 /// Parameters inside their supports, none at a boundary.
 #[must_use]
 pub fn values(lowered: &Lowered, seed: u64) -> Values {
-    let mut draws = Draws { rng: keyed(seed, Purpose::Start, 7) };
+    let mut draws = Draws {
+        rng: keyed(seed, Purpose::Start, 7),
+    };
     lowered.params.iter().map(|slot| value(slot, &mut draws)).collect()
 }
 
@@ -81,7 +83,13 @@ fn value(slot: &ParamSlot, draws: &mut Draws) -> Vec<f64> {
             let mut out = vec![0.0; n];
             for part in out.chunks_mut(last * last) {
                 let root: Vec<f64> = (0..last * last)
-                    .map(|i| if i / last == i % last { 0.8 + 0.4 * draws.unit() } else { 0.2 * draws.centred() })
+                    .map(|i| {
+                        if i / last == i % last {
+                            0.8 + 0.4 * draws.unit()
+                        } else {
+                            0.2 * draws.centred()
+                        }
+                    })
                     .collect();
                 for i in 0..last {
                     for j in 0..last {
@@ -135,7 +143,12 @@ pub fn table(
 ) -> Result<Table, Failure> {
     let fit = fit(graph, lowered, sizes, truth, rows);
     let given = covariates(graph, sizes, rows, seed)?;
-    let request = Request { rows, seed, latents: false, binds: binds(graph, sizes, Some(Role::Given)) };
+    let request = Request {
+        rows,
+        seed,
+        latents: false,
+        binds: binds(graph, sizes, Some(Role::Given)),
+    };
     let mut bytes = vec![];
     sample::sample(graph, &fit, given.as_ref(), &request, &mut bytes)?;
     Ok(data::read_from(&bytes[..], "simulated data")?)
@@ -159,7 +172,9 @@ fn covariates(
     if given.is_empty() {
         return Ok(None);
     }
-    let mut draws = Draws { rng: keyed(seed, Purpose::Rows, 7) };
+    let mut draws = Draws {
+        rng: keyed(seed, Purpose::Rows, 7),
+    };
     let header: Vec<String> = given.iter().flat_map(|v| columns(graph, v, sizes)).collect();
     let mut text = format!("{}\n", header.join(","));
     for _ in 0..rows {
@@ -194,7 +209,11 @@ fn covariates(
 /// # Errors
 /// Only where the simulation is wrong.
 pub fn bound(graph: &ModelGraph, table: &Table, sizes: &BTreeMap<DimId, usize>) -> Result<Binding, Failure> {
-    let options = Options { binds: binds(graph, sizes, None), sizes: sizes.clone(), ..Options::default() };
+    let options = Options {
+        binds: binds(graph, sizes, None),
+        sizes: sizes.clone(),
+        ..Options::default()
+    };
     // a weight column is no part of what is certified
     let mut graph = graph.clone();
     graph.weight = None;
@@ -212,7 +231,11 @@ fn fit(graph: &ModelGraph, lowered: &Lowered, sizes: &BTreeMap<DimId, usize>, tr
             shape: slot.shape.clone(),
             family: slot.family,
             values: values.clone(),
-            axes: slot.shape.iter().map(|&n| (1..=n).map(|i| i.to_string()).collect()).collect(),
+            axes: slot
+                .shape
+                .iter()
+                .map(|&n| (1..=n).map(|i| i.to_string()).collect())
+                .collect(),
         })
         .collect();
     Fit {
@@ -222,8 +245,13 @@ fn fit(graph: &ModelGraph, lowered: &Lowered, sizes: &BTreeMap<DimId, usize>, tr
         source_name: graph.source.name.to_string(),
         source: graph.source.text.to_string(),
         set: vec![],
-        sizes: sizes.iter().map(|(&d, &n)| (graph.store.dim(d).name.clone(), n)).collect(),
-        binding: observed(graph).map(|v| (v.name.clone(), columns(graph, v, sizes))).collect(),
+        sizes: sizes
+            .iter()
+            .map(|(&d, &n)| (graph.store.dim(d).name.clone(), n))
+            .collect(),
+        binding: observed(graph)
+            .map(|v| (v.name.clone(), columns(graph, v, sizes)))
+            .collect(),
         weights: None,
         labels: BTreeMap::new(),
         moments: BTreeMap::new(),

@@ -8,10 +8,10 @@ use crate::pipeline::{self, Restored};
 use crate::stage;
 use lvmc_base::Exit;
 use lvmc_report::numbers::{counted, fixed};
+use lvmc_runtime::fitfile;
 use lvmc_runtime::predict::{Cell, predict as predicted};
 use lvmc_runtime::sample::{self as sampling};
 use lvmc_runtime::score::score as scored;
-use lvmc_runtime::fitfile;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -78,8 +78,12 @@ pub fn sample(args: &Sample) -> Result<Exit, Failure> {
     let graph = pipeline::graph_of(&fit)?;
     let given = args.given.as_deref().map(read).transpose()?;
     stage::enter("sample");
-    let request =
-        sampling::Request { rows: args.rows, seed: args.seed, latents: args.latents, binds: args.bind.clone() };
+    let request = sampling::Request {
+        rows: args.rows,
+        seed: args.seed,
+        latents: args.latents,
+        binds: args.bind.clone(),
+    };
     let mut bytes = Vec::new();
     sampling::sample(&graph, &fit, given.as_ref(), &request, &mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
@@ -99,7 +103,10 @@ fn as_json(text: &str) -> String {
         }
     }
     let rows = columns.first().map_or(0, Vec::len);
-    let object: Map<String, Value> =
-        header.iter().map(|h| (*h).to_owned()).zip(columns.into_iter().map(Value::Array)).collect();
+    let object: Map<String, Value> = header
+        .iter()
+        .map(|h| (*h).to_owned())
+        .zip(columns.into_iter().map(Value::Array))
+        .collect();
     format!("{:#}\n", json!({ "rows": rows, "columns": object }))
 }

@@ -4,7 +4,7 @@ use super::args::{BindArgs, Check};
 use super::fit::read;
 use super::{load, output};
 use crate::failure::Failure;
-use crate::{certify, pipeline, stage};
+use crate::{advice, certify, pipeline, stage};
 use lvmc_base::{Bug, Exit};
 use lvmc_model::ModelGraph;
 use lvmc_report::check::{self, Known};
@@ -17,14 +17,22 @@ pub fn run(args: &Check) -> Result<Exit, Failure> {
     let loaded = load::load(&args.files, &args.model, "check MODEL [DATA]", 1)?;
     let ast = pipeline::parse(&loaded.source)?;
     let (graph, binding) = with_data(&ast, &loaded, loaded.rest.first().map(String::as_str), &args.bind)?;
-    let known = Known { graph: &graph, binding: binding.as_ref(), set: &loaded.settings.set };
+    let known = Known {
+        graph: &graph,
+        binding: binding.as_ref(),
+        set: &loaded.settings.set,
+    };
     if !args.model.json {
         output::print(&check::head(known))?;
     }
     let plan = pipeline::derive(&graph)?;
     stage::enter("report");
     let (inference, fallbacks) = (words::inference(&graph, &plan), words::fallbacks(&plan));
-    let certificates = if args.numeric { Some(certify::certify(&graph, &plan, args.seed)?) } else { None };
+    let certificates = if args.numeric {
+        Some(certify::certify(&graph, &plan, args.seed)?)
+    } else {
+        None
+    };
     stage::enter("report");
     if args.model.json {
         let mut object = check::json(known, &inference, &fallbacks);
@@ -34,6 +42,13 @@ pub fn run(args: &Check) -> Result<Exit, Failure> {
         output::print_json(&object)?;
     } else {
         let mut remarks = graph.remarks.clone();
+        for f in &fallbacks {
+            let var = graph.vars.iter().find(|v| v.name == f.name);
+            let edits = var.map(|v| advice::edits(&graph, v.sym)).unwrap_or_default();
+            if !edits.is_empty() {
+                remarks.push(format!("closed form again with {}", edits.join(", or ")));
+            }
+        }
         remarks.extend(binding.iter().flat_map(|b| b.remarks.iter().cloned()));
         output::print(&check::plan(&inference, &fallbacks, &remarks))?;
         if let Some(list) = &certificates {
@@ -66,8 +81,11 @@ pub fn with_data(
     let table = read(path)?;
     let settings = pipeline::with_columns(&loaded.settings, &table);
     let graph = pipeline::graph(ast, &loaded.source, &settings)?;
-    let options =
-        bind::Options { binds: options.bind.clone(), weights: options.weights.clone(), ..bind::Options::default() };
+    let options = bind::Options {
+        binds: options.bind.clone(),
+        weights: options.weights.clone(),
+        ..bind::Options::default()
+    };
     let binding = pipeline::bind(&graph, &table, &options)?;
     Ok((graph, Some(binding)))
 }

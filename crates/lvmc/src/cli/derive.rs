@@ -25,7 +25,10 @@ pub fn run(args: &Derive) -> Result<Exit, Failure> {
         Format::Unicode => output::print(&page::unicode(&derivation(&graph, &plan, Style::Unicode)))?,
         Format::Latex => output::print(&page::latex(&derivation(&graph, &plan, Style::Latex)))?,
         Format::Json => {
-            let (u, l) = (derivation(&graph, &plan, Style::Unicode), derivation(&graph, &plan, Style::Latex));
+            let (u, l) = (
+                derivation(&graph, &plan, Style::Unicode),
+                derivation(&graph, &plan, Style::Latex),
+            );
             output::print_json(&page::json(&u, &l))?;
         }
     }

@@ -68,5 +68,8 @@ fn declared_sizes(graph: &ModelGraph) -> Result<BTreeMap<DimId, usize>, Failure>
     if open.is_empty() {
         return Ok(sizes);
     }
-    Err(Failure::usage("code is made for known sizes", format!("give them: {}, or the data", open.join(" "))))
+    Err(Failure::usage(
+        "code is made for known sizes",
+        format!("give them: {}, or the data", open.join(" ")),
+    ))
 }

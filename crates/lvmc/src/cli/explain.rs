@@ -3,15 +3,19 @@
 use super::args::Explain;
 use super::{load, output};
 use crate::failure::Failure;
-use crate::{pipeline, stage};
+use crate::{advice, pipeline, stage};
 use lvmc_base::{Exit, closest};
+use lvmc_model::graph::Role;
 use lvmc_report::explain;
 
 /// Prints how one variable is found.
 pub fn run(args: &Explain) -> Result<Exit, Failure> {
     let loaded = load::load(&args.files, &args.model, "explain MODEL NAME", 1)?;
     let Some(name) = loaded.rest.first() else {
-        return Err(Failure::usage("a name is missing", "lvmc explain MODEL NAME; lvmc check MODEL lists the names"));
+        return Err(Failure::usage(
+            "a name is missing",
+            "lvmc explain MODEL NAME; lvmc check MODEL lists the names",
+        ));
     };
     let ast = pipeline::parse(&loaded.source)?;
     let graph = pipeline::graph(&ast, &loaded.source, &loaded.settings)?;
@@ -25,7 +29,10 @@ pub fn run(args: &Explain) -> Result<Exit, Failure> {
     };
     let plan = pipeline::derive(&graph)?;
     stage::enter("report");
-    let said = explain::explain(&graph, &plan, var);
+    let mut said = explain::explain(&graph, &plan, var);
+    if var.role == Role::Param && !advice::is_closed(&plan, var.sym) {
+        said.edits = advice::edits(&graph, var.sym);
+    }
     if args.model.json {
         output::print_json(&said.json())?;
     } else {

@@ -19,7 +19,10 @@ use std::time::Instant;
 pub fn run(args: &Fit) -> Result<Exit, Failure> {
     let loaded = load::load(&args.files, &args.model, "fit MODEL DATA", 1)?;
     let Some(path) = loaded.rest.first() else {
-        return Err(Failure::usage("the data are missing", "lvmc fit MODEL DATA; - reads them from standard input"));
+        return Err(Failure::usage(
+            "the data are missing",
+            "lvmc fit MODEL DATA; - reads them from standard input",
+        ));
     };
     // a mistake in the model is told before a long file is read
     pipeline::graph(&pipeline::parse(&loaded.source)?, &loaded.source, &loaded.settings)?;
@@ -42,7 +45,10 @@ pub fn run(args: &Fit) -> Result<Exit, Failure> {
         let line = format!("\r{} starts, best {}\x1b[K", p.starts, numbers::fixed(p.best, 3));
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     };
-    let hooks = Hooks { progress: if show { Some(&progress) } else { None }, stop: Some(&interrupt::STOP) };
+    let hooks = Hooks {
+        progress: if show { Some(&progress) } else { None },
+        stop: Some(&interrupt::STOP),
+    };
     interrupt::fitting(true);
     let result = pipeline::fit(&loaded.source, table, &request, hooks);
     interrupt::fitting(false);
@@ -65,7 +71,12 @@ fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit, Failure> 
         output::print(&page::text(fit))?;
     }
     if !args.quiet && !args.model.json {
-        for text in fit.warnings.iter().map(|w| format!("warning: {w}")).chain(fit.remarks.iter().cloned()) {
+        for text in fit
+            .warnings
+            .iter()
+            .map(|w| format!("warning: {w}"))
+            .chain(fit.remarks.iter().cloned())
+        {
             output::remark(&text);
         }
         let next = match &args.out {
@@ -74,7 +85,11 @@ fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit, Failure> 
         };
         output::remark(&format!("\n  {:<38}  {next}", page::timings(fit)));
     }
-    Ok(if interrupt::stopped() { Exit::Interrupted } else { fit.exit() })
+    Ok(if interrupt::stopped() {
+        Exit::Interrupted
+    } else {
+        fit.exit()
+    })
 }
 
 /// A table of data, from a file or standard input.
@@ -87,7 +102,10 @@ pub fn read(path: &str) -> Result<Table, Failure> {
 }
 
 fn settings(args: &Fit) -> Settings {
-    let mut s = Settings { seed: args.seed, ..Settings::default() };
+    let mut s = Settings {
+        seed: args.seed,
+        ..Settings::default()
+    };
     if args.run.threads > 0 {
         s.threads = args.run.threads;
     }
@@ -107,7 +125,10 @@ fn settings(args: &Fit) -> Settings {
 /// Native code or the interpreter.
 #[must_use]
 pub fn how(args: &RunArgs) -> How {
-    How { code: code(args.kernels), interpret: args.interpret }
+    How {
+        code: code(args.kernels),
+        interpret: args.interpret,
+    }
 }
 
 /// Which kernels serve the loops.
@@ -123,5 +144,9 @@ pub fn code(kernels: Kernels) -> lvmc_loops::Options {
 /// All threads of the machine where none are asked for.
 #[must_use]
 pub fn threads(args: &RunArgs) -> usize {
-    if args.threads > 0 { args.threads } else { Settings::default().threads }
+    if args.threads > 0 {
+        args.threads
+    } else {
+        Settings::default().threads
+    }
 }

@@ -13,7 +13,10 @@ pub fn run(args: &Fmt) -> Result<Exit, Failure> {
     let mut changed: Vec<&str> = vec![];
     for path in &args.files {
         if path != "-" && !Path::new(path).exists() {
-            return Err(Failure::usage(format!("there is no file {path}"), "fmt takes files, or - for standard input"));
+            return Err(Failure::usage(
+                format!("there is no file {path}"),
+                "fmt takes files, or - for standard input",
+            ));
         }
         let (source, _) = read_model(path)?;
         let text = lvmc_syntax::format(&source.text).map_err(|e| Failure::syntax(e, &source))?;
@@ -29,12 +32,20 @@ pub fn run(args: &Fmt) -> Result<Exit, Failure> {
         }
     }
     if args.json {
-        let list: Vec<Value> = args.files.iter().map(|f| json!({ "file": f, "formatted": !changed.contains(&f.as_str()) })).collect();
+        let list: Vec<Value> = args
+            .files
+            .iter()
+            .map(|f| json!({ "file": f, "formatted": !changed.contains(&f.as_str()) }))
+            .collect();
         output::print_json(&json!({ "files": list }))?;
     } else if args.check {
         for path in &changed {
             output::print(&format!("{path} is not formatted\n"))?;
         }
     }
-    Ok(if args.check && !changed.is_empty() { Exit::Suspect } else { Exit::Fine })
+    Ok(if args.check && !changed.is_empty() {
+        Exit::Suspect
+    } else {
+        Exit::Fine
+    })
 }

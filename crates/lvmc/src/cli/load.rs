@@ -40,14 +40,25 @@ pub fn load(files: &[String], args: &ModelArgs, wants: &str, most: usize) -> Res
     if rest.len() > most {
         let extra = rest.get(most).map_or("", String::as_str);
         let message = format!("`{extra}` is one argument too many");
-        return Err(Failure::usage(message, format!("lvmc {wants}; with -e the text stands in place of MODEL")));
+        return Err(Failure::usage(
+            message,
+            format!("lvmc {wants}; with -e the text stands in place of MODEL"),
+        ));
     }
     let (source, default_name) = match (model, &args.expression) {
         (Some(path), _) => read_model(path)?,
         (None, text) => (Source::new("-e", text.as_deref().unwrap_or_default()), None),
     };
-    let settings = Settings { set: args.set.clone(), default_name, columns: vec![] };
-    Ok(Loaded { source, settings, rest: rest.to_vec() })
+    let settings = Settings {
+        set: args.set.clone(),
+        default_name,
+        columns: vec![],
+    };
+    Ok(Loaded {
+        source,
+        settings,
+        rest: rest.to_vec(),
+    })
 }
 
 /// The text of a model file, and the name that the file gives the model.
@@ -65,9 +76,10 @@ pub fn read_model(path: &str) -> Result<(Source, Option<String>), Failure> {
             Some(text) => Ok((Source::new(format!("{path} (built in)"), text), Some(path.to_owned()))),
             None => Err(missing(path)),
         },
-        Err(error) => {
-            Err(Failure::usage(format!("cannot read {name}: {}", reason(&error)), "MODEL is a text file such as model.lvm"))
-        }
+        Err(error) => Err(Failure::usage(
+            format!("cannot read {name}: {}", reason(&error)),
+            "MODEL is a text file such as model.lvm",
+        )),
     }
 }
 
@@ -89,8 +101,14 @@ fn stem(path: &str) -> Option<String> {
 }
 
 fn missing(path: &str) -> Failure {
-    let folder = Path::new(path).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = Path::new(path).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = Path::new(path)
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let file = Path::new(path)
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let here: Vec<String> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -103,7 +121,10 @@ fn missing(path: &str) -> Failure {
     let help = if !folder.is_dir() {
         format!("there is no folder {}", folder.display())
     } else if let Some(near) = near_file {
-        format!("did you mean {}?", folder.join(near).display().to_string().trim_start_matches("./"))
+        format!(
+            "did you mean {}?",
+            folder.join(near).display().to_string().trim_start_matches("./")
+        )
     } else if let Some(near) = near_model {
         format!("did you mean the built-in model {near}?")
     } else if path.contains('~') || path.contains('=') {
@@ -113,6 +134,9 @@ fn missing(path: &str) -> Failure {
     };
     Failure::new(
         Exit::Usage,
-        crate::failure::Usage { message: format!("there is no file {path}, and no built-in model of that name"), help },
+        crate::failure::Usage {
+            message: format!("there is no file {path}, and no built-in model of that name"),
+            help,
+        },
     )
 }

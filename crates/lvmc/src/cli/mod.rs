@@ -32,26 +32,45 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
         let what = info.payload();
-        let text = what.downcast_ref::<&str>().map(ToString::to_string).or_else(|| what.downcast_ref::<String>().cloned());
-        let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+        let text = what
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| what.downcast_ref::<String>().cloned());
+        let place = info
+            .location()
+            .map(|l| format!(" ({}:{})", l.file(), l.line()))
+            .unwrap_or_default();
         let message = format!("{}{place}", text.unwrap_or_else(|| "a panic".into()));
         // the first panic is the cause; those of other threads follow from it
-        PANIC.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(message);
+        PANIC
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get_or_insert(message);
     }));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Fine as u8 });
+            return ExitCode::from(if error.use_stderr() {
+                Exit::Usage as u8
+            } else {
+                Exit::Fine as u8
+            });
         }
     };
     interrupt::listen();
     let json = wants_json(&cli.command);
-    let worker = std::thread::Builder::new().name("lvmc".into()).stack_size(STACK).spawn(move || run(&cli.command));
+    let worker = std::thread::Builder::new()
+        .name("lvmc".into())
+        .stack_size(STACK)
+        .spawn(move || run(&cli.command));
     let result = match worker.map(std::thread::JoinHandle::join) {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(panicked()),
-        Err(error) => Err(Failure::usage(format!("no thread could be started: {error}"), "free some memory")),
+        Err(error) => Err(Failure::usage(
+            format!("no thread could be started: {error}"),
+            "free some memory",
+        )),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

@@ -25,8 +25,10 @@ pub fn run(args: &Models) -> Result<Exit, Failure> {
 
 fn list(as_json: bool) -> Result<(), Failure> {
     if as_json {
-        let list: Vec<Value> =
-            MODELS.iter().map(|(name, text)| json!({ "name": name, "summary": summary(text) })).collect();
+        let list: Vec<Value> = MODELS
+            .iter()
+            .map(|(name, text)| json!({ "name": name, "summary": summary(text) }))
+            .collect();
         return output::print_json(&json!({ "models": list }));
     }
     let width = MODELS.iter().map(|m| m.0.len()).max().unwrap_or(0);

@@ -18,7 +18,9 @@ fn colour() -> bool {
 /// Standard output cannot be written.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| write_failure("standard output", &e))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| write_failure("standard output", &e))
 }
 
 /// Writes a JSON object to standard output.
@@ -43,12 +45,19 @@ pub fn write(path: Option<&Path>, text: &str) -> Result<(), Failure> {
     let Some(path) = path else { return print(text) };
     let shown = path.display().to_string();
     let regular = std::fs::metadata(path).map_or(true, |m| m.is_file());
-    let done = if regular { replace(path, text) } else { std::fs::write(path, text) };
+    let done = if regular {
+        replace(path, text)
+    } else {
+        std::fs::write(path, text)
+    };
     done.map_err(|e| write_failure(&shown, &e))
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let beside = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
     let done = (|| {
         let mut file = std::fs::File::create(&beside)?;
@@ -82,7 +91,9 @@ pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |c| c.to_lowercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |c| c.to_lowercase().chain(letters).collect())
 }
 
 /// Shows a failure: on standard error for people, or as one JSON object on standard output.
@@ -95,8 +106,14 @@ pub fn show(failure: &Failure, json: bool) {
         let _ = print_json(&json!({ "exit": failure.exit as u8, "errors": list }));
         return;
     }
-    let theme = if colour() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
+    let theme = if colour() {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(100)
+        .with_links(false);
     for report in &failure.reports {
         let mut text = String::new();
         if handler.render_report(&mut text, report.as_ref()).is_err() {
@@ -134,19 +151,28 @@ fn as_json(report: &Report) -> Value {
 
 /// Longest line of a diagnostic.
 const LONGEST: usize = 140;
-/// The margin that holds line numbers.
-const GUTTER: usize = 7;
 
 /// A diagnostic with a window of a very long source line: what is around the mark.
 fn cropped(text: &str) -> String {
-    let mark = text.lines().filter_map(|l| l.chars().skip(GUTTER).position(|c| matches!(c, '┬' | '╰'))).max().unwrap_or(0);
-    let first = mark.saturating_sub(LONGEST / 3);
+    let column = |line: &str, wanted: &[char]| line.chars().position(|c| wanted.contains(&c));
+    let numbered = text
+        .lines()
+        .filter(|l| l.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+    let Some(gutter) = numbered.filter_map(|l| column(l, &['│'])).min().map(|c| c + 2) else {
+        return text.to_owned();
+    };
+    if text.lines().all(|l| l.chars().count() <= gutter + LONGEST) {
+        return text.to_owned();
+    }
+    let marked = text.lines().filter(|l| l.trim_start().starts_with('·'));
+    let mark = marked.filter_map(|l| column(l, &['┬', '╰'])).max().unwrap_or(gutter);
+    let first = mark.saturating_sub(gutter + LONGEST / 3);
     let mut out = String::new();
     for line in text.lines() {
-        let long = line.chars().count() > LONGEST + GUTTER;
-        if long || (first > 0 && line.chars().nth(GUTTER - 3).is_some_and(|c| matches!(c, '·' | '│'))) {
-            out.extend(line.chars().take(GUTTER));
-            out.extend(line.chars().skip(GUTTER + first).take(LONGEST));
+        let source = line.chars().nth(gutter - 2).is_some_and(|c| matches!(c, '·' | '│'));
+        if source {
+            out.extend(line.chars().take(gutter));
+            out.extend(line.chars().skip(gutter + first).take(LONGEST));
         } else {
             out.push_str(line);
         }

@@ -13,7 +13,12 @@ pub fn root() -> PathBuf {
 /// Runs lvmc at the root of the repository.
 pub fn lvmc(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lvmc"));
-    command.args(args).current_dir(root()).env_remove("NO_COLOR").output().expect("lvmc runs")
+    command
+        .args(args)
+        .current_dir(root())
+        .env_remove("NO_COLOR")
+        .output()
+        .expect("lvmc runs")
 }
 
 /// Standard output as text.
