@@ -38,7 +38,7 @@ fn all_of(folder: &str) -> Vec<(String, String)> {
 #[test]
 fn built_in_models() {
     for (name, text) in all_of("../../models") {
-        insta::assert_snapshot!(name.clone(), graph_text(&name, &text));
+        insta::assert_snapshot!(format!("built_in_{name}"), graph_text(&name, &text));
     }
 }
 
