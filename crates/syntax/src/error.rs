@@ -19,7 +19,7 @@ pub enum SyntaxError {
     #[error("{name} is not a text: byte {at} is zero")]
     #[diagnostic(
         code(lvm::syntax::binary),
-        help("a model is a text file, such as gmm.lvm; is this its data or a fit?")
+        help("a model is a text file, such as model.lvm; is this its data or a fit?")
     )]
     Binary {
         /// The file.
