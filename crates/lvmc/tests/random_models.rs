@@ -51,12 +51,26 @@ impl Writer {
         let _ = writeln!(self.statements, "{line}");
     }
     /// A parameter that may be a family over a latent, with a prior now and then; returns how it is used.
-    fn param(&mut self, r: &mut Random, stem: &str, ty: &str, latent: Option<(&str, &str)>, prior: Option<&str>) -> String {
+    fn param(
+        &mut self,
+        r: &mut Random,
+        stem: &str,
+        ty: &str,
+        latent: Option<(&str, &str)>,
+        prior: Option<&str>,
+    ) -> String {
         let name = self.name(stem);
-        let prior = prior.filter(|_| r.often(25)).map(|p| format!(" ~ {p}")).unwrap_or_default();
+        let prior = prior
+            .filter(|_| r.often(25))
+            .map(|p| format!(" ~ {p}"))
+            .unwrap_or_default();
         match latent.filter(|_| r.often(80)) {
             Some((z, size)) => {
-                let index = if prior.is_empty() { size.to_owned() } else { format!("i in 1..{size}") };
+                let index = if prior.is_empty() {
+                    size.to_owned()
+                } else {
+                    format!("i in 1..{size}")
+                };
                 self.declare(&format!("param {name}[{index}] : {ty}{prior}"));
                 format!("{name}[{z}]")
             }
@@ -128,19 +142,32 @@ fn observed(w: &mut Writer, r: &mut Random, latent: Option<(&str, &str)>, switch
         5 | 6 => {
             let family = r.pick(&["Gamma", "InverseGamma"]);
             w.declare(&format!("data {x} : positive"));
-            let shape = if r.often(70) { w.param(r, "a", "positive", latent, None) } else { "3".into() };
+            let shape = if r.often(70) {
+                w.param(r, "a", "positive", latent, None)
+            } else {
+                "3".into()
+            };
             let rate = w.param(r, "b", "positive", latent, Some("Gamma(3, 1)"));
             w.state(&format!("{x} ~ {family}({shape}, {rate})"));
         }
         7 => {
             w.declare(&format!("data {x} : unit"));
-            let (a, b) = (w.param(r, "a", "positive", latent, None), w.param(r, "b", "positive", latent, None));
+            let (a, b) = (
+                w.param(r, "a", "positive", latent, None),
+                w.param(r, "b", "positive", latent, None),
+            );
             w.state(&format!("{x} ~ Beta({a}, {b})"));
         }
         8 => {
             let shape = r.pick(&["", "[3]"]);
             w.declare(&format!("data {x} : binary{shape}"));
-            let p = w.param(r, "q", &format!("unit{shape}"), latent, (shape.is_empty()).then_some("Beta(2, 3)"));
+            let p = w.param(
+                r,
+                "q",
+                &format!("unit{shape}"),
+                latent,
+                (shape.is_empty()).then_some("Beta(2, 3)"),
+            );
             w.state(&format!("{x} ~ Bernoulli({p})"));
         }
         9 => {
@@ -150,7 +177,9 @@ fn observed(w: &mut Writer, r: &mut Random, latent: Option<(&str, &str)>, switch
         }
         10 | 11 => regression(w, r, &x, latent),
         12 => {
-            w.declare(&format!("given u{x} : real[2]\nparam w{x} : real[2]\nparam b{x} : real"));
+            w.declare(&format!(
+                "given u{x} : real[2]\nparam w{x} : real[2]\nparam b{x} : real"
+            ));
             if r.often(50) {
                 w.declare(&format!("data {x} : binary"));
                 w.state(&format!("{x} ~ Bernoulli(sigmoid(dot(w{x}, u{x}) + b{x}))"));
@@ -160,7 +189,9 @@ fn observed(w: &mut Writer, r: &mut Random, latent: Option<(&str, &str)>, switch
             }
         }
         _ => {
-            w.declare(&format!("given u{x} : real[2]\ndata {x} : real[2]\nparam W{x} : real[2, 2]\nparam m{x} : real[2]"));
+            w.declare(&format!(
+                "given u{x} : real[2]\ndata {x} : real[2]\nparam W{x} : real[2, 2]\nparam m{x} : real[2]"
+            ));
             w.declare(&format!("param S{x} : cov[2]"));
             w.state(&format!("{x} ~ Normal(W{x} * u{x} + m{x}, S{x})"));
         }
@@ -213,14 +244,20 @@ fn model(seed: u64) -> String {
     let mut w = Writer::default();
     let (indices, switch) = latents(&mut w, &mut r);
     for _ in 0..1 + r.below(3) {
-        let at = if indices.is_empty() { None } else { Some(r.below(indices.len())) };
+        let at = if indices.is_empty() {
+            None
+        } else {
+            Some(r.below(indices.len()))
+        };
         let latent = at.map(|i| (indices[i].0.as_str(), indices[i].1.as_str()));
         observed(&mut w, &mut r, latent, switch.as_deref());
     }
     // a latent that nothing observed depends on would be data
     for (z, k) in &indices {
         let x = w.name("x");
-        w.declare(&format!("data {x} : real\nparam m{x}[{k}] : real\nparam v{x} : positive"));
+        w.declare(&format!(
+            "data {x} : real\nparam m{x}[{k}] : real\nparam v{x} : positive"
+        ));
         w.state(&format!("{x} ~ Normal(m{x}[{z}], v{x})"));
     }
     if let Some(on) = switch {
@@ -248,11 +285,7 @@ fn build(text: &str) -> Result<ModelGraph, String> {
 }
 
 /// Certifies one model; counts the rules and families that it used.
-fn run(
-    seed: u64,
-    rules: &mut BTreeMap<String, usize>,
-    families: &mut BTreeMap<String, usize>,
-) -> Result<(), String> {
+fn run(seed: u64, rules: &mut BTreeMap<String, usize>, families: &mut BTreeMap<String, usize>) -> Result<(), String> {
     let text = model(seed);
     let fail = |why: String| format!("seed {seed}: {why}\n{text}");
     let graph = build(&text).map_err(&fail)?;
@@ -267,8 +300,16 @@ fn run(
         *rules.entry("finite-posterior".into()).or_default() += 1;
     }
     let certificates = lvmc::certify::certify(&graph, &plan, seed).map_err(|e| fail(format!("{e:?}")))?;
-    let bad: Vec<String> = certificates.iter().filter(|c| !c.ok).map(|c| format!("{c:?}")).collect();
-    if bad.is_empty() { Ok(()) } else { Err(fail(bad.join("\n"))) }
+    let bad: Vec<String> = certificates
+        .iter()
+        .filter(|c| !c.ok)
+        .map(|c| format!("{c:?}"))
+        .collect();
+    if bad.is_empty() {
+        Ok(())
+    } else {
+        Err(fail(bad.join("\n")))
+    }
 }
 
 #[test]
@@ -285,11 +326,28 @@ fn random_models_are_certified_and_every_rule_and_family_fires() {
             Err(_) => failures.push(format!("seed {seed}: panic\n{}", model(seed))),
         }
     }
-    assert!(failures.is_empty(), "{} of {count} models fail:\n{}", failures.len(), failures.join("\n----\n"));
-    for rule in ["simplex-argmax", "covariance-argmax", "log-linear", "unit-argmax", "newton", "quadratic-argmax",
-        "least-squares", "newton-step", "finite-posterior"]
-    {
-        assert!(rules.get(rule).is_some_and(|&n| n >= 20), "{rule} fired {:?} times: {rules:?}", rules.get(rule));
+    assert!(
+        failures.is_empty(),
+        "{} of {count} models fail:\n{}",
+        failures.len(),
+        failures.join("\n----\n")
+    );
+    for rule in [
+        "simplex-argmax",
+        "covariance-argmax",
+        "log-linear",
+        "unit-argmax",
+        "newton",
+        "quadratic-argmax",
+        "least-squares",
+        "newton-step",
+        "finite-posterior",
+    ] {
+        assert!(
+            rules.get(rule).is_some_and(|&n| n >= 20),
+            "{rule} fired {:?} times: {rules:?}",
+            rules.get(rule)
+        );
     }
     for family in lvmc_families::registry::FAMILIES {
         let fired = families.get(family.name()).copied().unwrap_or(0);
