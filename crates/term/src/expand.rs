@@ -7,6 +7,15 @@ use crate::node::{Fun, Node, Term};
 use crate::rules::{Depends, Rule, Split};
 use crate::store::Store;
 
+/// A product that would become more addends than this stays as it is: no closed form reads sums that long, and a
+/// model must not make the compiler run out of memory.
+const MOST_ADDENDS: usize = 4096;
+
+/// Whether so many sums of these lengths may be multiplied out.
+fn few(lengths: impl Iterator<Item = usize>) -> bool {
+    lengths.fold(1usize, usize::saturating_mul) <= MOST_ADDENDS
+}
+
 static RULES: &[Rule] = &[
     Rule {
         name: "product-over-sum",
@@ -85,10 +94,11 @@ impl Store {
 
 fn product_over_sum(s: &mut Store, t: Term, split: &Split<'_>) -> Option<Term> {
     let Node::Mul(fs) = s.node(t).clone() else { return None };
-    let (at, parts) = fs
-        .iter()
-        .enumerate()
-        .find_map(|(i, &f)| Some((i, split.parts(s, f)?)))?;
+    let apart: Vec<Option<Vec<Term>>> = fs.iter().map(|&f| split.parts(s, f)).collect();
+    if !few(apart.iter().flatten().map(Vec::len)) {
+        return None;
+    }
+    let (at, parts) = apart.into_iter().enumerate().find_map(|(i, parts)| Some((i, parts?)))?;
     let mut fs = fs.to_vec();
     let products: Vec<Term> = parts
         .into_iter()
@@ -106,6 +116,9 @@ fn square_of_sum(s: &mut Store, t: Term, split: &Split<'_>) -> Option<Term> {
     let Node::Pow(base, p) = *s.node(t) else { return None };
     let n = s.as_num(p).filter(|n| [2.0, 3.0, 4.0].contains(n))?;
     let parts = split.parts(s, base)?;
+    if !few(std::iter::repeat_n(parts.len(), n as usize)) {
+        return None;
+    }
     let lower = s.num(n - 1.0);
     let lower = s.pow(base, lower);
     let mut products = vec![];

@@ -387,3 +387,16 @@ fn is_plain(w: &World, atom: Term, v: Term) -> bool {
         _ => w.s.as_symbol(atom) == w.s.as_symbol(v) || matches!(w.s.node(atom), Node::At(a, _) if *a == v),
     }
 }
+
+#[test]
+fn products_of_many_sums_stay_products() {
+    let mut w = World::new();
+    let s = &mut w.s;
+    let mut factors = vec![];
+    for i in 0..30 {
+        let (a, b) = (w.scalars[i % 2], s.num(f64::from(u32::try_from(i).unwrap_or(0)) + 0.25));
+        factors.push(s.add(a, b));
+    }
+    let t = s.product_of(&factors);
+    assert_eq!(s.expand(t), t);
+}
