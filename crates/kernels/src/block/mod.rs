@@ -2,7 +2,7 @@
 //!
 //! A block is `rows` rows (a multiple of 16) of f64 columns, column-major: column i begins `i · rows` numbers after the
 //! first. Columns are best aligned to 64 bytes; they need not be. Strides count numbers, not bytes. Booleans are 0 or not.
-//! Results do not depend on the machine but for the last digits: sums have eight lanes everywhere.
+//! Raw accumulators lie the same way on every machine; results differ between widths in the last digits.
 
 // loops over register tiles name their indices; counts of a generic tile may be 1
 #![allow(clippy::needless_range_loop, clippy::int_plus_one)]

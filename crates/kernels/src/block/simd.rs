@@ -3,7 +3,8 @@
 //! The methods are `#[inline(always)]` so that they dissolve into the `#[target_feature]` entry points of
 //! [`super::widths`]; outside of those they must not be called, which is why nothing here leaves the crate.
 //!
-//! Accumulators always have eight lanes (`8 / W` vectors), folded in one fixed order, so that sums agree between widths.
+//! Sums along rows have eight lanes (`8 / W` vectors) on every machine, folded in one fixed order, but for second moments,
+//! whose lanes are the machine's (see [`super::syrk`]).
 
 /// Rows in a group: the lanes of an accumulator on every machine.
 pub(crate) const LANES: usize = 8;
@@ -53,7 +54,8 @@ pub(crate) trait Simd: Copy + 'static {
     fn add_shl52(a: Self::V, b: Self::V) -> Self::V;
     /// Bits, as integers: a >> 52, without sign.
     fn shr52(a: Self::V) -> Self::V;
-    /// Sum of the eight lanes of `8 / W` vectors: lane l with l + 4, then in pairs of neighbours, then the two.
+    /// Sum of the lanes of one vector, or of the eight of `8 / W` vectors: lane l with l + 4 where there are eight, then in
+    /// pairs of neighbours, then the two.
     fn fold(v: &[Self::V]) -> f64;
     /// Adds four folds to four adjacent numbers.
     ///
@@ -187,6 +189,9 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn fold(v: &[Self::V]) -> f64 {
+        if let [v] = v {
+            return v[0] + v[1];
+        }
         let four = |l: usize| v[l / P][l % P] + v[(l + 4) / P][l % P];
         (four(0) + four(1)) + (four(2) + four(3))
     }
@@ -262,15 +267,12 @@ mod x86 {
         #[inline(always)]
         fn fold(v: &[__m256d]) -> f64 {
             // SAFETY: feature as above
-            unsafe { fold_one(_mm256_add_pd(v[0], v[1])) }
+            unsafe { fold_one(four(v)) }
         }
         #[inline(always)]
         unsafe fn fold4(v: [&[__m256d]; 4], to: *mut f64) {
             // SAFETY: the caller vouches for the place; feature as above
-            unsafe {
-                let eight = |v: &[__m256d]| _mm256_add_pd(v[0], v[1]);
-                fold_four([eight(v[0]), eight(v[1]), eight(v[2]), eight(v[3])], to);
-            }
+            unsafe { fold_four([four(v[0]), four(v[1]), four(v[2]), four(v[3])], to) }
         }
         #[inline(always)]
         fn in_step<const R: usize>(mut v: [__m256d; R]) -> [__m256d; R] {
@@ -279,6 +281,20 @@ mod x86 {
                 unsafe { in_step_four(four) };
             }
             v
+        }
+    }
+
+    /// One vector, or lanes l and l + 4 of two.
+    ///
+    /// # Safety
+    /// The machine must have AVX2.
+    #[inline(always)]
+    unsafe fn four(v: &[__m256d]) -> __m256d {
+        // SAFETY: the caller vouches for the feature
+        if let [v] = v {
+            *v
+        } else {
+            unsafe { _mm256_add_pd(v[0], v[1]) }
         }
     }
 

@@ -4,9 +4,10 @@
 //! `Σ w`, `Σ w xᵢ`, then `Σ w xᵢ xⱼ` tile by tile ([`tiles`]). With eight lanes in memory the accumulators of twenty 32×32
 //! matrices would not fit a cache.
 //!
-//! AVX2 has too few registers for eight lanes of twelve sums, so it makes one pass for lanes 0–3 and one for lanes 4–7.
+//! Lanes are those of the machine, folded in neighbouring pairs: eight on all would ask AVX2, which has registers for
+//! twelve sums, for twice as many loops over the few rows of a block, and ending a loop costs as much as four turns.
 
-use super::simd::{LANES, Simd};
+use super::simd::Simd;
 
 /// Rows that are worked on together; scratch columns have this length. Larger blocks are cut.
 const PIECE: usize = 512;
@@ -151,12 +152,22 @@ pub fn moments_fold(acc: &[f64], inputs: usize, weights: usize, out: &mut [f64])
     out[..n].iter_mut().zip(&acc[..n]).for_each(|(o, a)| *o += a);
 }
 
-/// Puts the sums of some lanes away, into memory: as an ordinary store the compiler keeps them in registers, which the
-/// sums of the other lanes then miss.
+/// Adds folds to adjacent numbers.
+///
+/// # Safety
+/// `to` holds as many numbers as there are vectors.
 #[inline(always)]
-fn keep<V: Copy>(to: &mut V, v: V) {
-    // SAFETY: a reference is valid
-    unsafe { std::ptr::from_mut(to).write_volatile(v) };
+unsafe fn fold_all<S: Simd>(v: &[S::V], to: *mut f64) {
+    let (fours, rest) = v.as_chunks::<4>();
+    // SAFETY: the caller vouches for the numbers
+    unsafe {
+        for (i, [a, b, c, d]) in fours.iter().enumerate() {
+            S::fold4([&[*a], &[*b], &[*c], &[*d]], to.add(4 * i));
+        }
+        for (i, v) in rest.iter().enumerate() {
+            *to.add(4 * fours.len() + i) += S::fold(&[*v]);
+        }
+    }
 }
 
 /// `M × N` sums of products `aᵢ bⱼ`, E of them, added to adjacent numbers, rows outermost. With `FIRST` b is `w · b`,
@@ -166,7 +177,7 @@ fn keep<V: Copy>(to: &mut V, v: V) {
 /// `a` holds M and `b` N columns at distance `stride`; `v` N columns at distance [`PIECE`]; all of them `rows` numbers,
 /// a multiple of 8, at most PIECE. `acc` holds E and `sums` N numbers.
 #[inline(always)]
-unsafe fn product<S: Simd, const H: usize, const M: usize, const N: usize, const E: usize, const FIRST: bool>(
+unsafe fn product<S: Simd, const M: usize, const N: usize, const E: usize, const FIRST: bool>(
     a: (*const f64, usize),
     b: (*const f64, usize),
     rows: usize,
@@ -176,70 +187,36 @@ unsafe fn product<S: Simd, const H: usize, const M: usize, const N: usize, const
     acc: *mut f64,
 ) {
     const { assert!(E == M * N) };
-    // SAFETY: the caller vouches for the columns; lanes h W .. h W + W of each group of 8 rows are below `rows`
+    // SAFETY: the caller vouches for the columns; W divides `rows`
     unsafe {
         let zero = S::set(0.0);
-        let mut kept = [[zero; H]; E];
-        let mut kept_sums = [[zero; H]; N];
-        for h in 0..H {
-            let mut t = [zero; E];
-            let mut s = [zero; N];
-            let mut row = h * S::W;
-            while row < rows {
-                let mut y = [zero; N];
-                for j in 0..N {
-                    y[j] = S::load(b.0.add(j * b.1 + row));
-                }
-                if FIRST {
-                    let w = S::load(w.add(row));
-                    for j in 0..N {
-                        y[j] = S::mul(w, y[j]);
-                        S::store(v.add(j * PIECE + row), y[j]);
-                        s[j] = S::add(s[j], y[j]);
-                    }
-                }
-                for i in 0..M {
-                    let x = S::load(a.0.add(i * a.1 + row));
-                    for j in 0..N {
-                        t[i * N + j] = S::fma(x, y[j], t[i * N + j]);
-                    }
-                }
-                row += LANES;
-            }
-            if h + 1 < H {
-                for e in 0..E {
-                    keep(&mut kept[e][h], t[e]);
-                }
-            } else {
-                for e in 0..E {
-                    kept[e][h] = t[e];
-                }
-            }
+        let mut t = [zero; E];
+        let mut s = [zero; N];
+        let mut row = 0;
+        while row < rows {
+            let mut y = [zero; N];
             for j in 0..N {
-                kept_sums[j][h] = s[j];
+                y[j] = S::load(b.0.add(j * b.1 + row));
             }
+            if FIRST {
+                let w = S::load(w.add(row));
+                for j in 0..N {
+                    y[j] = S::mul(w, y[j]);
+                    S::store(v.add(j * PIECE + row), y[j]);
+                    s[j] = S::add(s[j], y[j]);
+                }
+            }
+            for i in 0..M {
+                let x = S::load(a.0.add(i * a.1 + row));
+                for j in 0..N {
+                    t[i * N + j] = S::fma(x, y[j], t[i * N + j]);
+                }
+            }
+            row += S::W;
         }
-        fold_all::<S, H>(&kept, acc);
+        fold_all::<S>(&t, acc);
         if FIRST {
-            fold_all::<S, H>(&kept_sums, sums);
-        }
-    }
-}
-
-/// Adds folds to adjacent numbers.
-///
-/// # Safety
-/// `to` holds as many numbers as `v`.
-#[inline(always)]
-unsafe fn fold_all<S: Simd, const H: usize>(v: &[[S::V; H]], to: *mut f64) {
-    let (fours, rest) = v.as_chunks::<4>();
-    // SAFETY: the caller vouches for the numbers
-    unsafe {
-        for (i, [a, b, c, d]) in fours.iter().enumerate() {
-            S::fold4([a, b, c, d], to.add(4 * i));
-        }
-        for (i, v) in rest.iter().enumerate() {
-            *to.add(4 * fours.len() + i) += S::fold(v);
+            fold_all::<S>(&s, sums);
         }
     }
 }
@@ -249,32 +226,23 @@ unsafe fn fold_all<S: Simd, const H: usize>(v: &[[S::V; H]], to: *mut f64) {
 /// # Safety
 /// Columns hold `rows` numbers, a multiple of 8; `acc` is valid where it is added to.
 #[inline(always)]
-unsafe fn column_sums<S: Simd, const H: usize>(
-    w: *const f64,
-    stride: usize,
-    n: usize,
-    rows: usize,
-    acc: *mut f64,
-    step: usize,
-) {
+unsafe fn column_sums<S: Simd>(w: *const f64, stride: usize, n: usize, rows: usize, acc: *mut f64, step: usize) {
     // SAFETY: the caller vouches for the columns
     unsafe {
         let mut k = 0;
         macro_rules! some {
             ($m:expr) => {
                 while k + $m <= n {
-                    let mut t = [[S::set(0.0); H]; $m];
+                    let mut t = [S::set(0.0); $m];
                     let mut row = 0;
                     while row < rows {
                         for i in 0..$m {
-                            for h in 0..H {
-                                t[i][h] = S::add(t[i][h], S::load(w.add((k + i) * stride + row + h * S::W)));
-                            }
+                            t[i] = S::add(t[i], S::load(w.add((k + i) * stride + row)));
                         }
-                        row += LANES;
+                        row += S::W;
                     }
                     for i in 0..$m {
-                        *acc.add((k + i) * step) += S::fold(&t[i]);
+                        *acc.add((k + i) * step) += S::fold(&[t[i]]);
                     }
                     k += $m;
                 }
@@ -304,7 +272,7 @@ pub(crate) struct Syrk {
 /// # Safety
 /// As [`run`], for weights `k .. k + G` and rows `row .. row + rows`.
 #[inline(always)]
-unsafe fn small<S: Simd, const H: usize, const P: usize, const E: usize, const G: usize>(
+unsafe fn small<S: Simd, const P: usize, const E: usize, const G: usize>(
     a: &Syrk,
     x: *const f64,
     w: *const f64,
@@ -314,38 +282,30 @@ unsafe fn small<S: Simd, const H: usize, const P: usize, const E: usize, const G
     // SAFETY: the caller vouches for the columns
     unsafe {
         let zero = S::set(0.0);
-        let mut kept = [[[zero; H]; E]; G];
-        for h in 0..H {
-            let mut t = [[zero; E]; G];
-            let mut row = h * S::W;
-            while row < rows {
-                let mut xv = [zero; P];
-                for i in 0..P {
-                    xv[i] = S::load(x.add(i * a.rows + row));
-                }
-                for g in 0..G {
-                    let w = S::load(w.add(g * a.w_stride + row));
-                    t[g][0] = S::add(t[g][0], w);
-                    let mut e = 1 + P;
-                    for j in 0..P {
-                        let v = S::mul(w, xv[j]);
-                        t[g][1 + j] = S::add(t[g][1 + j], v);
-                        for i in j..P {
-                            t[g][e] = S::fma(v, xv[i], t[g][e]);
-                            e += 1;
-                        }
-                    }
-                }
-                row += LANES;
+        let mut t = [[zero; E]; G];
+        let mut row = 0;
+        while row < rows {
+            let mut xv = [zero; P];
+            for i in 0..P {
+                xv[i] = S::load(x.add(i * a.rows + row));
             }
             for g in 0..G {
-                for e in 0..E {
-                    keep(&mut kept[g][e][h], t[g][e]);
+                let w = S::load(w.add(g * a.w_stride + row));
+                t[g][0] = S::add(t[g][0], w);
+                let mut e = 1 + P;
+                for j in 0..P {
+                    let v = S::mul(w, xv[j]);
+                    t[g][1 + j] = S::add(t[g][1 + j], v);
+                    for i in j..P {
+                        t[g][e] = S::fma(v, xv[i], t[g][e]);
+                        e += 1;
+                    }
                 }
             }
+            row += S::W;
         }
         for g in 0..G {
-            fold_all::<S, H>(&kept[g], a.acc.add((k + g) * a.acc_stride));
+            fold_all::<S>(&t[g], a.acc.add((k + g) * a.acc_stride));
         }
     }
 }
@@ -356,14 +316,7 @@ unsafe fn small<S: Simd, const H: usize, const P: usize, const E: usize, const G
 /// # Safety
 /// As [`run`]; `v` holds two columns of scratch.
 #[inline(always)]
-unsafe fn large<S: Simd, const H: usize>(
-    a: &Syrk,
-    x: *const f64,
-    w: *const f64,
-    acc: *mut f64,
-    v: *mut f64,
-    rows: usize,
-) {
+unsafe fn large<S: Simd>(a: &Syrk, x: *const f64, w: *const f64, acc: *mut f64, v: *mut f64, rows: usize) {
     // SAFETY: the caller vouches for the columns; tiles stay within the triangle and the raw accumulator
     unsafe {
         let mut to = acc.add(1 + a.inputs);
@@ -377,7 +330,7 @@ unsafe fn large<S: Simd, const H: usize>(
                     match (t.m, t.n, t.i == t.j) {
                         $(($m, $n, $first) => {
                             let b = if $first { b } else { (v.cast_const(), PIECE) };
-                            product::<S, H, $m, $n, $e, $first>(from, b, rows, w, v, sums, to);
+                            product::<S, $m, $n, $e, $first>(from, b, rows, w, v, sums, to);
                         })*
                         _ => unreachable!(),
                     }
@@ -398,7 +351,7 @@ unsafe fn large<S: Simd, const H: usize>(
 /// `x` holds `inputs` columns of `rows` numbers (a multiple of 8), `w` n columns at distance `w_stride` or is null, `acc`
 /// n raw accumulators at distance `acc_stride`; `acc` overlaps neither.
 #[inline(always)]
-pub(crate) unsafe fn run<S: Simd, const H: usize>(a: &Syrk) {
+pub(crate) unsafe fn run<S: Simd>(a: &Syrk) {
     let mut scratch = std::mem::MaybeUninit::<Columns<{ 2 * PIECE }>>::uninit();
     let v = scratch.as_mut_ptr().cast::<f64>();
     let mut row = 0;
@@ -417,13 +370,13 @@ pub(crate) unsafe fn run<S: Simd, const H: usize>(a: &Syrk) {
             macro_rules! groups {
                 ($p:literal $e:literal: $($g:literal)*) => {
                     $(while k + $g <= a.n {
-                        small::<S, H, $p, $e, $g>(a, x, w.add(k * w_stride), k, rows);
+                        small::<S, $p, $e, $g>(a, x, w.add(k * w_stride), k, rows);
                         k += $g;
                     })*
                 };
             }
             match a.inputs {
-                0 => column_sums::<S, H>(w, w_stride, a.n, rows, a.acc, a.acc_stride),
+                0 => column_sums::<S>(w, w_stride, a.n, rows, a.acc, a.acc_stride),
                 1 => {
                     groups!(1 3: 4 3 2 1);
                 }
@@ -434,9 +387,9 @@ pub(crate) unsafe fn run<S: Simd, const H: usize>(a: &Syrk) {
                     groups!(3 10: 1);
                 }
                 _ => {
-                    column_sums::<S, H>(w, w_stride, a.n, rows, a.acc, a.acc_stride);
+                    column_sums::<S>(w, w_stride, a.n, rows, a.acc, a.acc_stride);
                     while k < a.n {
-                        large::<S, H>(a, x, w.add(k * w_stride), a.acc.add(k * a.acc_stride), v, rows);
+                        large::<S>(a, x, w.add(k * w_stride), a.acc.add(k * a.acc_stride), v, rows);
                         k += 1;
                     }
                 }
@@ -451,7 +404,7 @@ pub(crate) unsafe fn run<S: Simd, const H: usize>(a: &Syrk) {
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-pub(crate) unsafe fn run_diagonal<S: Simd, const H: usize>(a: &Syrk) {
+pub(crate) unsafe fn run_diagonal<S: Simd>(a: &Syrk) {
     let mut row = 0;
     while row < a.rows {
         let rows = PIECE.min(a.rows - row);
@@ -462,14 +415,14 @@ pub(crate) unsafe fn run_diagonal<S: Simd, const H: usize>(a: &Syrk) {
             } else {
                 (a.w.add(row), a.w_stride)
             };
-            column_sums::<S, H>(w, w_stride, a.n, rows, a.acc, a.acc_stride);
+            column_sums::<S>(w, w_stride, a.n, rows, a.acc, a.acc_stride);
             for k in 0..a.n {
                 let (w, acc) = (w.add(k * w_stride), a.acc.add(k * a.acc_stride));
                 let mut i = 0;
                 macro_rules! some {
                     ($m:literal) => {
                         while i + $m <= a.inputs {
-                            squares::<S, H, $m>(
+                            squares::<S, $m>(
                                 a.x.add(i * a.rows + row),
                                 a.rows,
                                 w,
@@ -495,7 +448,7 @@ pub(crate) unsafe fn run_diagonal<S: Simd, const H: usize>(a: &Syrk) {
 /// `x` holds M columns at distance `stride`; columns and `w` hold `rows` numbers, a multiple of 8; `acc` and
 /// `acc + inputs` hold M numbers.
 #[inline(always)]
-unsafe fn squares<S: Simd, const H: usize, const M: usize>(
+unsafe fn squares<S: Simd, const M: usize>(
     x: *const f64,
     stride: usize,
     w: *const f64,
@@ -506,29 +459,20 @@ unsafe fn squares<S: Simd, const H: usize, const M: usize>(
     // SAFETY: the caller vouches for the columns
     unsafe {
         let zero = S::set(0.0);
-        let mut kept = [[[zero; H]; 2]; M];
-        for h in 0..H {
-            let mut t = [[zero; 2]; M];
-            let mut row = h * S::W;
-            while row < rows {
-                let w = S::load(w.add(row));
-                for i in 0..M {
-                    let x = S::load(x.add(i * stride + row));
-                    let v = S::mul(w, x);
-                    t[i][0] = S::add(t[i][0], v);
-                    t[i][1] = S::fma(v, x, t[i][1]);
-                }
-                row += LANES;
-            }
+        let (mut t, mut u) = ([zero; M], [zero; M]);
+        let mut row = 0;
+        while row < rows {
+            let w = S::load(w.add(row));
             for i in 0..M {
-                keep(&mut kept[i][0][h], t[i][0]);
-                keep(&mut kept[i][1][h], t[i][1]);
+                let x = S::load(x.add(i * stride + row));
+                let v = S::mul(w, x);
+                t[i] = S::add(t[i], v);
+                u[i] = S::fma(v, x, u[i]);
             }
+            row += S::W;
         }
-        for i in 0..M {
-            *acc.add(i) += S::fold(&kept[i][0]);
-            *acc.add(inputs + i) += S::fold(&kept[i][1]);
-        }
+        fold_all::<S>(&t, acc);
+        fold_all::<S>(&u, acc.add(inputs));
     }
 }
 
@@ -537,7 +481,7 @@ unsafe fn squares<S: Simd, const H: usize, const M: usize>(
 /// # Safety
 /// `x` holds `inputs` and `w` `weights` columns of `rows` numbers, a multiple of 8; `acc` holds [`moments_len`] numbers.
 #[inline(always)]
-pub(crate) unsafe fn moments<S: Simd, const H: usize>(
+pub(crate) unsafe fn moments<S: Simd>(
     x: *const f64,
     inputs: usize,
     w: *const f64,
@@ -549,7 +493,7 @@ pub(crate) unsafe fn moments<S: Simd, const H: usize>(
     unsafe {
         let side = 1 + inputs;
         let none = std::ptr::null_mut();
-        column_sums::<S, H>(w, rows, weights, rows, acc, side);
+        column_sums::<S>(w, rows, weights, rows, acc, side);
         let mut s = 0;
         while s < weights {
             let m = (weights - s).min(6);
@@ -562,8 +506,8 @@ pub(crate) unsafe fn moments<S: Simd, const H: usize>(
                 macro_rules! tile {
                     ($($m:literal $two:literal)*) => {
                         match (m, n) {
-                            $(($m, 2) => product::<S, H, $m, 2, $two, false>(a, b, rows, none, none, none, to.as_mut_ptr()),
-                            ($m, _) => product::<S, H, $m, 1, $m, false>(a, b, rows, none, none, none, to.as_mut_ptr()),)*
+                            $(($m, 2) => product::<S, $m, 2, $two, false>(a, b, rows, none, none, none, to.as_mut_ptr()),
+                            ($m, _) => product::<S, $m, 1, $m, false>(a, b, rows, none, none, none, to.as_mut_ptr()),)*
                             _ => unreachable!(),
                         }
                     };

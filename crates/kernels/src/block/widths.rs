@@ -57,7 +57,7 @@ macro_rules! width {
             ) {
                 let a = Syrk { x, inputs, w, w_stride, n, acc, acc_stride, rows };
                 // SAFETY: as above
-                unsafe { syrk::run::<S, H>(&a) }
+                unsafe { syrk::run::<S>(&a) }
             }
 
             $(#[$feature])*
@@ -67,7 +67,7 @@ macro_rules! width {
             ) {
                 let a = Syrk { x, inputs, w, w_stride, n, acc, acc_stride, rows };
                 // SAFETY: as above
-                unsafe { syrk::run_diagonal::<S, H>(&a) }
+                unsafe { syrk::run_diagonal::<S>(&a) }
             }
 
             $(#[$feature])*
@@ -75,7 +75,7 @@ macro_rules! width {
                 x: *const f64, inputs: usize, w: *const f64, weights: usize, acc: *mut f64, rows: usize,
             ) {
                 // SAFETY: as above
-                unsafe { syrk::moments::<S, H>(x, inputs, w, weights, acc, rows) }
+                unsafe { syrk::moments::<S>(x, inputs, w, weights, acc, rows) }
             }
 
             $(#[$feature])*

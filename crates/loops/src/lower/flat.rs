@@ -4,6 +4,7 @@
 //! (`make`) and remembered in the scope.
 
 use super::context::{Lower, Scope, each};
+use super::jobs::LOG_ZERO;
 use crate::builder::FuncBuilder;
 use crate::ir::{BufId, BufKind, Index, Kernel, Reg, Un};
 use lvmc_term::{Cmp, Fun, Node, Term};
@@ -105,7 +106,8 @@ impl Lower<'_> {
                         self.elem(b, scope, c, at)
                     })
                     .collect();
-                elementwise(b, &node, &regs)
+                let v = elementwise(b, &node, &regs);
+                if matches!(node, Node::Fun(Fun::Log, _)) { finite_log(b, v) } else { v }
             }
             _ => {
                 let buf = self.make(b, scope, t);
@@ -406,6 +408,14 @@ impl Lower<'_> {
             });
         });
     }
+}
+
+/// log 0 of a parameter as [`LOG_ZERO`]: it is multiplied by counts that may be 0, and added to its own negative where a
+/// probability is exactly 0 or 1.
+fn finite_log(b: &mut FuncBuilder<'_>, v: Reg) -> Reg {
+    let (low, finite) = (b.num(f64::NEG_INFINITY), b.num(LOG_ZERO));
+    let none = b.eq(v, low);
+    b.select(none, finite, v)
 }
 
 /// An elementwise node of values.

@@ -56,7 +56,11 @@ impl Builder<'_> {
             Node::IxSum(i, a) => self.big(Big::Sum, Math::name(&s.ix(*i).name), self.part(*a, e)),
             Node::Resp(values) => {
                 let subs = std::iter::once(Math::name("n"))
-                    .chain(values.iter().map(|&(_, v)| self.index(v)))
+                    .chain(values.iter().map(|&(z, v)| match s.as_num(v) {
+                        // binaries count from 0, categories from 1
+                        Some(x) if s.sym(z).support == crate::node::Support::Binary => Math::Num(x),
+                        _ => self.index(v),
+                    }))
                     .collect();
                 Math::Sub(Box::new(Math::name("r")), subs)
             }
