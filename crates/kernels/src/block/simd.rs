@@ -290,12 +290,11 @@ mod x86 {
     /// The machine must have AVX2.
     #[inline(always)]
     unsafe fn four(v: &[__m256d]) -> __m256d {
-        // SAFETY: the caller vouches for the feature
         if let [v] = v {
-            *v
-        } else {
-            unsafe { _mm256_add_pd(v[0], v[1]) }
+            return *v;
         }
+        // SAFETY: the caller vouches for the feature
+        unsafe { _mm256_add_pd(v[0], v[1]) }
     }
 
     /// (0 + 1) + (2 + 3)
