@@ -31,14 +31,47 @@ const UNARY: [Un; 18] = [
     Un::Sign,
 ];
 
-const BINARY: [Bin; 10] =
-    [Bin::Add, Bin::Sub, Bin::Mul, Bin::Div, Bin::Min, Bin::Max, Bin::Pow, Bin::Lt, Bin::Le, Bin::Eq];
+const BINARY: [Bin; 10] = [
+    Bin::Add,
+    Bin::Sub,
+    Bin::Mul,
+    Bin::Div,
+    Bin::Min,
+    Bin::Max,
+    Bin::Pow,
+    Bin::Lt,
+    Bin::Le,
+    Bin::Eq,
+];
 
 /// Arguments of every size and sign, and the special ones.
 fn arguments() -> Vec<f64> {
     let mut rng = Rng(5);
-    let mut out = vec![0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, f64::MIN];
-    out.extend([f64::MIN_POSITIVE, 709.0, 709.8, 710.5, -707.0, -708.3, -745.0, -746.0, 1e300, -1e300, 0.5, 1.5]);
+    let mut out = vec![
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+        f64::MAX,
+        f64::MIN,
+    ];
+    out.extend([
+        f64::MIN_POSITIVE,
+        709.0,
+        709.8,
+        710.5,
+        -707.0,
+        -708.3,
+        -745.0,
+        -746.0,
+        1e300,
+        -1e300,
+        0.5,
+        1.5,
+    ]);
     for _ in 0..3000 {
         out.push(20.0 * rng.normal());
         out.push(rng.normal());
@@ -84,7 +117,9 @@ fn run(kernels: Kernels, a: &[f64], b: &[f64]) -> Vec<Vec<f64>> {
     let cols = program.buffers[out.index()].len;
     let layout = memory.layout();
     let data = memory.rows(out).expect("wanted");
-    (0..cols).map(|c| (0..a.len()).map(|r| data[layout.at(cols, r, c)]).collect()).collect()
+    (0..cols)
+        .map(|c| (0..a.len()).map(|r| data[layout.at(cols, r, c)]).collect())
+        .collect()
 }
 
 fn near(x: f64, y: f64) -> bool {
@@ -101,17 +136,26 @@ fn functions_agree_with_their_definitions() {
         for (i, op) in UNARY.into_iter().enumerate() {
             for (x, got) in a.iter().zip(&found[i]) {
                 let expected = semantics::un(op, *x);
-                assert!(near(*got, expected), "{kernels:?} {op:?}({x:?}) is {got:?} and not {expected:?}");
+                assert!(
+                    near(*got, expected),
+                    "{kernels:?} {op:?}({x:?}) is {got:?} and not {expected:?}"
+                );
             }
         }
         for (i, op) in BINARY.into_iter().enumerate() {
             for ((x, y), got) in a.iter().zip(&b).zip(&found[UNARY.len() + i]) {
                 let expected = semantics::bin(op, *x, *y);
-                assert!(near(*got, expected), "{kernels:?} {op:?}({x:?}, {y:?}) is {got:?} and not {expected:?}");
+                assert!(
+                    near(*got, expected),
+                    "{kernels:?} {op:?}({x:?}, {y:?}) is {got:?} and not {expected:?}"
+                );
             }
         }
         for ((x, y), got) in a.iter().zip(&b).zip(&found[UNARY.len() + BINARY.len()]) {
-            assert!(near(*got, semantics::select(*x, *y, *x)), "select({x:?}, {y:?}) is {got:?}");
+            assert!(
+                near(*got, semantics::select(*x, *y, *x)),
+                "select({x:?}, {y:?}) is {got:?}"
+            );
         }
     }
 }

@@ -26,7 +26,10 @@ fn the_mixture_agrees_with_plain_rust() {
                 let machine = compile(&program, &Options { kernels }).expect("it compiles");
                 let mut fit = Fit::new(machine.program().clone(), d, k, &values, w);
                 let trace: Vec<f64> = (0..3).map(|_| fit.step(&machine, 2, weighted)).collect();
-                assert!(trace.iter().zip(&expected).all(|(a, b)| close(*a, *b)), "{trace:?} {expected:?}");
+                assert!(
+                    trace.iter().zip(&expected).all(|(a, b)| close(*a, *b)),
+                    "{trace:?} {expected:?}"
+                );
                 assert!(fit.get("mu").iter().zip(&mu).all(|(a, b)| close(*a, *b)));
             }
         }

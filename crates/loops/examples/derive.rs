@@ -1,6 +1,10 @@
 //! Prints a model's updates and its loop program: `derive MODEL [DIM=N ...]` (all sizes are 2 unless given).
 
-use lvmc_loops::{Options, lower::{Sizes, lower}, program_text};
+use lvmc_loops::{
+    Options,
+    lower::{Sizes, lower},
+    program_text,
+};
 use lvmc_term::print::unicode;
 
 fn main() {
@@ -19,14 +23,29 @@ fn main() {
             lvmc_derive::plan::Left::Term(t) => unicode(&plan.store, t),
             other => format!("{other:?}"),
         };
-        println!("{:?}: {left} = {}    [{}] {}", step.section, unicode(&plan.store, step.right), step.rule, step.remark);
+        println!(
+            "{:?}: {left} = {}    [{}] {}",
+            step.section,
+            unicode(&plan.store, step.right),
+            step.rule,
+            step.remark
+        );
     }
     for u in &plan.updates {
-        println!("{} {:?} uses {:?}", u.rule, u.targets.iter().map(|&t| unicode(&plan.store, t)).collect::<Vec<_>>(), u.uses);
+        println!(
+            "{} {:?} uses {:?}",
+            u.rule,
+            u.targets.iter().map(|&t| unicode(&plan.store, t)).collect::<Vec<_>>(),
+            u.uses
+        );
     }
     println!("iterated: {}", lvmc_derive::iterated(&plan));
-    let given: Vec<(String, usize)> =
-        args.filter_map(|a| a.split_once('=').map(|(k, v)| (k.to_owned(), v.parse().expect("a number")))).collect();
+    let given: Vec<(String, usize)> = args
+        .filter_map(|a| {
+            a.split_once('=')
+                .map(|(k, v)| (k.to_owned(), v.parse().expect("a number")))
+        })
+        .collect();
     let sizes: Sizes = plan
         .store
         .dims()

@@ -164,7 +164,12 @@ impl<'p> FuncBuilder<'p> {
 
     /// A builder whose registers and variables come after those of `func`, for passes that rewrite its body.
     pub(crate) fn resume(program: &'p mut Program, func: &Func) -> Self {
-        Self { regs: func.regs, loops: func.loops, ixs: func.ixs, ..Self::new(program, func.kind) }
+        Self {
+            regs: func.regs,
+            loops: func.loops,
+            ixs: func.ixs,
+            ..Self::new(program, func.kind)
+        }
     }
 
     /// The body, and how many registers, loop variables and index registers there are.

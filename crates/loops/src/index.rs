@@ -102,7 +102,10 @@ impl Flat {
     /// The place `offset` elements further.
     #[must_use]
     pub fn plus(&self, offset: impl Into<Index>) -> Self {
-        Self { buf: self.buf, at: self.at.clone() + offset }
+        Self {
+            buf: self.buf,
+            at: self.at.clone() + offset,
+        }
     }
 }
 
@@ -110,7 +113,10 @@ impl Rows {
     /// The column `offset` columns further.
     #[must_use]
     pub fn plus(&self, offset: impl Into<Index>) -> Self {
-        Self { buf: self.buf, col: self.col.clone() + offset }
+        Self {
+            buf: self.buf,
+            col: self.col.clone() + offset,
+        }
     }
 }
 

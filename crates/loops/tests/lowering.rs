@@ -7,15 +7,23 @@ use harness::case;
 
 const MODELS: &[(&str, &str)] = &[
     ("gmm", "z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])"),
-    ("tied", "dim K\nparam Sigma : cov[D]\nz ~ Categorical(pi); x ~ Normal(mu[z], Sigma)"),
-    ("diagonal", "param mu[K], s[K]\nparam pi : simplex[K]\nz ~ Categorical(pi)\nx : real[D] ~ Normal(mu[z], diag(s[z]))"),
+    (
+        "tied",
+        "dim K\nparam Sigma : cov[D]\nz ~ Categorical(pi); x ~ Normal(mu[z], Sigma)",
+    ),
+    (
+        "diagonal",
+        "param mu[K], s[K]\nparam pi : simplex[K]\nz ~ Categorical(pi)\nx : real[D] ~ Normal(mu[z], diag(s[z]))",
+    ),
 ];
 
 fn models() -> Vec<(String, String)> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
     let mut out: Vec<(String, String)> = vec![];
     for folder in ["models", "crates/loops/tests/models"] {
-        let Ok(files) = std::fs::read_dir(format!("{root}{folder}")) else { continue };
+        let Ok(files) = std::fs::read_dir(format!("{root}{folder}")) else {
+            continue;
+        };
         for f in files.flatten() {
             let path = f.path();
             if path.extension().is_some_and(|e| e == "lvm") {
@@ -31,8 +39,12 @@ fn models() -> Vec<(String, String)> {
 
 fn derivable(text: &str) -> bool {
     let source = lvmc_base::Source::new("test.lvm", text);
-    let Ok(ast) = lvmc_syntax::parse(&source) else { return false };
-    let Ok(graph) = lvmc_model::build(&ast, &source, &lvmc_model::Settings::default()) else { return false };
+    let Ok(ast) = lvmc_syntax::parse(&source) else {
+        return false;
+    };
+    let Ok(graph) = lvmc_model::build(&ast, &source, &lvmc_model::Settings::default()) else {
+        return false;
+    };
     lvmc_derive::derive(&graph).is_ok()
 }
 
@@ -55,7 +67,10 @@ fn every_model_agrees_with_brute_force() {
             match run {
                 Ok(None) => {}
                 Ok(Some(why)) => failures.push(format!("{name} (weighted {weighted}): {why}")),
-                Err(e) => failures.push(format!("{name} (weighted {weighted}): panic {:?}", e.downcast_ref::<String>())),
+                Err(e) => failures.push(format!(
+                    "{name} (weighted {weighted}): panic {:?}",
+                    e.downcast_ref::<String>()
+                )),
             }
         }
     }

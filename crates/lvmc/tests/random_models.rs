@@ -289,7 +289,15 @@ fn run(seed: u64, rules: &mut BTreeMap<String, usize>, families: &mut BTreeMap<S
     let text = model(seed);
     let fail = |why: String| format!("seed {seed}: {why}\n{text}");
     let graph = build(&text).map_err(&fail)?;
-    let plan = lvmc_derive::derive(&graph).map_err(|e| fail(format!("{e:?}")))?;
+    // a model that no rule covers is refused, with reasons: not a wrong answer, but it must stay rare
+    let plan = match lvmc_derive::derive(&graph) {
+        Ok(plan) => plan,
+        Err(lvmc_derive::DeriveError::NoUpdate { .. }) => {
+            *rules.entry("refused".into()).or_default() += 1;
+            return Ok(());
+        }
+        Err(e) => return Err(fail(format!("{e:?}"))),
+    };
     for f in &graph.factors {
         families_of(&f.dist, families);
     }
@@ -316,16 +324,31 @@ fn run(seed: u64, rules: &mut BTreeMap<String, usize>, families: &mut BTreeMap<S
 fn random_models_are_certified_and_every_rule_and_family_fires() {
     let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let (count, first) = (number("LVMC_MODELS", 160), number("LVMC_SEED", 1));
-    let (mut rules, mut families) = (BTreeMap::new(), BTreeMap::new());
-    let mut failures = vec![];
-    for seed in first..first + count {
-        let (rules, families) = (&mut rules, &mut families);
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed, rules, families))) {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => failures.push(why),
-            Err(_) => failures.push(format!("seed {seed}: panic\n{}", model(seed))),
+    let half = |parity: u64| {
+        let (mut rules, mut families) = (BTreeMap::new(), BTreeMap::new());
+        let mut failures = vec![];
+        for seed in (first..first + count).filter(|s| s % 2 == parity) {
+            let (rules, families) = (&mut rules, &mut families);
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed, rules, families))) {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => failures.push(why),
+                Err(_) => failures.push(format!("seed {seed}: panic\n{}", model(seed))),
+            }
         }
-    }
+        (rules, families, failures)
+    };
+    let (even, odd) = std::thread::scope(|s| {
+        let other = s.spawn(|| half(1));
+        (half(0), other.join().expect("the other half ran"))
+    });
+    let (mut rules, mut families, mut failures) = even;
+    odd.0.into_iter().for_each(|(k, n)| *rules.entry(k).or_insert(0) += n);
+    odd.1
+        .into_iter()
+        .for_each(|(k, n)| *families.entry(k).or_insert(0) += n);
+    failures.extend(odd.2);
+    let refused = rules.get("refused").copied().unwrap_or(0);
+    assert!(refused as u64 * 8 <= count, "{refused} of {count} models are refused");
     assert!(
         failures.is_empty(),
         "{} of {count} models fail:\n{}",

@@ -192,7 +192,13 @@ fn precision_weighted(
     let (mut hs, mut gs) = (vec![], vec![]);
     for ((o, q), &(h, g)) in squares.iter().zip(slopes) {
         let Some(cov) = q.covariance else {
-            return Err(Decline::at("full and diagonal covariances meet in it", o.span));
+            // an elementwise weight is a diagonal precision
+            let shape = s.shape(q.residual).clone();
+            let (h, g) = (o.expect(s, h), o.expect(s, g));
+            let (h, g) = (s.fill(h, shape.clone()), s.fill(g, shape));
+            hs.push(s.diag(h));
+            gs.push(g);
+            continue;
         };
         if s.per_row(cov) {
             return Err(Decline::at("a covariance that differs by row", o.span));
@@ -389,6 +395,12 @@ fn design(s: &mut Store, e: Term, atoms: &[Term], span: Span) -> Result<(Term, T
     }
     let phi = s.stack(&parts);
     let y = s.sum(&rest);
+    if s.shape(phi).len() != 1 || s.shape(y).len() != 1 {
+        return Err(Decline::at(
+            "it is a location whose covariances have no common form",
+            span,
+        ));
+    }
     Ok((phi, y))
 }
 

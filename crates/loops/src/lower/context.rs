@@ -130,7 +130,11 @@ impl NewBuffer for FuncBuilder<'_> {
 
 /// An internal inconsistency, reported as a bug of the stage `loops`.
 pub fn bug(message: impl Into<String>, ir: impl Into<String>) -> Bug {
-    Bug { stage: "loops", message: message.into(), ir: ir.into() }
+    Bug {
+        stage: "loops",
+        message: message.into(),
+        ir: ir.into(),
+    }
 }
 
 impl Lower<'_> {
@@ -172,8 +176,10 @@ impl Lower<'_> {
             && self.s.free_indices(t).is_empty()
             && !self.s.depends_on(t, |n| match n {
                 Node::Sym(x) => {
-                    matches!(self.s.sym(*x).kind, SymKind::Param | SymKind::Latent | SymKind::Aux | SymKind::Noise)
-                        || self.temps.contains_key(x)
+                    matches!(
+                        self.s.sym(*x).kind,
+                        SymKind::Param | SymKind::Latent | SymKind::Aux | SymKind::Noise
+                    ) || self.temps.contains_key(x)
                 }
                 Node::Resp(_) | Node::RowSum(_) => true,
                 _ => false,
@@ -197,7 +203,15 @@ impl Lower<'_> {
             let centre = real.then(|| pb.buffer(&format!("{}.centre", sym.name), BufKind::Input, cols));
             let numeric = !matches!(sym.support, Support::Category(_));
             let scale = numeric.then(|| pb.buffer(&format!("{}.scale", sym.name), BufKind::Input, cols));
-            self.columns.insert(x, Column { buf, cols, centre, scale });
+            self.columns.insert(
+                x,
+                Column {
+                    buf,
+                    cols,
+                    centre,
+                    scale,
+                },
+            );
         }
     }
 
@@ -210,15 +224,36 @@ impl Lower<'_> {
         let feature = match self.s.node(t).clone() {
             Node::Sym(x) if self.columns.contains_key(&x) => {
                 let c = self.columns[&x];
-                Feature { term: t, buf: c.buf, first: 0, cols: c.cols, centre: c.centre.map(|b| (b, 0)), derived: false }
+                Feature {
+                    term: t,
+                    buf: c.buf,
+                    first: 0,
+                    cols: c.cols,
+                    centre: c.centre.map(|b| (b, 0)),
+                    derived: false,
+                }
             }
             Node::At(base, at) if self.column_at(base, &at).is_some() => {
                 let (c, first) = self.column_at(base, &at).unwrap_or_else(|| unreachable!());
-                Feature { term: t, buf: c.buf, first, cols: 1, centre: c.centre.map(|b| (b, first)), derived: false }
+                Feature {
+                    term: t,
+                    buf: c.buf,
+                    first,
+                    cols: 1,
+                    centre: c.centre.map(|b| (b, first)),
+                    derived: false,
+                }
             }
             _ => {
                 let buf = b.new_buffer(&format!("feature.{}", self.features.len()), BufKind::Feature, cols);
-                Feature { term: t, buf, first: 0, cols, centre: None, derived: true }
+                Feature {
+                    term: t,
+                    buf,
+                    first: 0,
+                    cols,
+                    centre: None,
+                    derived: true,
+                }
             }
         };
         self.features.push(feature.clone());
@@ -243,7 +278,9 @@ pub fn each(b: &mut FuncBuilder<'_>, dims: &[usize], f: &mut dyn FnMut(&mut Func
         at: &mut Vec<Index>,
         f: &mut dyn FnMut(&mut FuncBuilder<'_>, &[Index]),
     ) {
-        let Some((&n, rest)) = dims.split_first() else { return f(b, at) };
+        let Some((&n, rest)) = dims.split_first() else {
+            return f(b, at);
+        };
         if n == 1 {
             at.push(Index::default());
             go(b, rest, at, f);

@@ -67,11 +67,22 @@ impl Lower<'_> {
             let axes: Vec<usize> = c.others.iter().copied().chain([c.var]).collect();
             let (groups, mut data_only) = self.groups(b, &c.factors, &axes);
             code.data_only.append(&mut data_only);
-            let evidence: Vec<usize> =
-                axes.iter().copied().filter(|&v| self.plan.finite[v].observed && !std::mem::replace(&mut seen[v], true)).collect();
-            code.cliques.push(CliqueCode { axes, parent: c.parent, groups, evidence, children: c.children.clone() });
+            let evidence: Vec<usize> = axes
+                .iter()
+                .copied()
+                .filter(|&v| self.plan.finite[v].observed && !std::mem::replace(&mut seen[v], true))
+                .collect();
+            code.cliques.push(CliqueCode {
+                axes,
+                parent: c.parent,
+                groups,
+                evidence,
+                children: c.children.clone(),
+            });
         }
-        let plain: Vec<usize> = (0..self.plan.factors.len()).filter(|&f| self.plan.factors[f].scope.is_empty()).collect();
+        let plain: Vec<usize> = (0..self.plan.factors.len())
+            .filter(|&f| self.plan.factors[f].scope.is_empty())
+            .collect();
         let (groups, mut data_only) = self.groups(b, &plain, &[]);
         code.plain = groups;
         code.data_only.append(&mut data_only);
@@ -186,7 +197,9 @@ impl Lower<'_> {
             self.add_evidence(b, v, &axes, table);
         }
         for &child in &clique.children {
-            let (Some(message), child_axes) = (messages[child], &all[child].axes) else { continue };
+            let (Some(message), child_axes) = (messages[child], &all[child].axes) else {
+                continue;
+            };
             let others = &child_axes[..child_axes.len() - 1];
             self.spread(b, message, others, &axes, table, &[], &[]);
         }
@@ -212,11 +225,18 @@ impl Lower<'_> {
         fixed: &[(usize, usize)],
         excluded: &[(usize, usize)],
     ) {
-        let free: Vec<usize> = axes.iter().copied().filter(|v| !fixed.iter().any(|f| f.0 == *v)).collect();
+        let free: Vec<usize> = axes
+            .iter()
+            .copied()
+            .filter(|v| !fixed.iter().any(|f| f.0 == *v))
+            .collect();
         let position = |at: &[Index], v: usize| -> Index {
             match fixed.iter().find(|f| f.0 == v) {
                 Some(f) => Index::constant(f.1),
-                None => free.iter().position(|&w| w == v).map_or(Index::default(), |i| at[i].clone()),
+                None => free
+                    .iter()
+                    .position(|&w| w == v)
+                    .map_or(Index::default(), |i| at[i].clone()),
             }
         };
         configs(self, b, &free.clone(), &mut |l, b, at| {
@@ -246,7 +266,9 @@ impl Lower<'_> {
 
     /// Where a cell is present, every other value has potential −∞.
     fn add_evidence(&mut self, b: &mut FuncBuilder<'_>, v: usize, axes: &[usize], table: BufId) {
-        let Some(column) = self.columns.get(&self.plan.finite[v].sym).copied() else { return };
+        let Some(column) = self.columns.get(&self.plan.finite[v].sym).copied() else {
+            return;
+        };
         let position = axes.iter().position(|&w| w == v).unwrap_or(0);
         configs(self, b, &axes.to_vec(), &mut |l, b, at| {
             let mut index = Index::default();
@@ -276,21 +298,37 @@ impl Lower<'_> {
         let n = self.finite_size(last[0]);
         if clique.parent.is_none() && others.is_empty() && ends == Ends::Objective && !self.masked {
             let total: Flat = self.fixed.objective.at(0);
-            b.kernel(Kernel::Softmax { table: table.col(0), n, stride: 1, lse: None, total: Some(total) });
+            b.kernel(Kernel::Softmax {
+                table: table.col(0),
+                n,
+                stride: 1,
+                lse: None,
+                total: Some(total),
+            });
             return None;
         }
         let count: usize = others.iter().map(|&v| self.finite_size(v)).product();
         let message = b.buffer("message", BufKind::Temp, count);
         b.for_(count, |b, i| {
             let lse = Some(message.col(i));
-            b.kernel(Kernel::Softmax { table: table.col(i * n), n, stride: 1, lse, total: None });
+            b.kernel(Kernel::Softmax {
+                table: table.col(i * n),
+                n,
+                stride: 1,
+                lse,
+                total: None,
+            });
         });
         if clique.parent.is_some() {
             return Some(message);
         }
         self.end_row(b, message.col(0), ends);
         if self.masked && ends == Ends::Objective {
-            b.kernel(Kernel::MulRows { rows: table.col(0), n, by: self.fixed.weight.col(0) });
+            b.kernel(Kernel::MulRows {
+                rows: table.col(0),
+                n,
+                by: self.fixed.weight.col(0),
+            });
         }
         None
     }
@@ -304,7 +342,11 @@ impl Lower<'_> {
         let marginal = self.marginal(b, tables[parent], &code.cliques[parent].axes, others);
         let count: usize = others.iter().map(|&v| self.finite_size(v)).product();
         b.for_(count, |b, i| {
-            b.kernel(Kernel::MulRows { rows: tables[at].col(i * n), n, by: marginal.col(i) });
+            b.kernel(Kernel::MulRows {
+                rows: tables[at].col(i * n),
+                n,
+                by: marginal.col(i),
+            });
         });
     }
 
@@ -317,7 +359,11 @@ impl Lower<'_> {
         let out = b.buffer("marginal", BufKind::Temp, count);
         self.zero_columns(b, out, count);
         configs(self, b, &axes.to_vec(), &mut |l, b, at| {
-            let position = |v: usize| axes.iter().position(|&w| w == v).map_or(Index::default(), |i| at[i].clone());
+            let position = |v: usize| {
+                axes.iter()
+                    .position(|&w| w == v)
+                    .map_or(Index::default(), |i| at[i].clone())
+            };
             let from = l.column_of(axes, &position);
             let to = l.column_of(kept, &position);
             b.rows(|b| {
@@ -417,7 +463,14 @@ impl Lower<'_> {
         let mut add = add;
         if let Some((inputs, coef)) = &t.linear {
             let x = inputs.adjacent(b);
-            b.kernel(Kernel::Linear { x, inputs: inputs.cols, outputs: n, coef: coef.at(0), out: out.col(0), add });
+            b.kernel(Kernel::Linear {
+                x,
+                inputs: inputs.cols,
+                outputs: n,
+                coef: coef.at(0),
+                out: out.col(0),
+                add,
+            });
             add = true;
         }
         for (inputs, coef, len, d, shape) in &t.quads {
@@ -441,7 +494,9 @@ impl Lower<'_> {
         }
         let _ = add;
         for (code, table, values) in &t.gathers {
-            let Some(c) = self.columns.get(code).copied() else { continue };
+            let Some(c) = self.columns.get(code).copied() else {
+                continue;
+            };
             let kernel = Kernel::Gather {
                 code: c.buf.col(0),
                 table: table.at(0),

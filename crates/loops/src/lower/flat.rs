@@ -64,8 +64,11 @@ impl Lower<'_> {
             }
             Node::At(base, positions) => {
                 let dims = self.dims_of(base);
-                let mut full: Vec<Index> =
-                    positions.iter().zip(&dims).map(|(&p, &n)| self.as_index(b, scope, p, n)).collect();
+                let mut full: Vec<Index> = positions
+                    .iter()
+                    .zip(&dims)
+                    .map(|(&p, &n)| self.as_index(b, scope, p, n))
+                    .collect();
                 full.extend(at.iter().cloned());
                 self.elem(b, scope, base, &full)
             }
@@ -107,7 +110,11 @@ impl Lower<'_> {
                     })
                     .collect();
                 let v = elementwise(b, &node, &regs);
-                if matches!(node, Node::Fun(Fun::Log, _)) { finite_log(b, v) } else { v }
+                if matches!(node, Node::Fun(Fun::Log, _)) {
+                    finite_log(b, v)
+                } else {
+                    v
+                }
             }
             _ => {
                 let buf = self.make(b, scope, t);
@@ -280,12 +287,28 @@ impl Lower<'_> {
             let left = self.make(b, scope, a);
             let flag = self.fixed.failures;
             let (a, b_, out) = (left.at(0), right.at(0), out.at(0));
-            b.kernel(Kernel::SpdSolve { a, b: b_, out, n: dims[0], m: cols, flag: flag.at(0) });
+            b.kernel(Kernel::SpdSolve {
+                a,
+                b: b_,
+                out,
+                n: dims[0],
+                m: cols,
+                flag: flag.at(0),
+            });
             return;
         }
         let left = self.make(b, scope, m);
         let (a, b_, out) = (left.at(0), right.at(0), out.at(0));
-        b.kernel(Kernel::MatMul { a, ta: false, b: b_, tb: false, out, m: dims[0], k: dims[1], n: cols });
+        b.kernel(Kernel::MatMul {
+            a,
+            ta: false,
+            b: b_,
+            tb: false,
+            out,
+            m: dims[0],
+            k: dims[1],
+            n: cols,
+        });
     }
 
     fn make_solution(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, t: Term, m: Term, v: Term) -> BufId {
@@ -295,7 +318,14 @@ impl Lower<'_> {
         let (a, right, n) = (self.make(b, scope, m), self.make(b, scope, v), self.len_of(v));
         let out = b.buffer("solved", BufKind::Scratch, n);
         let flag = self.fixed.failures;
-        b.kernel(Kernel::SpdSolve { a: a.at(0), b: right.at(0), out: out.at(0), n, m: 1, flag: flag.at(0) });
+        b.kernel(Kernel::SpdSolve {
+            a: a.at(0),
+            b: right.at(0),
+            out: out.at(0),
+            n,
+            m: 1,
+            flag: flag.at(0),
+        });
         scope.made.insert(t, out);
         out
     }
@@ -309,7 +339,12 @@ impl Lower<'_> {
         let source = self.make(b, scope, a);
         let l = b.buffer("chol", BufKind::Scratch, n * n);
         let flag = self.fixed.failures;
-        b.kernel(Kernel::Cholesky { a: source.at(0), out: l.at(0), n, flag: flag.at(0) });
+        b.kernel(Kernel::Cholesky {
+            a: source.at(0),
+            out: l.at(0),
+            n,
+            flag: flag.at(0),
+        });
         scope.chol.insert(a, l);
         l
     }
@@ -319,9 +354,22 @@ impl Lower<'_> {
         let n = self.dims_of(a)[0];
         let l = self.cholesky(b, scope, a);
         let li = b.buffer("chol.inverse", BufKind::Scratch, n * n);
-        b.kernel(Kernel::TriInverse { l: l.at(0), out: li.at(0), n });
+        b.kernel(Kernel::TriInverse {
+            l: l.at(0),
+            out: li.at(0),
+            n,
+        });
         let (a, b_, out) = (li.at(0), li.at(0), out.at(0));
-        b.kernel(Kernel::MatMul { a, ta: true, b: b_, tb: false, out, m: n, k: n, n });
+        b.kernel(Kernel::MatMul {
+            a,
+            ta: true,
+            b: b_,
+            tb: false,
+            out,
+            m: n,
+            k: n,
+            n,
+        });
     }
 
     /// log|A| = 2 Σ log Lᵢᵢ.
@@ -387,17 +435,12 @@ impl Lower<'_> {
         }
     }
 
-    fn ix_sum_into(
-        &mut self,
-        b: &mut FuncBuilder<'_>,
-        scope: &mut Scope,
-        ix: lvmc_term::IxId,
-        body: Term,
-        out: BufId,
-    ) {
+    fn ix_sum_into(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, ix: lvmc_term::IxId, body: Term, out: BufId) {
         let dims = self.dims_of(body);
         let zero = b.num(0.0);
-        each(b, &dims.clone(), &mut |b, at| b.store(out.at(Index::row_major(at, &dims)), zero));
+        each(b, &dims.clone(), &mut |b, at| {
+            b.store(out.at(Index::row_major(at, &dims)), zero)
+        });
         let n = self.extent(ix);
         b.for_(n, |b, i| {
             let mut inner = scope.with(ix, i);

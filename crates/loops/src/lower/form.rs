@@ -66,14 +66,26 @@ impl Lower<'_> {
                 out.push((first, n, self.pieces(p)?));
                 first += n;
             }
-            return Some(Form { parts: out, rows, scalar: false });
+            return Some(Form {
+                parts: out,
+                rows,
+                scalar: false,
+            });
         }
         let pieces = self.pieces(e)?;
-        Some(Form { parts: vec![(0, rows, pieces)], rows, scalar: dims.is_empty() })
+        Some(Form {
+            parts: vec![(0, rows, pieces)],
+            rows,
+            scalar: dims.is_empty(),
+        })
     }
 
     fn pieces(&mut self, e: Term) -> Option<Vec<Piece>> {
-        let e = if let Node::Hold(inner) = *self.s.node(e) { inner } else { e };
+        let e = if let Node::Hold(inner) = *self.s.node(e) {
+            inner
+        } else {
+            e
+        };
         let mut out = vec![];
         let shape = self.s.shape(e).clone();
         let terms = lvmc_derive::flatten::flatten(&mut self.s, e);
@@ -127,7 +139,11 @@ impl Lower<'_> {
                     return None;
                 }
                 let shape = self.s.shape(f).clone();
-                let w = if self.s.shape(w).is_empty() { self.s.fill(w, shape) } else { w };
+                let w = if self.s.shape(w).is_empty() {
+                    self.s.fill(w, shape)
+                } else {
+                    w
+                };
                 Some(Piece::Dot(self.s.mul(c, w), f))
             }
             Node::Fill(inner, _) => {
@@ -135,7 +151,11 @@ impl Lower<'_> {
                 match self.pieces(inner)?.pop()? {
                     Piece::Scale(d, f) => {
                         let cd = self.s.mul(c, d);
-                        let cd = if self.s.shape(cd).is_empty() { self.s.fill(cd, shape) } else { cd };
+                        let cd = if self.s.shape(cd).is_empty() {
+                            self.s.fill(cd, shape)
+                        } else {
+                            cd
+                        };
                         Some(Piece::Scale(cd, f))
                     }
                     _ => None,
@@ -147,7 +167,9 @@ impl Lower<'_> {
 
     /// True where output i reads feature element i alone (and a constant): the form of a diagonal model.
     pub fn is_diagonal(&self, form: &Form) -> bool {
-        let [(_, rows, pieces)] = &form.parts[..] else { return false };
+        let [(_, rows, pieces)] = &form.parts[..] else {
+            return false;
+        };
         let mut vectors = 0;
         pieces.iter().all(|p| match p {
             Piece::Constant(_) => true,
@@ -171,7 +193,9 @@ impl Lower<'_> {
     ) {
         let width = 1 + inputs.cols;
         let zero = b.num(0.0);
-        b.for_(form.rows * width, |b, i| b.store(out.at(Index::from(i) + first.clone()), zero));
+        b.for_(form.rows * width, |b, i| {
+            b.store(out.at(Index::from(i) + first.clone()), zero)
+        });
         for (row0, rows, pieces) in &form.parts {
             for piece in pieces {
                 self.place_piece(b, scope, piece, (*row0, *rows), inputs, out, first);
@@ -280,7 +304,10 @@ impl Inputs {
     /// First column and centres of a feature.
     #[must_use]
     pub fn place(&self, t: Term) -> Option<(usize, Option<(BufId, usize)>)> {
-        self.features.iter().find(|(f, _)| f.term == t).map(|(f, at)| (*at, f.centre))
+        self.features
+            .iter()
+            .find(|(f, _)| f.term == t)
+            .map(|(f, at)| (*at, f.centre))
     }
 
     /// The inputs as adjacent columns: where they lie, if one buffer holds them in order, otherwise copied.
@@ -289,7 +316,10 @@ impl Inputs {
             let buf = b.buffer("inputs", BufKind::Temp, 1);
             return buf.col(0);
         };
-        let in_place = self.features.iter().all(|(f, at)| f.buf == f0.buf && f.first == f0.first + at);
+        let in_place = self
+            .features
+            .iter()
+            .all(|(f, at)| f.buf == f0.buf && f.first == f0.first + at);
         if in_place {
             return f0.buf.col(f0.first);
         }

@@ -71,7 +71,11 @@ impl Lower<'_> {
     pub fn job(&mut self, b: &mut FuncBuilder<'_>, name: &str, ixs: &[IxId], stride: usize, what: What) -> BufId {
         let n: usize = ixs.iter().map(|&i| self.extent(i)).product();
         let out = b.buffer(name, BufKind::Table, n * stride);
-        self.jobs.push(Job { ixs: ixs.to_vec(), out, what });
+        self.jobs.push(Job {
+            ixs: ixs.to_vec(),
+            out,
+            what,
+        });
         out
     }
 
@@ -90,9 +94,15 @@ impl Lower<'_> {
     /// Writes all jobs (the body of `prepare`).
     pub fn do_jobs(&mut self, b: &mut FuncBuilder<'_>) {
         for job in self.jobs.clone() {
-            self.nest(b, &job.ixs.clone(), Scope::default(), Index::default(), &mut |l, b, scope, at| {
-                l.do_job(b, scope, &job, at);
-            });
+            self.nest(
+                b,
+                &job.ixs.clone(),
+                Scope::default(),
+                Index::default(),
+                &mut |l, b, scope, at| {
+                    l.do_job(b, scope, &job, at);
+                },
+            );
         }
     }
 
@@ -127,7 +137,11 @@ impl Lower<'_> {
                     b.store(job.out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
                 });
             }
-            What::Linear { form, inputs, constants } => {
+            What::Linear {
+                form,
+                inputs,
+                constants,
+            } => {
                 let width = 1 + inputs.cols;
                 let first = at.clone() * (form.rows * width);
                 self.form_matrix(b, scope, form, inputs, job.out, &first);
@@ -184,10 +198,23 @@ impl Lower<'_> {
             Some(cov) => {
                 let l = self.cholesky(b, scope, cov);
                 let li = b.buffer("chol.inverse", BufKind::Scratch, d * d);
-                b.kernel(Kernel::TriInverse { l: l.at(0), out: li.at(0), n: d });
+                b.kernel(Kernel::TriInverse {
+                    l: l.at(0),
+                    out: li.at(0),
+                    n: d,
+                });
                 let g = b.buffer("white", BufKind::Scratch, d * k);
                 let (a, r) = (li.at(0), m.at(0));
-                b.kernel(Kernel::MatMul { a, ta: false, b: r, tb: false, out: g.at(0), m: d, k: d, n: k });
+                b.kernel(Kernel::MatMul {
+                    a,
+                    ta: false,
+                    b: r,
+                    tb: false,
+                    out: g.at(0),
+                    m: d,
+                    k: d,
+                    n: k,
+                });
                 g
             }
         };
@@ -202,7 +229,12 @@ impl Lower<'_> {
         let scalar = self.s.shape(q.weight).is_empty();
         b.for_(d, |b, j| {
             let index: Index = j.into();
-            let w = self.elem(b, scope, q.weight, if scalar { &[] } else { std::slice::from_ref(&index) });
+            let w = self.elem(
+                b,
+                scope,
+                q.weight,
+                if scalar { &[] } else { std::slice::from_ref(&index) },
+            );
             let minus_two = b.num(-2.0);
             let w = b.mul(minus_two, w);
             let root = b.sqrt(w);
@@ -224,11 +256,21 @@ impl Lower<'_> {
             }
         });
         let packed = quad_packed_len(p, d, q.shape);
-        b.kernel(Kernel::PackQuad { src: flat.at(0), dst: out.at(at.clone() * packed), inputs: p, outputs: d, shape: q.shape });
+        b.kernel(Kernel::PackQuad {
+            src: flat.at(0),
+            dst: out.at(at.clone() * packed),
+            inputs: p,
+            outputs: d,
+            shape: q.shape,
+        });
     }
 }
 
 /// A linear map of one output from pieces.
 pub fn one_row(pieces: Vec<Piece>) -> Form {
-    Form { parts: vec![(0, 1, pieces)], rows: 1, scalar: true }
+    Form {
+        parts: vec![(0, 1, pieces)],
+        rows: 1,
+        scalar: true,
+    }
 }

@@ -55,7 +55,12 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         .updates
         .iter()
         .any(|u| matches!(u.solution, Solution::Ascent { .. }))
-        .then(|| (pb.buffer("alpha", BufKind::Input, 1), pb.buffer("step.size", BufKind::Table, 1)));
+        .then(|| {
+            (
+                pb.buffer("alpha", BufKind::Input, 1),
+                pb.buffer("step.size", BufKind::Table, 1),
+            )
+        });
 
     let marginals: Vec<(SymId, BufId, usize)> = latents.iter().map(|s| (s.sym, s.marginal, s.size)).collect();
     let mut code: Option<(EStep, Vec<AscentCode>)> = None;
@@ -72,8 +77,14 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
             ascents.iter().for_each(|a| l.sweep_ascent(b, a));
         });
     }
-    let Some((mut e, ascents)) = code else { return Err(bug("no sweep was written", "")) };
-    let planned = plan.updates.iter().filter(|u| matches!(u.solution, Solution::Ascent { .. })).count();
+    let Some((mut e, ascents)) = code else {
+        return Err(bug("no sweep was written", ""));
+    };
+    let planned = plan
+        .updates
+        .iter()
+        .filter(|u| matches!(u.solution, Solution::Ascent { .. }))
+        .count();
     if ascents.len() != planned {
         return Err(bug("a predictor's design is not linear in features", ""));
     }
@@ -120,7 +131,9 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         }
     });
     if let Some((alpha, _)) = alpha {
-        pb.func("backtrack", FuncKind::Once, |b| ascents.iter().for_each(|a| l.backtrack(b, a, alpha)));
+        pb.func("backtrack", FuncKind::Once, |b| {
+            ascents.iter().for_each(|a| l.backtrack(b, a, alpha))
+        });
     }
     pb.func("prepare", FuncKind::Once, |b| {
         let zero = b.num(0.0);
@@ -131,7 +144,12 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
 
     let columns = l.column_slots();
     let fixed = l.fixed;
-    let ascent = ascents.iter().map(|a| AscentSlot { names: a.old.iter().map(|o| l.s.sym(o.0).name.clone()).collect() }).collect();
+    let ascent = ascents
+        .iter()
+        .map(|a| AscentSlot {
+            names: a.old.iter().map(|o| l.s.sym(o.0).name.clone()).collect(),
+        })
+        .collect();
     Ok(Lowered {
         program: pb.finish(),
         params,
@@ -240,8 +258,13 @@ impl Lower<'_> {
                     let Some(acc) = set.acc else { continue };
                     b.for_(set.configs, |b, k| {
                         let w = self.weight_column(table, k.into());
-                        let kernel =
-                            Kernel::Syrk { x: x.clone(), inputs: inputs.cols, w, acc: acc.at(k * len), diagonal };
+                        let kernel = Kernel::Syrk {
+                            x: x.clone(),
+                            inputs: inputs.cols,
+                            w,
+                            acc: acc.at(k * len),
+                            diagonal,
+                        };
                         b.kernel(kernel);
                     });
                 }
@@ -249,12 +272,19 @@ impl Lower<'_> {
                     let x = inputs.adjacent(b);
                     let Some(acc) = set.acc else { continue };
                     let w = table.unwrap_or_else(|| self.ones(b)).col(0);
-                    let kernel =
-                        Kernel::Moments { x, inputs: inputs.cols, w, weights: set.configs, acc: acc.at(0) };
+                    let kernel = Kernel::Moments {
+                        x,
+                        inputs: inputs.cols,
+                        w,
+                        weights: set.configs,
+                        acc: acc.at(0),
+                    };
                     b.kernel(kernel);
                 }
                 SetKind::Codes(code, values) => {
-                    let Some(c) = self.columns.get(code).copied() else { continue };
+                    let Some(c) = self.columns.get(code).copied() else {
+                        continue;
+                    };
                     let w = table.unwrap_or_else(|| self.ones(b)).col(0);
                     let kernel = Kernel::Scatter {
                         code: c.buf.col(0),
@@ -295,21 +325,30 @@ impl Lower<'_> {
         let dims = self.dims_of(body);
         let stride = set.stride;
         let out = set.out;
-        self.nest(b, &ixs, context::Scope::default(), Index::default(), &mut |l, b, scope, at| {
-            let mut rows = RowScope { flat: scope.clone(), ..RowScope::default() };
-            l.ensure_row(b, &mut rows, body);
-            let weight = l.weight_column(table, at.clone());
-            context::each(b, &dims.clone(), &mut |b, i| {
-                b.rows(|b| {
-                    let mut v = l.row_elem(b, &mut rows, body, i);
-                    if let Some(w) = &weight {
-                        let w = b.load_row(w.clone());
-                        v = b.mul(w, v);
-                    }
-                    b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+        self.nest(
+            b,
+            &ixs,
+            context::Scope::default(),
+            Index::default(),
+            &mut |l, b, scope, at| {
+                let mut rows = RowScope {
+                    flat: scope.clone(),
+                    ..RowScope::default()
+                };
+                l.ensure_row(b, &mut rows, body);
+                let weight = l.weight_column(table, at.clone());
+                context::each(b, &dims.clone(), &mut |b, i| {
+                    b.rows(|b| {
+                        let mut v = l.row_elem(b, &mut rows, body, i);
+                        if let Some(w) = &weight {
+                            let w = b.load_row(w.clone());
+                            v = b.mul(w, v);
+                        }
+                        b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                    });
                 });
-            });
-        });
+            },
+        );
     }
 
     fn fold_statistics(&mut self, b: &mut FuncBuilder<'_>) {
@@ -321,12 +360,22 @@ impl Lower<'_> {
                     let len = crate::lens::syrk_len(inputs.cols, diagonal);
                     b.for_(set.configs, |b, k| {
                         let (acc, out) = (acc.at(k * len), set.out.at(k * set.stride));
-                        b.kernel(Kernel::SyrkFold { acc, inputs: inputs.cols, out, diagonal });
+                        b.kernel(Kernel::SyrkFold {
+                            acc,
+                            inputs: inputs.cols,
+                            out,
+                            diagonal,
+                        });
                     });
                 }
                 SetKind::First(inputs) => {
                     let (acc, out) = (acc.at(0), set.out.at(0));
-                    b.kernel(Kernel::MomentsFold { acc, inputs: inputs.cols, weights: set.configs, out });
+                    b.kernel(Kernel::MomentsFold {
+                        acc,
+                        inputs: inputs.cols,
+                        weights: set.configs,
+                        out,
+                    });
                 }
                 SetKind::Codes(..) | SetKind::Direct(..) => {}
             }
@@ -359,11 +408,17 @@ impl Lower<'_> {
         b.store(self.fixed.log_prior.at(0), zero);
         for p in self.plan.priors.clone() {
             let out = self.fixed.log_prior;
-            self.nest(b, &p.ranges, context::Scope::default(), Index::default(), &mut |l, b, scope, _| {
-                l.ensure(b, scope, p.term);
-                let v = l.elem(b, scope, p.term, &[]);
-                b.accum(out.at(0), v);
-            });
+            self.nest(
+                b,
+                &p.ranges,
+                context::Scope::default(),
+                Index::default(),
+                &mut |l, b, scope, _| {
+                    l.ensure(b, scope, p.term);
+                    let v = l.elem(b, scope, p.term, &[]);
+                    b.accum(out.at(0), v);
+                },
+            );
         }
     }
 }

@@ -50,7 +50,11 @@ impl Problem {
                 support: support.clone(),
             });
             let scalar = l.s.var(sym);
-            let stand_in = if shape.is_empty() { scalar } else { l.s.fill(scalar, shape.clone()) };
+            let stand_in = if shape.is_empty() {
+                scalar
+            } else {
+                l.s.fill(scalar, shape.clone())
+            };
             with.insert(t, stand_in);
             unknowns.push((sym, support));
         }
@@ -63,7 +67,12 @@ impl Problem {
                 (c, g)
             })
             .collect();
-        Self { parts, unknowns, element, ixs }
+        Self {
+            parts,
+            unknowns,
+            element,
+            ixs,
+        }
     }
 
     /// Writes the loop; returns where the solutions are.
@@ -106,7 +115,9 @@ impl Problem {
             let u = to_free(b, &self.unknowns[i].1, v);
             b.store(work.u.at(i), u);
         }
-        b.for_(steps, |b, _| self.step(l, b, &mut scope, &coefficients, &work, halvings));
+        b.for_(steps, |b, _| {
+            self.step(l, b, &mut scope, &coefficients, &work, halvings)
+        });
         self.set_theta(b, &work, |b, i| b.load(work.u.at(i)));
         for (sym, _) in &self.unknowns {
             l.flat.remove(sym);
@@ -187,7 +198,7 @@ impl Problem {
                 b.store(work.hessian.at(i * m + j), minus);
             }
         }
-        self.direction(l, b, work);
+        self.direction(b, work);
         self.search(l, b, scope, c, work, before, halvings);
     }
 
@@ -210,7 +221,7 @@ impl Problem {
     }
 
     /// δ = (−H)⁻¹ g, or along the gradient where that does not ascend; bounded.
-    fn direction(&self, l: &mut Lower<'_>, b: &mut FuncBuilder<'_>, work: &Work) {
+    fn direction(&self, b: &mut FuncBuilder<'_>, work: &Work) {
         let m = self.unknowns.len();
         if m == 1 {
             let (g, h, tiny) = (b.load(work.gradient.at(0)), b.load(work.hessian.at(0)), b.num(1e-300));
@@ -219,22 +230,38 @@ impl Problem {
             let d = b.div(g, size);
             b.store(work.step.at(0), d);
         } else {
-            let flag = l.fixed.failures;
+            let left_out = b.buffer("newton.flag", BufKind::Scratch, 1);
+            let zero = b.num(0.0);
+            b.store(left_out.at(0), zero);
             let (a, r) = (work.hessian.at(0), work.gradient.at(0));
-            let ignored = b.buffer("newton.flag", BufKind::Scratch, 1);
-            let _ = flag;
-            b.kernel(Kernel::SpdSolve { a, b: r, out: work.step.at(0), n: m, m: 1, flag: ignored.at(0) });
+            b.kernel(Kernel::SpdSolve {
+                a,
+                b: r,
+                out: work.step.at(0),
+                n: m,
+                m: 1,
+                flag: left_out.at(0),
+            });
             let products: Vec<Reg> = (0..m)
                 .map(|i| {
                     let (g, d) = (b.load(work.gradient.at(i)), b.load(work.step.at(i)));
                     b.mul(g, d)
                 })
                 .collect();
-            let (along, zero) = (b.sum(products), b.num(0.0));
-            let ascends = b.lt(zero, along);
+            let (along, zero, missing) = (b.sum(products), b.num(0.0), b.load(left_out.at(0)));
+            let (ascends, whole) = (b.lt(zero, along), b.eq(missing, zero));
+            let good = b.mul(ascends, whole);
+            // where f is not concave: each unknown by its own curvature
             for i in 0..m {
-                let (g, d) = (b.load(work.gradient.at(i)), b.load(work.step.at(i)));
-                let d = b.select(ascends, d, g);
+                let (g, d, h) = (
+                    b.load(work.gradient.at(i)),
+                    b.load(work.step.at(i)),
+                    b.load(work.hessian.at(i * (m + 1))),
+                );
+                let (size, tiny) = (b.abs(h), b.num(1e-300));
+                let size = b.max(size, tiny);
+                let own = b.div(g, size);
+                let d = b.select(good, d, own);
                 b.store(work.step.at(i), d);
             }
         }
@@ -280,7 +307,12 @@ impl Problem {
         });
         let mut largest = b.num(0.0);
         for i in 0..m {
-            let (u, d, a, ok) = (b.load(work.u.at(i)), b.load(work.step.at(i)), b.load(alpha.clone()), b.load(moved.clone()));
+            let (u, d, a, ok) = (
+                b.load(work.u.at(i)),
+                b.load(work.step.at(i)),
+                b.load(alpha.clone()),
+                b.load(moved.clone()),
+            );
             let d = b.mul(d, a);
             let d = b.mul(d, ok);
             let new = b.add(u, d);
@@ -322,4 +354,3 @@ fn from_free(b: &mut FuncBuilder<'_>, support: &Support, u: Reg) -> Reg {
         _ => u,
     }
 }
-

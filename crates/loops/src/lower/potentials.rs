@@ -55,8 +55,11 @@ impl Lower<'_> {
             let factor = self.plan.factors[f].clone();
             for case in &factor.cases {
                 let free = self.s.free_indices(case.term);
-                let open: Vec<usize> =
-                    axes.iter().copied().filter(|&v| free.contains(&self.plan.finite[v].ix)).collect();
+                let open: Vec<usize> = axes
+                    .iter()
+                    .copied()
+                    .filter(|&v| free.contains(&self.plan.finite[v].ix))
+                    .collect();
                 let at = groups
                     .iter()
                     .position(|g| g.open == open && g.fixed == case.fixed && g.excluded == case.excluded)
@@ -113,8 +116,12 @@ impl Lower<'_> {
 
     /// The code of log θ[…, code] with a flat θ.
     fn picked_by_code(&self, t: Term) -> Option<SymId> {
-        let Node::Fun(Fun::Log, x) = *self.s.node(t) else { return None };
-        let Node::At(base, at) = self.s.node(x) else { return None };
+        let Node::Fun(Fun::Log, x) = *self.s.node(t) else {
+            return None;
+        };
+        let Node::At(base, at) = self.s.node(x) else {
+            return None;
+        };
         if !self.is_flat(*base) {
             return None;
         }
@@ -136,7 +143,9 @@ impl Lower<'_> {
                 let (data, flat): (Vec<Term>, Vec<Term>) =
                     self.s.factors(u).into_iter().partition(|&f| self.s.per_row(f));
                 let [one] = data[..] else { return None };
-                let Node::Pow(e, p) = *self.s.node(one) else { return None };
+                let Node::Pow(e, p) = *self.s.node(one) else {
+                    return None;
+                };
                 if self.s.as_num(p) != Some(2.0) {
                     return None;
                 }
@@ -153,7 +162,14 @@ impl Lower<'_> {
             _ => QuadShape::Dense,
         };
         let features = form.features().into_iter().map(|f| self.feature(b, f)).collect();
-        Some(QuadJob { inputs: Inputs::new(features), form, weight, covariance, shape, constants: vec![] })
+        Some(QuadJob {
+            inputs: Inputs::new(features),
+            form,
+            weight,
+            covariance,
+            shape,
+            constants: vec![],
+        })
     }
 
     /// Asks `prepare` for the group's coefficients.
@@ -182,7 +198,11 @@ impl Lower<'_> {
             let form = one_row(pieces);
             let features = form.features().into_iter().map(|f| self.feature(b, f)).collect();
             let inputs = Inputs::new(features);
-            let what = What::Linear { form, inputs: inputs.clone(), constants };
+            let what = What::Linear {
+                form,
+                inputs: inputs.clone(),
+                constants,
+            };
             let stride = 1 + inputs.cols;
             let table = self.job(b, "linear", &ixs, stride, what);
             Some((inputs, table))

@@ -23,7 +23,10 @@ impl RowScope {
     /// With one more bound index. What was made does not depend on it.
     #[must_use]
     pub fn with(&self, ix: IxId, at: impl Into<Index>) -> Self {
-        Self { flat: self.flat.with(ix, at), made: self.made.clone() }
+        Self {
+            flat: self.flat.with(ix, at),
+            made: self.made.clone(),
+        }
     }
 }
 
@@ -119,7 +122,9 @@ impl Lower<'_> {
                 if let Some(&buf) = self.temps.get(&x) {
                     return b.load_row(buf.col(col));
                 }
-                let Some(c) = self.columns.get(&x).copied() else { return b.num(f64::NAN) };
+                let Some(c) = self.columns.get(&x).copied() else {
+                    return b.num(f64::NAN);
+                };
                 let v = b.load_row(c.buf.col(col.clone()));
                 match c.centre {
                     Some(centre) => {
@@ -148,7 +153,10 @@ impl Lower<'_> {
             Node::Fill(c, _) => self.row_elem(b, scope, c, &[]),
             Node::Hold(a) => self.row_elem(b, scope, a, at),
             Node::Outer(u, v) => {
-                let (x, y) = (self.row_elem(b, scope, u, &at[..1]), self.row_elem(b, scope, v, &at[1..]));
+                let (x, y) = (
+                    self.row_elem(b, scope, u, &at[..1]),
+                    self.row_elem(b, scope, v, &at[1..]),
+                );
                 b.mul(x, y)
             }
             Node::Diag(v) => {
@@ -211,7 +219,13 @@ impl Lower<'_> {
                 let table = b.buffer("softmax", BufKind::Temp, k);
                 self.copy_row(b, scope, v, table);
                 let lse = b.buffer("lse", BufKind::Temp, 1);
-                let kernel = Kernel::Softmax { table: table.col(0), n: k, stride: 1, lse: Some(lse.col(0)), total: None };
+                let kernel = Kernel::Softmax {
+                    table: table.col(0),
+                    n: k,
+                    stride: 1,
+                    lse: Some(lse.col(0)),
+                    total: None,
+                };
                 b.kernel(kernel);
                 let (soft, log) = (self.s.softmax(v), self.s.log_sum_exp(v));
                 scope.made.insert(soft, table);
@@ -287,7 +301,11 @@ impl Lower<'_> {
         let coef = match known {
             Some(out) => out,
             None => {
-                let what = What::Linear { form, inputs: inputs.clone(), constants: vec![] };
+                let what = What::Linear {
+                    form,
+                    inputs: inputs.clone(),
+                    constants: vec![],
+                };
                 self.job(b, "linear", &ixs, stride, what)
             }
         };

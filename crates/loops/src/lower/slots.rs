@@ -63,7 +63,14 @@ impl Lower<'_> {
             let name = self.s.sym(f.sym).name.clone();
             let size = self.finite_size(i);
             let marginal = pb.buffer(&format!("{name}.posterior"), BufKind::Out, size);
-            slots.push(LatentSlot { sym: f.sym, name, marginal, size, first: f.first, observed: f.observed });
+            slots.push(LatentSlot {
+                sym: f.sym,
+                name,
+                marginal,
+                size,
+                first: f.first,
+                observed: f.observed,
+            });
         }
         slots
     }

@@ -121,19 +121,52 @@ impl Lower<'_> {
             match &body {
                 Body::Bilinear(a, b, p) => {
                     let mut features = a.features();
-                    b.features().into_iter().for_each(|f| if !features.contains(&f) { features.push(f) });
-                    let diagonal = *p == Product::Elementwise && self.is_diagonal(a) && self.is_diagonal(b) && features.len() == 1 && !a.scalar;
-                    wishes.push(Wish { resp: key, features, second: true, diagonal, users: vec![t] });
+                    b.features().into_iter().for_each(|f| {
+                        if !features.contains(&f) {
+                            features.push(f)
+                        }
+                    });
+                    let diagonal = *p == Product::Elementwise
+                        && self.is_diagonal(a)
+                        && self.is_diagonal(b)
+                        && features.len() == 1
+                        && !a.scalar;
+                    wishes.push(Wish {
+                        resp: key,
+                        features,
+                        second: true,
+                        diagonal,
+                        users: vec![t],
+                    });
                 }
                 Body::Linear(form) => {
-                    wishes.push(Wish { resp: key, features: form.features(), second: false, diagonal: true, users: vec![t] });
+                    wishes.push(Wish {
+                        resp: key,
+                        features: form.features(),
+                        second: false,
+                        diagonal: true,
+                        users: vec![t],
+                    });
                 }
                 Body::Count if !key.is_empty() => {
-                    wishes.push(Wish { resp: key, features: vec![], second: false, diagonal: true, users: vec![t] });
+                    wishes.push(Wish {
+                        resp: key,
+                        features: vec![],
+                        second: false,
+                        diagonal: true,
+                        users: vec![t],
+                    });
                 }
                 Body::Count | Body::Code(..) | Body::Direct(_) => {}
             }
-            self.stats.uses.insert(t, Use { resp, body, set: usize::MAX });
+            self.stats.uses.insert(
+                t,
+                Use {
+                    resp,
+                    body,
+                    set: usize::MAX,
+                },
+            );
         }
         for wish in merge(wishes) {
             self.make_set(pb, wish);
@@ -142,7 +175,9 @@ impl Lower<'_> {
     }
 
     fn read(&mut self, t: Term) -> (Vec<(SymId, Term)>, Body) {
-        let Node::RowSum(inner) = *self.s.node(t) else { return (vec![], Body::Direct(t)) };
+        let Node::RowSum(inner) = *self.s.node(t) else {
+            return (vec![], Body::Direct(t));
+        };
         let mut resp = vec![];
         let mut rest = vec![];
         for f in self.s.factors(inner) {
@@ -216,7 +251,9 @@ impl Lower<'_> {
     fn read_total(&mut self, u: Term) -> Option<Body> {
         let (data, flat): (Vec<Term>, Vec<Term>) = self.s.factors(u).into_iter().partition(|&f| self.s.per_row(f));
         let [one] = data[..] else { return None };
-        let Node::Pow(e, p) = *self.s.node(one) else { return None };
+        let Node::Pow(e, p) = *self.s.node(one) else {
+            return None;
+        };
         if self.s.as_num(p) != Some(2.0) {
             return None;
         }
@@ -230,7 +267,10 @@ impl Lower<'_> {
     }
 
     fn configs_of(&self, resp: &[SymId]) -> usize {
-        resp.iter().filter_map(|&x| self.finite_of(x)).map(|v| self.finite_size(v)).product()
+        resp.iter()
+            .filter_map(|&x| self.finite_of(x))
+            .map(|v| self.finite_size(v))
+            .product()
     }
 
     fn make_set(&mut self, pb: &mut impl NewBuffer, wish: Wish) {
@@ -261,12 +301,25 @@ impl Lower<'_> {
                 u.set = at;
             }
         }
-        self.stats.sets.push(Set { resp: wish.resp, kind, out, stride, acc: Some(acc), configs });
+        self.stats.sets.push(Set {
+            resp: wish.resp,
+            kind,
+            out,
+            stride,
+            acc: Some(acc),
+            configs,
+        });
     }
 
     /// Category counts and direct sums.
     fn other_sets(&mut self, pb: &mut impl NewBuffer) {
-        let mut terms: Vec<Term> = self.stats.uses.iter().filter(|(_, u)| u.set == usize::MAX).map(|(t, _)| *t).collect();
+        let mut terms: Vec<Term> = self
+            .stats
+            .uses
+            .iter()
+            .filter(|(_, u)| u.set == usize::MAX)
+            .map(|(t, _)| *t)
+            .collect();
         terms.sort_unstable();
         for t in terms {
             let u = self.stats.uses[&t].clone();
@@ -287,12 +340,20 @@ impl Lower<'_> {
                 _ => continue,
             };
             let same = self.stats.sets.iter().position(|s| {
-                s.resp == resp && matches!((&s.kind, &kind), (SetKind::Codes(a, n), SetKind::Codes(b, m)) if a == b && n == m)
+                s.resp == resp
+                    && matches!((&s.kind, &kind), (SetKind::Codes(a, n), SetKind::Codes(b, m)) if a == b && n == m)
             });
             let at = same.unwrap_or(self.stats.sets.len());
             if same.is_none() {
                 let out = pb.new_buffer(&format!("stat.{name}"), BufKind::Stat, configs * stride);
-                self.stats.sets.push(Set { resp, kind, out, stride, acc: None, configs });
+                self.stats.sets.push(Set {
+                    resp,
+                    kind,
+                    out,
+                    stride,
+                    acc: None,
+                    configs,
+                });
             }
             if let Some(u) = self.stats.uses.get_mut(&t) {
                 u.set = at;
@@ -310,7 +371,9 @@ impl Lower<'_> {
 
     /// The value of a row sum, computed from the statistics into `out`.
     pub fn statistic_into(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, t: Term, out: BufId) {
-        let Some(u) = self.stats.uses.get(&t).cloned() else { return };
+        let Some(u) = self.stats.uses.get(&t).cloned() else {
+            return;
+        };
         if matches!(u.body, Body::Count) && u.resp.is_empty() {
             let n = b.load(self.fixed.settings.at(1));
             b.store(out.at(0), n);
@@ -332,7 +395,16 @@ impl Lower<'_> {
                 let m = self.matrix(b, scope, form, inputs);
                 let (rows, k) = (form.rows, 1 + inputs.cols);
                 let (a, right) = (m.at(0), set.out.at(base));
-                b.kernel(Kernel::MatMul { a, ta: false, b: right, tb: false, out: out.at(0), m: rows, k, n: 1 });
+                b.kernel(Kernel::MatMul {
+                    a,
+                    ta: false,
+                    b: right,
+                    tb: false,
+                    out: out.at(0),
+                    m: rows,
+                    k,
+                    n: 1,
+                });
             }
             (Body::Bilinear(f, g, product), SetKind::Second(inputs)) => {
                 self.bilinear(b, scope, (f, g, *product), inputs, &set, &base, out);
@@ -377,10 +449,28 @@ impl Lower<'_> {
         let right = self.matrix(b, scope, g, inputs);
         let half = b.buffer("moment", BufKind::Scratch, f.rows * k);
         let t = set.out.at(base.clone());
-        b.kernel(Kernel::MatMul { a: left.at(0), ta: false, b: t, tb: false, out: half.at(0), m: f.rows, k, n: k });
+        b.kernel(Kernel::MatMul {
+            a: left.at(0),
+            ta: false,
+            b: t,
+            tb: false,
+            out: half.at(0),
+            m: f.rows,
+            k,
+            n: k,
+        });
         if product == Product::Outer {
             let (a, r) = (half.at(0), right.at(0));
-            b.kernel(Kernel::MatMul { a, ta: false, b: r, tb: true, out: out.at(0), m: f.rows, k, n: g.rows });
+            b.kernel(Kernel::MatMul {
+                a,
+                ta: false,
+                b: r,
+                tb: true,
+                out: out.at(0),
+                m: f.rows,
+                k,
+                n: g.rows,
+            });
             return;
         }
         if let Product::Precision(m) = product {
@@ -392,7 +482,11 @@ impl Lower<'_> {
         b.for_(sums, |b, i| b.store(out.at(i), zero));
         b.for_(rows, |b, i| {
             let pick = |n: usize| if n == 1 { Index::default() } else { i.into() };
-            let to: Index = if product == Product::Dot { Index::default() } else { i.into() };
+            let to: Index = if product == Product::Dot {
+                Index::default()
+            } else {
+                i.into()
+            };
             b.for_(k, |b, j| {
                 let x = b.load(half.at(pick(f.rows) * k + j));
                 let y = b.load(right.at(pick(g.rows) * k + j));
@@ -414,12 +508,28 @@ impl Lower<'_> {
     ) {
         let scatter = b.buffer("scatter", BufKind::Scratch, d * d);
         let (a, r) = (half.at(0), right.at(0));
-        b.kernel(Kernel::MatMul { a, ta: false, b: r, tb: true, out: scatter.at(0), m: d, k, n: d });
+        b.kernel(Kernel::MatMul {
+            a,
+            ta: false,
+            b: r,
+            tb: true,
+            out: scatter.at(0),
+            m: d,
+            k,
+            n: d,
+        });
         let s = self.make(b, scope, m);
         let solved = b.buffer("solved", BufKind::Scratch, d * d);
         let flag = self.fixed.failures;
         let (a, r) = (s.at(0), scatter.at(0));
-        b.kernel(Kernel::SpdSolve { a, b: r, out: solved.at(0), n: d, m: d, flag: flag.at(0) });
+        b.kernel(Kernel::SpdSolve {
+            a,
+            b: r,
+            out: solved.at(0),
+            n: d,
+            m: d,
+            flag: flag.at(0),
+        });
         let zero = b.num(0.0);
         b.store(out.at(0), zero);
         b.for_(d, |b, i| {
@@ -493,7 +603,11 @@ fn merge(wishes: Vec<Wish>) -> Vec<Wish> {
         if let Some(s) = sets.iter_mut().find(|s| fits(s)) {
             s.users.extend(wish.users);
         } else if let Some(s) = sets.iter_mut().find(|s| !s.second && s.resp == wish.resp) {
-            wish.features.iter().for_each(|f| if !s.features.contains(f) { s.features.push(*f) });
+            wish.features.iter().for_each(|f| {
+                if !s.features.contains(f) {
+                    s.features.push(*f)
+                }
+            });
             s.users.extend(wish.users);
         } else {
             sets.push(wish);

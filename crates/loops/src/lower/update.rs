@@ -9,8 +9,11 @@ use lvmc_derive::plan::{Solution, Update};
 use lvmc_term::{Node, Size, Support, SymId, Term};
 
 /// Newton's method on statistics: most steps, and halvings of one step.
-const NEWTON_STEPS: usize = 60;
+const NEWTON_STEPS: usize = 200;
 const NEWTON_HALVINGS: usize = 30;
+/// A predictor's Newton step moves no coefficient by more than this many times 1 + its size: where the curvature
+/// vanishes (a count's rate near 0) the full step would overflow.
+const LONGEST_MOVE: f64 = 5.0;
 
 /// Where the sweep leaves an ascent block's gradient and curvature, and where its step goes.
 #[derive(Debug, Clone)]
@@ -38,7 +41,11 @@ impl Lower<'_> {
         match self.s.node(t).clone() {
             Node::At(base, at) => {
                 let dims = self.dims_of(base);
-                let index: Vec<Index> = at.iter().zip(&dims).map(|(&i, &n)| self.as_index(b, scope, i, n)).collect();
+                let index: Vec<Index> = at
+                    .iter()
+                    .zip(&dims)
+                    .map(|(&i, &n)| self.as_index(b, scope, i, n))
+                    .collect();
                 let first = Index::row_major(&index, &dims[..index.len()]) * len;
                 (self.s.as_symbol(base).map_or(SymId(0), |x| x.0), first, len)
             }
@@ -62,30 +69,42 @@ impl Lower<'_> {
             })
             .collect();
         let ranges = u.ranges.clone();
-        self.nest(b, &ranges, Scope::default(), Index::default(), &mut |l, b, scope, at| match &u.solution {
-            Solution::Explicit(values) => {
-                for (&value, (_, out, len)) in values.iter().zip(&outs) {
-                    l.ensure(b, scope, value);
-                    let dims = l.dims_of(value);
-                    each(b, &dims.clone(), &mut |b, i| {
-                        let v = l.elem(b, scope, value, i);
-                        b.store(out.at(at.clone() * *len + Index::row_major(i, &dims)), v);
-                    });
+        self.nest(
+            b,
+            &ranges,
+            Scope::default(),
+            Index::default(),
+            &mut |l, b, scope, at| match &u.solution {
+                Solution::Explicit(values) => {
+                    for (&value, (_, out, len)) in values.iter().zip(&outs) {
+                        l.ensure(b, scope, value);
+                        let dims = l.dims_of(value);
+                        each(b, &dims.clone(), &mut |b, i| {
+                            let v = l.elem(b, scope, value, i);
+                            b.store(out.at(at.clone() * *len + Index::row_major(i, &dims)), v);
+                        });
+                    }
                 }
-            }
-            Solution::Linear { h, g, widths } => l.linear(b, scope, (*h, *g), widths, &outs, at),
-            Solution::Newton { parts } => l.newton(b, scope, u, parts, &outs, at),
-            Solution::Ascent { .. } => {}
-        });
-        self.nest(b, &ranges, Scope::default(), Index::default(), &mut |l, b, scope, at| {
-            for (i, (t, out, len)) in outs.iter().enumerate() {
-                let floor = match &u.solution {
-                    Solution::Explicit(values) => l.variance_floor(*t, values[i]),
-                    _ => None,
-                };
-                l.commit(b, scope, *t, (*out, *len), at, floor);
-            }
-        });
+                Solution::Linear { h, g, widths } => l.linear(b, scope, (*h, *g), widths, &outs, at),
+                Solution::Newton { parts } => l.newton(b, scope, u, parts, &outs, at),
+                Solution::Ascent { .. } => {}
+            },
+        );
+        self.nest(
+            b,
+            &ranges,
+            Scope::default(),
+            Index::default(),
+            &mut |l, b, scope, at| {
+                for (i, (t, out, len)) in outs.iter().enumerate() {
+                    let floor = match &u.solution {
+                        Solution::Explicit(values) => l.variance_floor(*t, values[i]),
+                        _ => None,
+                    };
+                    l.commit(b, scope, *t, (*out, *len), at, floor);
+                }
+            },
+        );
     }
 
     /// The data variances below a share of which a variance (or standard deviation) may not fall: those of the data in
@@ -181,7 +200,11 @@ impl Lower<'_> {
         let mut found: Vec<(SymId, BufId)> = self
             .columns
             .iter()
-            .filter(|(x, c)| c.cols == n && self.s.sym(**x).support == Support::Real && self.s.sym(**x).kind == lvmc_term::SymKind::Data)
+            .filter(|(x, c)| {
+                c.cols == n
+                    && self.s.sym(**x).support == Support::Real
+                    && self.s.sym(**x).kind == lvmc_term::SymKind::Data
+            })
             .filter_map(|(x, c)| Some((*x, c.scale?)))
             .collect();
         found.sort_by_key(|f| f.0);
@@ -203,7 +226,14 @@ impl Lower<'_> {
         let m = self.dims_of(g).get(1).copied().unwrap_or(1);
         let beta = b.buffer("beta", BufKind::Scratch, n * m);
         let flag = b.buffer("left.out", BufKind::Scratch, 1);
-        b.kernel(Kernel::SpdSolve { a: left.at(0), b: right.at(0), out: beta.at(0), n, m, flag: flag.at(0) });
+        b.kernel(Kernel::SpdSolve {
+            a: left.at(0),
+            b: right.at(0),
+            out: beta.at(0),
+            n,
+            m,
+            flag: flag.at(0),
+        });
         let mut first = 0;
         for ((t, out, len), width) in outs.iter().zip(widths) {
             let w = self.size(width);
@@ -261,7 +291,9 @@ impl Lower<'_> {
 
     /// Buffers of an ascent block.
     pub fn plan_ascent(&mut self, b: &mut FuncBuilder<'_>, u: &Update) -> Option<AscentCode> {
-        let Solution::Ascent { predictor, designs, .. } = &u.solution else { return None };
+        let Solution::Ascent { predictor, designs, .. } = &u.solution else {
+            return None;
+        };
         let elements = self.len_of(*predictor).max(1);
         let phi = self.s.stack(&designs.clone());
         let form = self.linear_form(phi)?;
@@ -270,12 +302,20 @@ impl Lower<'_> {
         let (k, n): (usize, usize) = (1 + inputs.cols, u.ranges.iter().map(|&i| self.extent(i)).product());
         let raw_g = crate::lens::moments_len(inputs.cols, 1) * n * elements;
         let raw_h = crate::lens::syrk_len(inputs.cols, false) * n * elements * elements;
-        let syms: Vec<SymId> = u.targets.iter().filter_map(|&t| self.s.as_symbol(t).map(|x| x.0)).collect();
+        let syms: Vec<SymId> = u
+            .targets
+            .iter()
+            .filter_map(|&t| self.s.as_symbol(t).map(|x| x.0))
+            .collect();
         let mut old = vec![];
         for x in syms {
             let var = self.s.var(x);
             let len = self.len_of(var).max(1);
-            old.push((x, b.buffer("before", BufKind::Table, len), b.buffer("step", BufKind::Table, len)));
+            old.push((
+                x,
+                b.buffer("before", BufKind::Table, len),
+                b.buffer("step", BufKind::Table, len),
+            ));
         }
         Some(AscentCode {
             update: u.clone(),
@@ -283,44 +323,93 @@ impl Lower<'_> {
             elements,
             gradient: b.buffer("gradient", BufKind::Stat, n * elements * k),
             curvature: b.buffer("curvature", BufKind::Stat, n * elements * elements * k * k),
-            raw: (b.buffer("acc.gradient", BufKind::Acc, raw_g), b.buffer("acc.curvature", BufKind::Acc, raw_h)),
+            raw: (
+                b.buffer("acc.gradient", BufKind::Acc, raw_g),
+                b.buffer("acc.curvature", BufKind::Acc, raw_h),
+            ),
             old,
         })
     }
 
     /// The sweep's part: Σ score (1, x) and Σ curvature (1, x)(1, x)ᵀ at the current parameters.
     pub fn sweep_ascent(&mut self, b: &mut FuncBuilder<'_>, code: &AscentCode) {
-        let Solution::Ascent { predictor, eta, score, curvature, .. } = &code.update.solution else { return };
+        let Solution::Ascent {
+            predictor,
+            eta,
+            score,
+            curvature,
+            ..
+        } = &code.update.solution
+        else {
+            return;
+        };
         let (predictor, eta, score, curvature) = (*predictor, *eta, *score, *curvature);
         let (m, ranges) = (code.elements, code.update.ranges.clone());
-        let (glen, hlen) =
-            (crate::lens::moments_len(code.inputs.cols, 1), crate::lens::syrk_len(code.inputs.cols, false));
+        let (glen, hlen) = (
+            crate::lens::moments_len(code.inputs.cols, 1),
+            crate::lens::syrk_len(code.inputs.cols, false),
+        );
         let values = b.buffer("predictor", BufKind::Temp, m);
         let weight = b.buffer("ascent.weight", BufKind::Temp, 1);
         let x = code.inputs.adjacent(b);
-        self.nest(b, &ranges, Scope::default(), Index::default(), &mut |l, b, scope, at| {
-            let mut rows = RowScope { flat: scope.clone(), ..RowScope::default() };
-            l.copy_row(b, &mut rows, predictor, values);
-            l.temps.insert(eta, values);
-            let mut rows = RowScope { flat: scope.clone(), ..RowScope::default() };
-            l.ensure_row(b, &mut rows, score);
-            l.ensure_row(b, &mut rows, curvature);
-            b.for_(m, |b, i| {
-                let index: Index = i.into();
-                let dims = if l.s.shape(score).is_empty() { vec![] } else { vec![index.clone()] };
-                l.weighted_row(b, &mut rows, score, &dims, weight);
-                let acc = code.raw.0.at((at.clone() * m + i) * glen);
-                let (x, w) = (x.clone(), weight.col(0));
-                b.kernel(Kernel::Moments { x, inputs: code.inputs.cols, w, weights: 1, acc });
-            });
-            each(b, &[m, m], &mut |b, ij| {
-                let dims = if l.s.shape(curvature).is_empty() { vec![] } else { ij.to_vec() };
-                l.weighted_row(b, &mut rows, curvature, &dims, weight);
-                let acc = code.raw.1.at(((at.clone() * m + ij[0].clone()) * m + ij[1].clone()) * hlen);
-                let (x, w) = (x.clone(), Some(weight.col(0)));
-                b.kernel(Kernel::Syrk { x, inputs: code.inputs.cols, w, acc, diagonal: false });
-            });
-        });
+        self.nest(
+            b,
+            &ranges,
+            Scope::default(),
+            Index::default(),
+            &mut |l, b, scope, at| {
+                let mut rows = RowScope {
+                    flat: scope.clone(),
+                    ..RowScope::default()
+                };
+                l.copy_row(b, &mut rows, predictor, values);
+                l.temps.insert(eta, values);
+                let mut rows = RowScope {
+                    flat: scope.clone(),
+                    ..RowScope::default()
+                };
+                l.ensure_row(b, &mut rows, score);
+                l.ensure_row(b, &mut rows, curvature);
+                b.for_(m, |b, i| {
+                    let index: Index = i.into();
+                    let dims = if l.s.shape(score).is_empty() {
+                        vec![]
+                    } else {
+                        vec![index.clone()]
+                    };
+                    l.weighted_row(b, &mut rows, score, &dims, weight);
+                    let acc = code.raw.0.at((at.clone() * m + i) * glen);
+                    let (x, w) = (x.clone(), weight.col(0));
+                    b.kernel(Kernel::Moments {
+                        x,
+                        inputs: code.inputs.cols,
+                        w,
+                        weights: 1,
+                        acc,
+                    });
+                });
+                each(b, &[m, m], &mut |b, ij| {
+                    let dims = if l.s.shape(curvature).is_empty() {
+                        vec![]
+                    } else {
+                        ij.to_vec()
+                    };
+                    l.weighted_row(b, &mut rows, curvature, &dims, weight);
+                    let acc = code
+                        .raw
+                        .1
+                        .at(((at.clone() * m + ij[0].clone()) * m + ij[1].clone()) * hlen);
+                    let (x, w) = (x.clone(), Some(weight.col(0)));
+                    b.kernel(Kernel::Syrk {
+                        x,
+                        inputs: code.inputs.cols,
+                        w,
+                        acc,
+                        diagonal: false,
+                    });
+                });
+            },
+        );
         self.temps.remove(&eta);
     }
 
@@ -345,17 +434,29 @@ impl Lower<'_> {
         let (k, glen, hlen) = (1 + p, crate::lens::moments_len(p, 1), crate::lens::syrk_len(p, false));
         b.for_(n * m, |b, i| {
             let (acc, out) = (code.raw.0.at(i * glen), code.gradient.at(i * k));
-            b.kernel(Kernel::MomentsFold { acc, inputs: p, weights: 1, out });
+            b.kernel(Kernel::MomentsFold {
+                acc,
+                inputs: p,
+                weights: 1,
+                out,
+            });
         });
         b.for_(n * m * m, |b, i| {
             let (acc, out) = (code.raw.1.at(i * hlen), code.curvature.at(i * (k * k)));
-            b.kernel(Kernel::SyrkFold { acc, inputs: p, out, diagonal: false });
+            b.kernel(Kernel::SyrkFold {
+                acc,
+                inputs: p,
+                out,
+                diagonal: false,
+            });
         });
     }
 
     /// δ = H⁻¹ g for the stacked targets, and the parameters moved by it.
     pub fn update_ascent(&mut self, b: &mut FuncBuilder<'_>, code: &AscentCode, step_size: BufId) {
-        let Solution::Ascent { designs, priors, .. } = &code.update.solution else { return };
+        let Solution::Ascent { designs, priors, .. } = &code.update.solution else {
+            return;
+        };
         let phi = self.s.stack(&designs.clone());
         let Some(form) = self.linear_form(phi) else { return };
         let (m, q, k) = (code.elements, form.rows, 1 + code.inputs.cols);
@@ -368,40 +469,85 @@ impl Lower<'_> {
                 b.store(before.at(i), v);
             });
         }
-        self.nest(b, &ranges, Scope::default(), Index::default(), &mut |l, b, scope, at| {
-            let c = b.buffer("design", BufKind::Scratch, q * k);
-            l.form_matrix(b, scope, &form, &code.inputs, c, &Index::default());
-            let (big, rhs) = (b.buffer("hessian", BufKind::Scratch, m * q * m * q), b.buffer("rhs", BufKind::Scratch, m * q));
-            let (half, block, part) = (
-                b.buffer("half", BufKind::Scratch, q * k),
-                b.buffer("block", BufKind::Scratch, q * q),
-                b.buffer("part", BufKind::Scratch, q),
-            );
-            each(b, &[m, m], &mut |b, ij| {
-                let t = code.curvature.at(((at.clone() * m + ij[0].clone()) * m + ij[1].clone()) * (k * k));
-                b.kernel(Kernel::MatMul { a: c.at(0), ta: false, b: t, tb: false, out: half.at(0), m: q, k, n: k });
-                let (a, r) = (half.at(0), c.at(0));
-                b.kernel(Kernel::MatMul { a, ta: false, b: r, tb: true, out: block.at(0), m: q, k, n: q });
-                each(b, &[q, q], &mut |b, rs| {
-                    let v = b.load(block.at(rs[0].clone() * q + rs[1].clone()));
-                    let row = ij[0].clone() * q + rs[0].clone();
-                    b.store(big.at(row * (m * q) + ij[1].clone() * q + rs[1].clone()), v);
+        self.nest(
+            b,
+            &ranges,
+            Scope::default(),
+            Index::default(),
+            &mut |l, b, scope, at| {
+                let c = b.buffer("design", BufKind::Scratch, q * k);
+                l.form_matrix(b, scope, &form, &code.inputs, c, &Index::default());
+                let (big, rhs) = (
+                    b.buffer("hessian", BufKind::Scratch, m * q * m * q),
+                    b.buffer("rhs", BufKind::Scratch, m * q),
+                );
+                let (half, block, part) = (
+                    b.buffer("half", BufKind::Scratch, q * k),
+                    b.buffer("block", BufKind::Scratch, q * q),
+                    b.buffer("part", BufKind::Scratch, q),
+                );
+                each(b, &[m, m], &mut |b, ij| {
+                    let t = code
+                        .curvature
+                        .at(((at.clone() * m + ij[0].clone()) * m + ij[1].clone()) * (k * k));
+                    b.kernel(Kernel::MatMul {
+                        a: c.at(0),
+                        ta: false,
+                        b: t,
+                        tb: false,
+                        out: half.at(0),
+                        m: q,
+                        k,
+                        n: k,
+                    });
+                    let (a, r) = (half.at(0), c.at(0));
+                    b.kernel(Kernel::MatMul {
+                        a,
+                        ta: false,
+                        b: r,
+                        tb: true,
+                        out: block.at(0),
+                        m: q,
+                        k,
+                        n: q,
+                    });
+                    each(b, &[q, q], &mut |b, rs| {
+                        let v = b.load(block.at(rs[0].clone() * q + rs[1].clone()));
+                        let row = ij[0].clone() * q + rs[0].clone();
+                        b.store(big.at(row * (m * q) + ij[1].clone() * q + rs[1].clone()), v);
+                    });
                 });
-            });
-            b.for_(m, |b, i| {
-                let g = code.gradient.at((at.clone() * m + i) * k);
-                b.kernel(Kernel::MatMul { a: c.at(0), ta: false, b: g, tb: false, out: part.at(0), m: q, k, n: 1 });
-                b.for_(q, |b, r| {
-                    let v = b.load(part.at(r));
-                    b.store(rhs.at(i * q + r), v);
+                b.for_(m, |b, i| {
+                    let g = code.gradient.at((at.clone() * m + i) * k);
+                    b.kernel(Kernel::MatMul {
+                        a: c.at(0),
+                        ta: false,
+                        b: g,
+                        tb: false,
+                        out: part.at(0),
+                        m: q,
+                        k,
+                        n: 1,
+                    });
+                    b.for_(q, |b, r| {
+                        let v = b.load(part.at(r));
+                        b.store(rhs.at(i * q + r), v);
+                    });
                 });
-            });
-            l.prior_terms(b, scope, code, priors, designs, (m, q), big, rhs);
-            let delta = b.buffer("delta", BufKind::Scratch, m * q);
-            let flag = b.buffer("left.out", BufKind::Scratch, 1);
-            b.kernel(Kernel::SpdSolve { a: big.at(0), b: rhs.at(0), out: delta.at(0), n: m * q, m: 1, flag: flag.at(0) });
-            l.apply_step(b, scope, code, designs, (m, q), delta, step_size);
-        });
+                l.prior_terms(b, scope, code, priors, designs, (m, q), big, rhs);
+                let delta = b.buffer("delta", BufKind::Scratch, m * q);
+                let flag = b.buffer("left.out", BufKind::Scratch, 1);
+                b.kernel(Kernel::SpdSolve {
+                    a: big.at(0),
+                    b: rhs.at(0),
+                    out: delta.at(0),
+                    n: m * q,
+                    m: 1,
+                    flag: flag.at(0),
+                });
+                l.apply_step(b, scope, code, designs, (m, q), delta, step_size);
+            },
+        );
     }
 
     /// Adds priors' gradients and curvatures.
@@ -456,6 +602,29 @@ impl Lower<'_> {
         delta: BufId,
         step_size: BufId,
     ) {
+        let most = b.buffer("longest", BufKind::Scratch, 1);
+        let limit = b.num(LONGEST_MOVE);
+        b.store(most.at(0), limit);
+        let mut first = 0;
+        for (&t, &d) in code.update.targets.iter().zip(designs) {
+            let width = self.len_of(d).max(1);
+            let (sym, base, _) = self.target(scope, b, t);
+            let Some(&param) = self.flat.get(&sym) else { continue };
+            each(b, &[m, width], &mut |b, ij| {
+                let v = b.load(delta.at(ij[0].clone() * q + ij[1].clone() + first));
+                let to = base.clone() + ij[0].clone() * width + ij[1].clone();
+                let (size, x, one) = (b.abs(v), b.load(param.at(to)), b.num(1.0));
+                let x = b.abs(x);
+                let x = b.add(x, one);
+                let ratio = b.div(size, x);
+                let before = b.load(most.at(0));
+                let ratio = b.max(before, ratio);
+                b.store(most.at(0), ratio);
+            });
+            first += width;
+        }
+        let (limit, longest) = (b.num(LONGEST_MOVE), b.load(most.at(0)));
+        let shorten = b.div(limit, longest);
         let mut first = 0;
         for ((&t, &d), &(_, _, step)) in code.update.targets.iter().zip(designs).zip(&code.old) {
             let width = self.len_of(d).max(1);
@@ -463,6 +632,7 @@ impl Lower<'_> {
             let Some(&param) = self.flat.get(&sym) else { continue };
             each(b, &[m, width], &mut |b, ij| {
                 let v = b.load(delta.at(ij[0].clone() * q + ij[1].clone() + first));
+                let v = b.mul(v, shorten);
                 let to = base.clone() + ij[0].clone() * width + ij[1].clone();
                 b.store(step.at(to.clone()), v);
                 b.accum(param.at(to.clone()), v);

@@ -26,7 +26,14 @@ pub fn expand_kernels(program: &mut Program) {
 }
 
 fn empty() -> Func {
-    Func { name: String::new(), kind: crate::ir::FuncKind::Once, body: Vec::new(), regs: 0, loops: 0, ixs: 0 }
+    Func {
+        name: String::new(),
+        kind: crate::ir::FuncKind::Once,
+        body: Vec::new(),
+        regs: 0,
+        loops: 0,
+        ixs: 0,
+    }
 }
 
 /// Columns of scratch: [`TILE`] rows of a quadratic form, and a sum.
@@ -36,14 +43,23 @@ pub(super) const TILE: usize = 4;
 
 fn expands(kernel: &Kernel) -> bool {
     crate::usage::has_rows(kernel)
-        || matches!(kernel, Kernel::PackQuad { .. } | Kernel::SyrkFold { .. } | Kernel::MomentsFold { .. })
+        || matches!(
+            kernel,
+            Kernel::PackQuad { .. } | Kernel::SyrkFold { .. } | Kernel::MomentsFold { .. }
+        )
 }
 
 fn expand_func(program: &mut Program, func: Func, temp: BufId) -> Func {
     let mut builder = FuncBuilder::resume(program, &func);
     expand_body(&mut builder, func.body, temp);
     let (body, regs, loops, ixs) = builder.into_parts();
-    Func { body, regs, loops, ixs, ..func }
+    Func {
+        body,
+        regs,
+        loops,
+        ixs,
+        ..func
+    }
 }
 
 fn expand_body(b: &mut FuncBuilder<'_>, body: Vec<Stmt>, temp: BufId) {
@@ -66,27 +82,91 @@ fn expand_body(b: &mut FuncBuilder<'_>, body: Vec<Stmt>, temp: BufId) {
 
 fn expand(b: &mut FuncBuilder<'_>, kernel: &Kernel, temp: BufId) {
     match kernel {
-        Kernel::Quad { x, inputs, shape: QuadShape::Diagonal, coef, out, add, .. } => {
+        Kernel::Quad {
+            x,
+            inputs,
+            shape: QuadShape::Diagonal,
+            coef,
+            out,
+            add,
+            ..
+        } => {
             quad_diagonal(b, x, *inputs, coef, out, *add, temp);
         }
-        Kernel::Quad { x, inputs, outputs, shape, coef, out, add } => {
+        Kernel::Quad {
+            x,
+            inputs,
+            outputs,
+            shape,
+            coef,
+            out,
+            add,
+        } => {
             b.rows(|b| {
                 let sum = quad(b, x, (*inputs, *outputs, *shape), coef, temp);
                 finish_quad(b, sum, coef, out, *add);
             });
         }
-        Kernel::PackQuad { src, dst, inputs, outputs, shape } => pack_quad(b, src, dst, *inputs, *outputs, *shape),
-        Kernel::Linear { x, inputs, outputs, coef, out, add } => {
+        Kernel::PackQuad {
+            src,
+            dst,
+            inputs,
+            outputs,
+            shape,
+        } => pack_quad(b, src, dst, *inputs, *outputs, *shape),
+        Kernel::Linear {
+            x,
+            inputs,
+            outputs,
+            coef,
+            out,
+            add,
+        } => {
             linear(b, x, (*inputs, *outputs), coef, (out, *add), temp);
         }
-        Kernel::Softmax { table, n, stride, lse, total } => {
+        Kernel::Softmax {
+            table,
+            n,
+            stride,
+            lse,
+            total,
+        } => {
             softmax(b, table, *n, *stride, lse.as_ref(), total.as_ref(), temp);
         }
-        Kernel::Syrk { x, inputs, w, acc, diagonal } => syrk(b, x, *inputs, w.as_ref(), acc, *diagonal, temp),
-        Kernel::SyrkFold { acc, inputs, out, diagonal } => syrk_fold(b, acc, *inputs, out, *diagonal),
-        Kernel::Moments { x, inputs, w, weights, acc } => moments(b, x, *inputs, w, *weights, acc),
-        Kernel::MomentsFold { acc, inputs, weights, out } => moments_fold(b, acc, *inputs, *weights, out),
-        Kernel::Gather { code, table, entries, values, out, add } => b.rows(|b| {
+        Kernel::Syrk {
+            x,
+            inputs,
+            w,
+            acc,
+            diagonal,
+        } => syrk(b, x, *inputs, w.as_ref(), acc, *diagonal, temp),
+        Kernel::SyrkFold {
+            acc,
+            inputs,
+            out,
+            diagonal,
+        } => syrk_fold(b, acc, *inputs, out, *diagonal),
+        Kernel::Moments {
+            x,
+            inputs,
+            w,
+            weights,
+            acc,
+        } => moments(b, x, *inputs, w, *weights, acc),
+        Kernel::MomentsFold {
+            acc,
+            inputs,
+            weights,
+            out,
+        } => moments_fold(b, acc, *inputs, *weights, out),
+        Kernel::Gather {
+            code,
+            table,
+            entries,
+            values,
+            out,
+            add,
+        } => b.rows(|b| {
             let code = b.load_row(code.clone());
             let v = b.index_of(code, *values);
             b.for_(*entries, |b, s| {
@@ -94,7 +174,13 @@ fn expand(b: &mut FuncBuilder<'_>, kernel: &Kernel, temp: BufId) {
                 set_or_add(b, out.plus(s), value, *add);
             });
         }),
-        Kernel::Scatter { code, values, w, entries, acc } => scatter(b, code, *values, w, *entries, acc),
+        Kernel::Scatter {
+            code,
+            values,
+            w,
+            entries,
+            acc,
+        } => scatter(b, code, *values, w, *entries, acc),
         Kernel::MulRows { rows, n, by } => b.rows(|b| {
             let by = b.load_row(by.clone());
             b.for_(*n, |b, i| {
@@ -174,15 +260,7 @@ fn finish_quad(b: &mut FuncBuilder<'_>, sum: Reg, coef: &Flat, out: &Rows, add: 
     set_or_add(b, out.clone(), value, add);
 }
 
-fn quad_diagonal(
-    b: &mut FuncBuilder<'_>,
-    x: &Rows,
-    inputs: usize,
-    coef: &Flat,
-    out: &Rows,
-    add: bool,
-    temp: BufId,
-) {
+fn quad_diagonal(b: &mut FuncBuilder<'_>, x: &Rows, inputs: usize, coef: &Flat, out: &Rows, add: bool, temp: BufId) {
     b.rows(|b| {
         let zero = b.num(0.0);
         b.store_row(temp.col(0), zero);

@@ -284,7 +284,16 @@ impl Gen<'_> {
                 f.bin(Bin::Pow, a, b)
             }
             _ => {
-                const OPS: [Un; 8] = [Un::Neg, Un::Abs, Un::Tanh, Un::Sigmoid, Un::Softplus, Un::NormalCdf, Un::Sign, Un::Exp];
+                const OPS: [Un; 8] = [
+                    Un::Neg,
+                    Un::Abs,
+                    Un::Tanh,
+                    Un::Sigmoid,
+                    Un::Softplus,
+                    Un::NormalCdf,
+                    Un::Sign,
+                    Un::Exp,
+                ];
                 let op = OPS[self.rng.below(8)];
                 // the exponential of something that may be −∞ but not large
                 let a = if op == Un::Exp {

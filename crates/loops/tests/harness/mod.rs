@@ -19,7 +19,10 @@ pub struct Random(pub u64);
 impl Random {
     /// In [0, 1).
     pub fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let x = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         ((x ^ (x >> 29)) >> 11) as f64 / (1u64 << 53) as f64
     }
@@ -51,7 +54,8 @@ pub struct Case {
 pub fn case(text: &str, sizes: &[(&str, usize)], rows: usize, seed: u64, weighted: bool) -> Case {
     let source = lvmc_base::Source::new("test.lvm", text);
     let ast = lvmc_syntax::parse(&source).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
-    let graph = lvmc_model::build(&ast, &source, &lvmc_model::Settings::default()).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+    let graph =
+        lvmc_model::build(&ast, &source, &lvmc_model::Settings::default()).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     let plan = lvmc_derive::derive(&graph).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     let sizes: Sizes = plan
         .store
@@ -63,50 +67,108 @@ pub fn case(text: &str, sizes: &[(&str, usize)], rows: usize, seed: u64, weighte
         panic!("{}\n{}\n{text}", e.message, e.ir);
     }
     let mut random = Random(seed.wrapping_mul(77) + 5);
-    let weights: Vec<f64> =
-        (0..rows).map(|_| if weighted { (random.below(4) as f64) * 0.5 } else { 1.0 }).collect();
+    let weights: Vec<f64> = (0..rows)
+        .map(|_| if weighted { (random.below(4) as f64) * 0.5 } else { 1.0 })
+        .collect();
     let program = Arc::new(lowered.program.clone());
-    let layout = RowLayout { rows, block: program.block };
+    let layout = RowLayout {
+        rows,
+        block: program.block,
+    };
     let mut columns = HashMap::new();
     let mut data = HashMap::new();
     let mut inputs: Vec<(BufId, Vec<f64>)> = vec![];
     for slot in &lowered.columns {
-        let shape: Vec<usize> = plan.store.sym(slot.sym).shape.iter().map(|n| number(&plan.store, &sizes, n)).collect();
+        let shape: Vec<usize> = plan
+            .store
+            .sym(slot.sym)
+            .shape
+            .iter()
+            .map(|n| number(&plan.store, &sizes, n))
+            .collect();
         let support = plan.store.sym(slot.sym).support.clone();
         let values: Vec<Vec<f64>> = (0..rows)
-            .map(|_| (0..slot.cols).map(|j| draw(&mut random, &support, slot.categories, j)).collect())
+            .map(|_| {
+                (0..slot.cols)
+                    .map(|j| draw(&mut random, &support, slot.categories, j))
+                    .collect()
+            })
             .collect();
         let total: f64 = weights.iter().sum();
-        let mean: Vec<f64> =
-            (0..slot.cols).map(|j| values.iter().zip(&weights).map(|(v, w)| v[j] * w).sum::<f64>() / total).collect();
-        let var: Vec<f64> = (0..slot.cols)
-            .map(|j| values.iter().zip(&weights).map(|(v, w)| w * (v[j] - mean[j]).powi(2)).sum::<f64>() / total)
+        let mean: Vec<f64> = (0..slot.cols)
+            .map(|j| values.iter().zip(&weights).map(|(v, w)| v[j] * w).sum::<f64>() / total)
             .collect();
-        let centre = if slot.centre.is_some() { mean.clone() } else { vec![0.0; slot.cols] };
-        columns.insert(slot.buf, Arc::new(layout.fill(slot.cols, Padding::LastRow, |r, c| values[r][c] - centre[c])));
+        let var: Vec<f64> = (0..slot.cols)
+            .map(|j| {
+                values
+                    .iter()
+                    .zip(&weights)
+                    .map(|(v, w)| w * (v[j] - mean[j]).powi(2))
+                    .sum::<f64>()
+                    / total
+            })
+            .collect();
+        let centre = if slot.centre.is_some() {
+            mean.clone()
+        } else {
+            vec![0.0; slot.cols]
+        };
+        columns.insert(
+            slot.buf,
+            Arc::new(layout.fill(slot.cols, Padding::LastRow, |r, c| values[r][c] - centre[c])),
+        );
         if let Some(b) = slot.centre {
             inputs.push((b, mean));
         }
         if let Some(b) = slot.scale {
             inputs.push((b, var));
         }
-        data.insert(slot.sym, values.into_iter().map(|v| Array { shape: shape.clone(), data: v }).collect());
+        data.insert(
+            slot.sym,
+            values
+                .into_iter()
+                .map(|v| Array {
+                    shape: shape.clone(),
+                    data: v,
+                })
+                .collect(),
+        );
     }
-    columns.insert(lowered.weight, Arc::new(layout.fill(1, Padding::Zero, |r, _| weights[r])));
+    columns.insert(
+        lowered.weight,
+        Arc::new(layout.fill(1, Padding::Zero, |r, _| weights[r])),
+    );
     let mut memory = Memory::new(program.clone(), rows, columns);
     for (buf, values) in inputs {
         memory.flat_mut(buf).copy_from_slice(&values);
     }
     let mut consts = HashMap::new();
     for slot in &lowered.consts {
-        let term = graph.consts.iter().find(|(v, _)| graph.var(*v).sym == slot.sym).and_then(|(_, t)| *t);
-        let value = term.map_or(Array::scalar(1.0), |t| plan.store.eval(t, &Env::new()).unwrap_or(Array::scalar(1.0)));
+        let term = graph
+            .consts
+            .iter()
+            .find(|(v, _)| graph.var(*v).sym == slot.sym)
+            .and_then(|(_, t)| *t);
+        let value = term.map_or(Array::scalar(1.0), |t| {
+            plan.store.eval(t, &Env::new()).unwrap_or(Array::scalar(1.0))
+        });
         memory.flat_mut(slot.buf).copy_from_slice(&value.data);
         consts.insert(slot.sym, value);
     }
     memory.flat_mut(lowered.settings)[1] = weights.iter().sum();
     let machine = Interpreter::new(program);
-    let mut case = Case { graph, plan, sizes, lowered, rows, weights, data, consts, memory, machine };
+    let mut case = Case {
+        graph,
+        plan,
+        sizes,
+        lowered,
+        rows,
+        weights,
+        data,
+        consts,
+        memory,
+        machine,
+    };
     case.random_params(&mut random);
     if case.lowered.program.func("features").is_some() {
         case.block("features", weighted);
@@ -168,7 +230,11 @@ impl Case {
 
     /// Runs a `Once` function.
     pub fn once(&mut self, name: &str) {
-        let f = self.lowered.program.func(name).unwrap_or_else(|| panic!("no function {name}"));
+        let f = self
+            .lowered
+            .program
+            .func(name)
+            .unwrap_or_else(|| panic!("no function {name}"));
         self.memory.call(&self.machine, f);
     }
 
@@ -189,7 +255,13 @@ impl Case {
             env.set_dim(d, n);
         }
         for slot in &self.lowered.params {
-            env.set(slot.sym, Array { shape: slot.shape.clone(), data: self.memory.flat(slot.buf).to_vec() });
+            env.set(
+                slot.sym,
+                Array {
+                    shape: slot.shape.clone(),
+                    data: self.memory.flat(slot.buf).to_vec(),
+                },
+            );
         }
         for (&x, v) in &self.consts {
             env.set(x, v.clone());
@@ -204,7 +276,12 @@ impl Case {
 
     /// Every configuration of the finite variables with its log density, for one row: brute force.
     pub fn configurations(&self, row: usize) -> Vec<(Vec<usize>, f64)> {
-        let dims: Vec<usize> = self.plan.finite.iter().map(|f| number(&self.plan.store, &self.sizes, &f.size)).collect();
+        let dims: Vec<usize> = self
+            .plan
+            .finite
+            .iter()
+            .map(|f| number(&self.plan.store, &self.sizes, &f.size))
+            .collect();
         let count: usize = dims.iter().product();
         let mut out = vec![];
         for flat in 0..count {
@@ -232,7 +309,11 @@ impl Case {
                 for c in &factor.cases {
                     let holds = c.fixed.iter().all(|&(v, x)| at[v] == x) && c.excluded.iter().all(|&(v, x)| at[v] != x);
                     if holds {
-                        log += self.plan.store.eval_scalar(c.term, &env).unwrap_or_else(|e| panic!("{e}"));
+                        log += self
+                            .plan
+                            .store
+                            .eval_scalar(c.term, &env)
+                            .unwrap_or_else(|e| panic!("{e}"));
                     }
                 }
             }
@@ -279,7 +360,11 @@ impl Case {
         let resp = |row: usize, values: &[(SymId, usize)]| -> f64 {
             posteriors[row]
                 .iter()
-                .filter(|(at, _)| values.iter().all(|&(x, v)| at[finite.iter().position(|&f| f == x).unwrap()] == v))
+                .filter(|(at, _)| {
+                    values
+                        .iter()
+                        .all(|&(x, v)| at[finite.iter().position(|&f| f == x).unwrap()] == v)
+                })
                 .map(|c| c.1)
                 .sum()
         };
@@ -287,15 +372,26 @@ impl Case {
             .lowered
             .params
             .iter()
-            .map(|s| (s.sym, Array { shape: s.shape.clone(), data: self.memory.flat(s.buf).to_vec() }))
+            .map(|s| {
+                (
+                    s.sym,
+                    Array {
+                        shape: s.shape.clone(),
+                        data: self.memory.flat(s.buf).to_vec(),
+                    },
+                )
+            })
             .collect();
         for u in &self.plan.updates {
             let values: Vec<Term> = match &u.solution {
                 Solution::Explicit(values) => values.clone(),
                 _ => continue,
             };
-            let dims: Vec<usize> =
-                u.ranges.iter().map(|&i| number(&self.plan.store, &self.sizes, &self.plan.store.ix(i).size)).collect();
+            let dims: Vec<usize> = u
+                .ranges
+                .iter()
+                .map(|&i| number(&self.plan.store, &self.sizes, &self.plan.store.ix(i).size))
+                .collect();
             let mut new = params.clone();
             for flat in 0..dims.iter().product::<usize>() {
                 let mut env = self.env();
@@ -322,7 +418,9 @@ impl Case {
         for slot in &self.lowered.params {
             let explicit = self.plan.updates.iter().any(|u| {
                 matches!(u.solution, Solution::Explicit(_))
-                    && u.targets.iter().any(|&t| self.plan.store.as_symbol(t).is_some_and(|(x, _)| x == slot.sym))
+                    && u.targets
+                        .iter()
+                        .any(|&t| self.plan.store.as_symbol(t).is_some_and(|(x, _)| x == slot.sym))
                     && u.uses.iter().all(|x| self.is_explicit(*x))
             });
             if !explicit {
@@ -341,7 +439,9 @@ impl Case {
     fn is_explicit(&self, x: SymId) -> bool {
         self.plan.updates.iter().any(|u| {
             matches!(u.solution, Solution::Explicit(_))
-                && u.targets.iter().any(|&t| self.plan.store.as_symbol(t).is_some_and(|(y, _)| x == y))
+                && u.targets
+                    .iter()
+                    .any(|&t| self.plan.store.as_symbol(t).is_some_and(|(y, _)| x == y))
         })
     }
 }
@@ -360,7 +460,11 @@ fn covariance(random: &mut Random, d: usize) -> Vec<f64> {
 /// log Σ exp.
 pub fn log_sum_exp(logs: &[f64]) -> f64 {
     let max = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if max == f64::NEG_INFINITY { max } else { max + logs.iter().map(|l| (l - max).exp()).sum::<f64>().ln() }
+    if max == f64::NEG_INFINITY {
+        max
+    } else {
+        max + logs.iter().map(|l| (l - max).exp()).sum::<f64>().ln()
+    }
 }
 
 /// So that tests need not import it.
