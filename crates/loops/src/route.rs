@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::batch;
 use crate::ir::{Kernel, Op, Stmt, Un};
 use crate::usage::{has_rows, walk};
 
@@ -55,6 +56,8 @@ impl fmt::Display for Route {
 pub fn route(stmt: &Stmt, options: &Options) -> Option<Route> {
     match stmt {
         Stmt::Rows { body } => Some(rows_route(body, options)),
+        // one call for all turns
+        Stmt::For { .. } if options.kernels == Kernels::Block && batch::of(stmt).is_some() => Some(Route::Block),
         Stmt::Kernel(Kernel::MatMul { m, k, n, .. }) if m * k * n >= GEMM_FROM => Some(Route::Gemm),
         Stmt::Kernel(kernel) if has_rows(kernel) || is_fold(kernel) => Some(Route::Block),
         Stmt::Kernel(_) => Some(Route::Dense),
@@ -91,7 +94,8 @@ fn rows_route(body: &[Stmt], options: &Options) -> Route {
     }
 }
 
-/// Light operations that the gain of one heavy operation pays for.
+/// Light operations that the gain of one heavy operation pays for. Measured (`rows_speed`, AVX2): an exponential costs
+/// 2 ns per row less as a block operation, tanh 15 ns less; a light operation costs 0.2 ns there, 0.1 to 0.4 in 128 bits.
 const LIGHT_PER_HEAVY: usize = 12;
 
 /// Operations that block kernels do in wide vectors and the JIT does not do well.

@@ -15,9 +15,12 @@ pub(super) struct Flow<'a> {
     /// Registers with a value per row.
     varying: HashSet<Reg>,
     /// Uses: the register, the position, the loops around it (first and last position).
-    used: Vec<(Reg, usize, Vec<(usize, usize)>)>,
+    used: Vec<Use>,
     next: usize,
 }
+
+/// A register, the position, and the loops around it.
+type Use = (Reg, usize, Vec<(usize, usize)>);
 
 impl<'a> Flow<'a> {
     pub fn of(body: &'a [Stmt]) -> Self {

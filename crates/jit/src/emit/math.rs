@@ -94,28 +94,28 @@ impl Emit<'_, '_> {
         let exponent = self.shifted(shifted);
         let one = self.both_bits(1.0_f64.to_bits());
         let bits = self.b.ins().iadd(exponent, one);
-        self.from_bits(bits)
+        self.as_floats(bits)
     }
 
     /// log x: −∞ at 0 (and for denormals), `NaN` below.
     pub(super) fn log(&mut self, x: Value) -> Value {
         // x = 2ᵏ m with m in [√½, √2)
         const ROOT_HALF: u64 = 0x3FE6_A09E_667F_3BCD;
-        let bits = self.to_bits(x);
+        let bits = self.as_integers(x);
         let offset = self.both_bits(0x3FF0_0000_0000_0000 - ROOT_HALF);
         let moved = self.b.ins().iadd(bits, offset);
         let exponent = self.b.ins().ushr_imm_s(moved, 52);
         // the integer as a float, by its place in the mantissa of 2⁵²
         let two52 = self.both_bits(0x4330_0000_0000_0000);
         let exponent = self.b.ins().bor(exponent, two52);
-        let exponent = self.from_bits(exponent);
+        let exponent = self.as_floats(exponent);
         let bias = self.both(4_503_599_627_370_496.0 + 1023.0);
         let k = self.b.ins().fsub(exponent, bias);
         let mantissa = self.both_bits(0x000F_FFFF_FFFF_FFFF);
         let m = self.b.ins().band(moved, mantissa);
         let root_half = self.both_bits(ROOT_HALF);
         let m = self.b.ins().iadd(m, root_half);
-        let m = self.from_bits(m);
+        let m = self.as_floats(m);
         // log m from s = f / (2 + f), f = m − 1
         let (one, two) = (self.both(1.0), self.both(2.0));
         let f = self.b.ins().fsub(m, one);

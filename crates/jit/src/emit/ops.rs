@@ -236,17 +236,17 @@ impl Emit<'_, '_> {
     }
 
     /// Vectors of bits as integers and back.
-    pub(super) fn to_bits(&mut self, v: Value) -> Value {
+    pub(super) fn as_integers(&mut self, v: Value) -> Value {
         self.b.ins().bitcast(I64X2, little(), v)
     }
 
-    pub(super) fn from_bits(&mut self, v: Value) -> Value {
+    pub(super) fn as_floats(&mut self, v: Value) -> Value {
         self.b.ins().bitcast(LANES, little(), v)
     }
 
     /// `int << 52`, as bits of a power of two; the integer stands in the low bits of a shifted float.
     pub(super) fn shifted(&mut self, v: Value) -> Value {
-        let bits = self.to_bits(v);
+        let bits = self.as_integers(v);
         let by = self.b.ins().iconst(I64, 52);
         self.b.ins().ishl(bits, by)
     }

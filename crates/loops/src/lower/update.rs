@@ -30,6 +30,8 @@ pub struct AscentCode {
     pub curvature: BufId,
     /// Raw accumulators of the two.
     pub raw: (BufId, BufId),
+    /// The gradient's sum when `update` last ran.
+    pub signature: BufId,
     /// Values before the step, and the step, per target.
     pub old: Vec<(SymId, BufId, BufId)>,
 }
@@ -319,6 +321,7 @@ impl Lower<'_> {
         }
         Some(AscentCode {
             update: u.clone(),
+            signature: b.buffer("signature", BufKind::Table, 1),
             inputs,
             elements,
             gradient: b.buffer("gradient", BufKind::Stat, n * elements * k),
@@ -461,14 +464,7 @@ impl Lower<'_> {
         let Some(form) = self.linear_form(phi) else { return };
         let (m, q, k) = (code.elements, form.rows, 1 + code.inputs.cols);
         let ranges = code.update.ranges.clone();
-        for &(sym, before, _) in &code.old {
-            let Some(&param) = self.flat.get(&sym) else { continue };
-            let n = b.get(before).len;
-            b.for_(n, |b, i| {
-                let v = b.load(param.at(i));
-                b.store(before.at(i), v);
-            });
-        }
+        self.keep_before(b, code);
         self.nest(
             b,
             &ranges,
@@ -626,7 +622,7 @@ impl Lower<'_> {
         let (limit, longest) = (b.num(LONGEST_MOVE), b.load(most.at(0)));
         let shorten = b.div(limit, longest);
         let mut first = 0;
-        for ((&t, &d), &(_, _, step)) in code.update.targets.iter().zip(designs).zip(&code.old) {
+        for ((&t, &d), &(_, before, step)) in code.update.targets.iter().zip(designs).zip(&code.old) {
             let width = self.len_of(d).max(1);
             let (sym, base, _) = self.target(scope, b, t);
             let Some(&param) = self.flat.get(&sym) else { continue };
@@ -635,7 +631,9 @@ impl Lower<'_> {
                 let v = b.mul(v, shorten);
                 let to = base.clone() + ij[0].clone() * width + ij[1].clone();
                 b.store(step.at(to.clone()), v);
-                b.accum(param.at(to.clone()), v);
+                let old = b.load(before.at(to.clone()));
+                let new = b.add(old, v);
+                b.store(param.at(to.clone()), new);
                 let (size, x, one) = (b.abs(v), b.load(param.at(to)), b.num(1.0));
                 let x = b.abs(x);
                 let x = b.add(x, one);
@@ -645,6 +643,31 @@ impl Lower<'_> {
                 b.store(step_size.at(0), most);
             });
             first += width;
+        }
+    }
+
+    /// Keeps the parameters that the statistics' gradient belongs to: `update` starts from them however often it is
+    /// called on the same statistics (told by the gradient's sum).
+    fn keep_before(&mut self, b: &mut FuncBuilder<'_>, code: &AscentCode) {
+        let n = b.get(code.gradient).len;
+        let now = b.buffer("signature.now", BufKind::Scratch, 1);
+        let zero = b.num(0.0);
+        b.store(now.at(0), zero);
+        b.for_(n, |b, i| {
+            let v = b.load(code.gradient.at(i));
+            b.accum(now.at(0), v);
+        });
+        let (new, old) = (b.load(now.at(0)), b.load(code.signature.at(0)));
+        let same = b.eq(new, old);
+        b.store(code.signature.at(0), new);
+        for &(sym, before, _) in &code.old {
+            let Some(&param) = self.flat.get(&sym) else { continue };
+            let n = b.get(before).len;
+            b.for_(n, |b, i| {
+                let (kept, current) = (b.load(before.at(i)), b.load(param.at(i)));
+                let v = b.select(same, kept, current);
+                b.store(before.at(i), v);
+            });
         }
     }
 

@@ -264,7 +264,7 @@ fn start(d: usize, k: usize, data: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     let pi = vec![1.0 / k as f64; k];
     let mu = data[..k * d].to_vec();
     let sigma = (0..k * d * d)
-        .map(|e| if e % (d * d) % (d + 1) == 0 { 4.0 } else { 0.0 })
+        .map(|e| if (e % (d * d)).is_multiple_of(d + 1) { 4.0 } else { 0.0 })
         .collect();
     (pi, mu, sigma)
 }
