@@ -18,7 +18,7 @@ fn the_mixture_agrees_with_plain_rust() {
     for (d, k, rows) in [(1, 3, 1000), (2, 5, 3000), (8, 4, 2000), (17, 3, 900)] {
         let program = verified(program(d, k));
         let values = data(d, k, rows, 11);
-        let weight = |r: usize| if r % 3 == 0 { 2.0 } else { 0.5 };
+        let weight = |r: usize| if r.is_multiple_of(3) { 2.0 } else { 0.5 };
         for weighted in [false, true] {
             let w = |r: usize| if weighted { weight(r) } else { 1.0 };
             let (expected, mu) = plain(d, k, &values, w, 3);

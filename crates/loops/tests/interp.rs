@@ -16,7 +16,7 @@ fn a_mixture_agrees_with_plain_rust() {
         let program = verified(program(d, k));
         let machine = Interpreter::new(program.clone());
         let rows_of_data = data(d, k, rows, 7);
-        let weight = |r: usize| if r % 3 == 0 { 2.0 } else { 0.5 };
+        let weight = |r: usize| if r.is_multiple_of(3) { 2.0 } else { 0.5 };
         for weighted in [false, true] {
             let w = |r: usize| if weighted { weight(r) } else { 1.0 };
             let mut fit = Fit::new(program.clone(), d, k, &rows_of_data, w);

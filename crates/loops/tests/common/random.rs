@@ -1,6 +1,6 @@
 //! Random well-formed programs: every statement, nested loops, dynamic indices, kernels of random sizes.
 //!
-//! A program has one `prepare` (once), a `sweep` with `sweep_w` and `finish`, and `update` (once). Values stay moderate:
+//! A program has a `prepare` (once), a `sweep` with its `finish`, and an `update` (once). Values stay moderate:
 //! operations that grow or shrink their operands are followed by a saturating one, so that different roundings are not
 //! magnified; infinities and huge numbers come in through the data.
 
