@@ -647,14 +647,18 @@ impl Lower<'_> {
     }
 
     /// Keeps the parameters that the statistics' gradient belongs to: `update` starts from them however often it is
-    /// called on the same statistics (told by the gradient's sum).
+    /// called on the same statistics (told by a weighted sum of the gradient).
     fn keep_before(&mut self, b: &mut FuncBuilder<'_>, code: &AscentCode) {
         let n = b.get(code.gradient).len;
         let now = b.buffer("signature.now", BufKind::Scratch, 1);
         let zero = b.num(0.0);
         b.store(now.at(0), zero);
         b.for_(n, |b, i| {
-            let v = b.load(code.gradient.at(i));
+            // weighted by position: the elements of a softmax's gradient sum to 0
+            let (v, at, shift) = (b.load(code.gradient.at(i)), b.index_value(i), b.num(1.5));
+            let w = b.add(at, shift);
+            let w = b.mul(w, w);
+            let v = b.mul(v, w);
             b.accum(now.at(0), v);
         });
         let (new, old) = (b.load(now.at(0)), b.load(code.signature.at(0)));
