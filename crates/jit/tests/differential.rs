@@ -99,16 +99,17 @@ fn check(seed: u64) {
     for kernels in [Kernels::Block, Kernels::None] {
         let machine = compile(&program, &Options { kernels }).unwrap_or_else(|e| panic!("{e:?}\n{}", text()));
         let compiled = machine.program().clone();
-        let found = run(&machine, &compiled, &case, 1);
-        compare(&text(), &format!("{kernels:?}"), &program, &expected, &found);
         let plain = run(&Interpreter::new(compiled.clone()), &compiled, &case, 1);
+        let passed = || format!("{}\n{}", text(), program_text(&compiled, &Options { kernels }));
         compare(
-            &text(),
+            &passed(),
             &format!("{kernels:?}, interpreted after the passes"),
             &program,
             &expected,
             &plain,
         );
+        let found = run(&machine, &compiled, &case, 1);
+        compare(&passed(), &format!("{kernels:?}"), &program, &expected, &found);
         for threads in [2, 3] {
             let again = run(&machine, &compiled, &case, threads);
             for i in 0..program.buffers.len() {

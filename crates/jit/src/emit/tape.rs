@@ -331,7 +331,7 @@ impl Emit<'_, '_> {
     }
 
     fn tape_store(&mut self, at: &Rows, value: Reg) {
-        if self.plan.direct.contains_key(&value) {
+        if self.plan.direct.get(&value) == Some(at) {
             return;
         }
         let column = self.column_address(at);

@@ -137,6 +137,8 @@ struct Scope {
     /// Loop variables with their extents.
     loops: Vec<(LoopId, usize)>,
     rows: bool,
+    /// Row loops without dynamic indices can become block operations.
+    dynamic: bool,
     /// Flat buffers that may be loaded.
     loads: Vec<BufId>,
     /// Columns of `temp` that were written.
@@ -154,6 +156,7 @@ impl Gen<'_> {
             values: Vec::new(),
             loops: Vec::new(),
             rows: false,
+            dynamic: true,
             loads,
             temps: 0,
         }
@@ -183,7 +186,7 @@ impl Gen<'_> {
                 f.index_value(var)
             }
             2 if !scope.values.is_empty() => scope.values[self.rng.below(scope.values.len())],
-            3 if scope.rows => {
+            3 if scope.rows && scope.dynamic => {
                 let code = f.load_row(self.bufs.code.col(0));
                 let ix = f.index_of(code, CODES);
                 let at = self.index(scope, FLAT - CODES + 1);
@@ -394,6 +397,8 @@ impl Gen<'_> {
             f.for_(n, |f, j| {
                 let (u, v) = (f.load(self.bufs.table.at(i)), f.load(self.bufs.table.at(j)));
                 let (u, v) = (f.un(Un::Tanh, u), f.un(Un::Tanh, v));
+                // what a factorisation counts is not defined for NaN
+                let (u, v) = (number(f, u), number(f, v));
                 let product = f.mul(u, v);
                 f.store(a.at(i * n + j), product);
             });
@@ -495,6 +500,7 @@ impl Gen<'_> {
     fn rows_body(&mut self, f: &mut FuncBuilder<'_>, outer: &Scope) {
         let mut scope = outer.clone();
         scope.rows = true;
+        scope.dynamic = self.rng.chance(0.5);
         for _ in 0..1 + self.rng.below(4) {
             self.row_stmt(f, &mut scope, 2);
         }
@@ -506,6 +512,11 @@ impl Gen<'_> {
                 let v = self.expr(f, scope, 3);
                 let v = self.tame(f, v);
                 let at = self.index(scope, TEMPS);
+                if self.rng.chance(0.5) {
+                    // the old value outlives the column
+                    let old = f.load_row(self.bufs.temp.col(&at));
+                    scope.values.push(old);
+                }
                 f.store_row(self.bufs.temp.col(at), v);
             }
             2 => {
@@ -519,14 +530,14 @@ impl Gen<'_> {
                 let at = self.index(scope, FLAT);
                 f.reduce(self.bufs.stat.at(at), v);
             }
-            4 => {
+            4 if scope.dynamic => {
                 let v = self.expr(f, scope, 2);
                 let code = f.load_row(self.bufs.code.col(0));
                 let ix = f.index_of(code, CODES);
                 let at = self.index(scope, 4);
                 f.scatter(self.bufs.scatter.at(at * CODES + ix), v);
             }
-            5 => {
+            4 | 5 => {
                 let v = self.expr(f, scope, 2);
                 f.store_row(self.bufs.out.col(self.rng.below(2)), v);
                 scope.values.push(v);
@@ -701,4 +712,10 @@ impl Gen<'_> {
             });
         });
     }
+}
+
+/// 0 for `NaN`.
+fn number(f: &mut FuncBuilder<'_>, v: Reg) -> Reg {
+    let (same, zero) = (f.eq(v, v), f.num(0.0));
+    f.select(same, v, zero)
 }
