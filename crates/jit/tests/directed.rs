@@ -30,14 +30,22 @@ fn check(body: impl Fn(&mut FuncBuilder<'_>, BufId, BufId, BufId)) {
         let data = columns(program, 50, "x", |r, c| (r as f64 / 50.0 - 0.4) * (c as f64 + 1.0));
         let mut memory = Memory::new(program.clone(), 50, [data].into_iter().collect());
         memory.want(out);
-        sweep(machine, &mut memory, &Sweep::named(program, "map", "none").expect("it is there"), 1);
+        sweep(
+            machine,
+            &mut memory,
+            &Sweep::named(program, "map", "none").expect("it is there"),
+            1,
+        );
         memory.rows(out).expect("wanted").to_vec()
     };
     let expected = run(&Interpreter::new(program.clone()), &program);
     for kernels in [Kernels::Block, Kernels::None] {
         let machine = compile(&program, &Options { kernels }).expect("it compiles");
         let found = run(&machine, machine.program());
-        let same = expected.iter().zip(&found).all(|(a, b)| (a - b).abs() <= 1e-13 * (1.0 + a.abs()));
+        let same = expected
+            .iter()
+            .zip(&found)
+            .all(|(a, b)| (a - b).abs() <= 1e-13 * (1.0 + a.abs()));
         assert!(same, "{kernels:?}\n{expected:?}\n{found:?}");
     }
 }
