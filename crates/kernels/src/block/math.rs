@@ -46,17 +46,20 @@ fn exp_reduced<S: Simd>(r: S::V) -> S::V {
     S::fma(odd, r, even)
 }
 
-/// eˣ for x ≤ 0 (or NaN), exactly 0 below −708.8: no denormals, −∞ gives 0. `R` vectors in step share the constants,
-/// of which there are more than registers, and hide the latency of a plain Horner scheme.
+/// What [`exp_scaled`] multiplies by: 2⁻⁹²³. The exponent that is left for n > −100 is what decides between a number and 0.
+pub(crate) const EXP_SCALE: f64 = f64::from_bits(100 << 52);
+
+/// 2⁻⁹²³ eˣ for x ≤ 0 (or NaN), exactly 0 where eˣ < 2⁻¹⁰⁰ or so: no denormals, −∞ gives 0. `R` vectors in step share the
+/// constants, of which there are more than registers, and hide the latency of a plain Horner scheme.
 #[inline(always)]
-pub(crate) fn exp_nonpositive<S: Simd, const R: usize>(mut x: [S::V; R]) -> [S::V; R] {
+pub(crate) fn exp_scaled<S: Simd, const R: usize>(mut x: [S::V; R]) -> [S::V; R] {
     let mut scale = x;
     let mut p = [S::set(EXP[11]); R];
     for r in 0..R {
-        // at the clamp n is −1023, whose biased exponent is 0: the factor 2ⁿ becomes +0
-        x[r] = S::max(S::set(-709.1), x[r]);
+        // at the clamp n is −100, and the biased exponent 0: the factor 2ⁿ⁻⁹²³ becomes +0
+        x[r] = S::max(S::set(-69.4), x[r]);
         let (shifted, _, rest) = reduce::<S>(x[r]);
-        scale[r] = S::add_shl52(S::set(1.0), shifted);
+        scale[r] = S::add_shl52(S::set(EXP_SCALE), shifted);
         x[r] = rest;
     }
     for c in EXP[..11].iter().rev() {

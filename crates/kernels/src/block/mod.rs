@@ -13,6 +13,7 @@ mod math;
 mod quad;
 mod simd;
 mod softmax;
+mod square;
 mod syrk;
 mod table;
 mod tape;
@@ -49,7 +50,7 @@ pub struct Kernels {
     /// `x, inputs, outputs, coef, out, add, rows`: `out_k (=|+=) b_k + Σᵢ W_ki xᵢ`, `coef` `[outputs][1 + inputs]`.
     pub linear: unsafe extern "C" fn(*const f64, usize, usize, *const f64, *mut f64, usize, usize),
     /// `table, n, stride, lse, total, rows`: normalises n columns at distance `stride`; `lse` is a column or null, `total`
-    /// one number that gains Σ lse, or null. Entries 708.8 or more below the largest of their row become exactly 0.
+    /// one number that gains Σ lse, or null. Entries less than 2⁻¹⁰⁰ of the largest of their row become exactly 0.
     pub softmax: unsafe extern "C" fn(*mut f64, usize, usize, *mut f64, *mut f64, usize),
     /// Raw second moments of (1, x), [`syrk_len`] numbers each; `w` null (with n = 1) means weights 1.
     pub syrk: SyrkFn,

@@ -68,6 +68,28 @@ pub(crate) trait Simd: Copy + 'static {
             unsafe { *to.add(i) += Self::fold(v) };
         }
     }
+    /// Which of four numbers are not 0: bit i for number i.
+    ///
+    /// # Safety
+    /// `p` must be readable for four numbers.
+    #[inline(always)]
+    unsafe fn nonzero4(p: *const f64) -> usize {
+        // SAFETY: the caller vouches for four numbers
+        unsafe { (0..4).fold(0, |mask, i| mask | usize::from(*p.add(i) != 0.0) << i) }
+    }
+    /// Four numbers from each of four columns to four rows at distance `stride`.
+    ///
+    /// # Safety
+    /// Columns must be readable and rows writable for four numbers.
+    #[inline(always)]
+    unsafe fn transpose4(columns: [*const f64; 4], to: *mut f64, stride: usize) {
+        for (i, column) in columns.into_iter().enumerate() {
+            for r in 0..4 {
+                // SAFETY: the caller vouches for four numbers of each
+                unsafe { *to.add(r * stride + i) = *column.add(r) };
+            }
+        }
+    }
     /// The same vectors, but computed here, all of them: chains that run in step are not taken apart by the scheduler.
     #[inline(always)]
     fn in_step<const R: usize>(v: [Self::V; R]) -> [Self::V; R] {
@@ -275,6 +297,18 @@ mod x86 {
             unsafe { fold_four([four(v[0]), four(v[1]), four(v[2]), four(v[3])], to) }
         }
         #[inline(always)]
+        unsafe fn nonzero4(p: *const f64) -> usize {
+            // SAFETY: the caller vouches for four numbers; feature as above
+            unsafe {
+                _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NEQ_UQ>(_mm256_loadu_pd(p), _mm256_setzero_pd())) as usize
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose4(columns: [*const f64; 4], to: *mut f64, stride: usize) {
+            // SAFETY: the caller vouches for the places; feature as above
+            unsafe { transpose(columns, to, stride) }
+        }
+        #[inline(always)]
         fn in_step<const R: usize>(mut v: [__m256d; R]) -> [__m256d; R] {
             if let Some(four) = v.first_chunk_mut::<4>() {
                 // SAFETY: feature as above
@@ -324,6 +358,25 @@ mod x86 {
             let first = _mm256_permute2f128_pd::<0x20>(low, high);
             let second = _mm256_permute2f128_pd::<0x31>(low, high);
             _mm256_storeu_pd(to, _mm256_add_pd(_mm256_loadu_pd(to), _mm256_add_pd(first, second)));
+        }
+    }
+
+    /// See [`Simd::transpose4`].
+    ///
+    /// # Safety
+    /// The machine must have AVX2; the places are as there.
+    #[inline(always)]
+    unsafe fn transpose(columns: [*const f64; 4], to: *mut f64, stride: usize) {
+        // SAFETY: the caller vouches for the feature and the places
+        unsafe {
+            let [a, b, c, d] = columns;
+            let (a, b, c, d) = (_mm256_loadu_pd(a), _mm256_loadu_pd(b), _mm256_loadu_pd(c), _mm256_loadu_pd(d));
+            let (ab0, ab1) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            let (cd0, cd1) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
+            _mm256_storeu_pd(to, _mm256_permute2f128_pd::<0x20>(ab0, cd0));
+            _mm256_storeu_pd(to.add(stride), _mm256_permute2f128_pd::<0x20>(ab1, cd1));
+            _mm256_storeu_pd(to.add(2 * stride), _mm256_permute2f128_pd::<0x31>(ab0, cd0));
+            _mm256_storeu_pd(to.add(3 * stride), _mm256_permute2f128_pd::<0x31>(ab1, cd1));
         }
     }
 
@@ -397,6 +450,18 @@ mod x86 {
                 _mm512_slli_epi64::<52>(_mm512_castpd_si512(b)),
             ));
             shr52(a) = _mm512_castsi512_pd(_mm512_srli_epi64::<52>(_mm512_castpd_si512(a)));
+        }
+        #[inline(always)]
+        unsafe fn nonzero4(p: *const f64) -> usize {
+            // SAFETY: the caller vouches for four numbers; feature as above
+            unsafe {
+                _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NEQ_UQ>(_mm256_loadu_pd(p), _mm256_setzero_pd())) as usize
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose4(columns: [*const f64; 4], to: *mut f64, stride: usize) {
+            // SAFETY: the caller vouches for the places; feature as above
+            unsafe { transpose(columns, to, stride) }
         }
         #[inline(always)]
         fn fold(v: &[__m512d]) -> f64 {

@@ -1,6 +1,6 @@
 //! Normalising exponentials over columns, row by row.
 
-use super::math::{exp_nonpositive, log};
+use super::math::{EXP_SCALE, exp_scaled, log};
 use super::simd::{LANES, Simd};
 
 /// Rows that are worked on together.
@@ -12,6 +12,9 @@ fn rows_per_log(n: usize) -> usize {
 }
 
 /// `table[k] ← exp(table[k] − lse)` for `n` columns at distance `stride`; see the loop IR's `Softmax`.
+///
+/// An entry less than 2⁻¹⁰⁰ of its row's largest becomes exactly 0: far below what a sum of doubles can hold, and what makes
+/// the second moments of well separated components cheap (see [`super::square`]).
 ///
 /// The sum of lse needs no logarithm per row: the largest entries are summed, the rows' sums multiplied, with one
 /// logarithm for hundreds of rows.
@@ -65,7 +68,7 @@ pub(crate) unsafe fn run<S: Simd, const H: usize, const R: usize>(
                 for r in 0..R {
                     e[r] = S::sub(S::load(p.add(r * S::W)), finite[r]);
                 }
-                let e = exp_nonpositive::<S, R>(e);
+                let e = exp_scaled::<S, R>(e);
                 for r in 0..R {
                     S::store(p.add(r * S::W), e[r]);
                     sum[r] = S::add(sum[r], e[r]);
@@ -74,6 +77,7 @@ pub(crate) unsafe fn run<S: Simd, const H: usize, const R: usize>(
             let mut inverse = [zero; R];
             for r in 0..R {
                 inverse[r] = S::div(one, S::max(S::set(f64::MIN_POSITIVE), sum[r]));
+                sum[r] = S::mul(sum[r], S::set(1.0 / EXP_SCALE));
             }
             for k in 0..n {
                 for r in 0..R {

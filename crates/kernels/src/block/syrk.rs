@@ -1,16 +1,18 @@
 //! Weighted second and first moments: sums over the rows of a block, lanes along rows.
 //!
 //! Each block ends by folding its lanes, so a raw accumulator is one number per sum, in the same place on every machine:
-//! `Σ w`, `Σ w xᵢ`, then `Σ w xᵢ xⱼ` tile by tile ([`tiles`]). With eight lanes in memory the accumulators of twenty 32×32
-//! matrices would not fit a cache.
+//! `Σ w`, `Σ w xᵢ`, then `Σ w xᵢ xⱼ` tile by tile ([`tiles`]), then those that [`super::square`] made, which has its lanes
+//! along the inputs: of components that few rows belong to, and of many inputs. With eight lanes in memory the accumulators
+//! of twenty 32×32 matrices would not fit a cache.
 //!
 //! Lanes are those of the machine, folded in neighbouring pairs: eight on all would ask AVX2, which has registers for
 //! twelve sums, for twice as many loops over the few rows of a block, and ending a loop costs as much as four turns.
 
 use super::simd::Simd;
+use super::square::{self, Live, Turned};
 
 /// Rows that are worked on together; scratch columns have this length. Larger blocks are cut.
-const PIECE: usize = 512;
+pub(crate) const PIECE: usize = 512;
 
 #[repr(align(64))]
 struct Columns<const N: usize>([f64; N]);
@@ -20,6 +22,9 @@ static ONES: Columns<PIECE> = Columns([1.0; PIECE]);
 
 /// Inputs up to which all sums of a component fit registers; their tile is the plain lower triangle by columns.
 const SMALL: usize = 3;
+
+/// Inputs from which [`square`] is faster even where every row counts.
+const MANY: usize = 24;
 
 /// A tile of second moments: rows `i .. i + m` of columns `j .. j + n`, rows outermost.
 #[derive(Clone, Copy)]
@@ -86,12 +91,19 @@ pub fn syrk_len(inputs: usize, diagonal: bool) -> usize {
     if diagonal {
         return 1 + 2 * inputs;
     }
-    let mut len = 1 + inputs;
+    let len = 1 + inputs;
     if inputs <= SMALL {
         return len + inputs * (inputs + 1) / 2;
     }
-    len += tiles(inputs).map(|t| t.m * t.n).sum::<usize>();
-    len
+    len + tiled_len(inputs) + square::len(inputs)
+}
+
+/// Length of the second moments by tiles: none where they are never made so.
+fn tiled_len(inputs: usize) -> usize {
+    if inputs >= MANY {
+        return 0;
+    }
+    tiles(inputs).map(|t| t.m * t.n).sum()
 }
 
 /// Length of a raw accumulator of first moments.
@@ -125,15 +137,18 @@ pub fn syrk_fold(acc: &[f64], inputs: usize, out: &mut [f64], diagonal: bool) {
             out[(1 + j) * side + 1 + i] += s;
         }
     };
-    let mut square = acc[1 + p..].iter();
+    let square = &acc[1 + p..];
     if p <= SMALL {
+        let mut square = square.iter();
         for j in 0..p {
             (j..p).zip(&mut square).for_each(|(i, s)| put(i, j, *s));
         }
         return;
     }
+    let (tiled, square) = square.split_at(tiled_len(p));
+    let mut tiled = tiled.iter();
     for t in tiles(p) {
-        for (e, s) in (0..t.m * t.n).zip(&mut square) {
+        for (e, s) in (0..t.m * t.n).zip(&mut tiled) {
             let (i, j) = (t.i + e / t.n, t.j + e % t.n);
             // the corner of the first tile of a pair is above the diagonal
             if i >= j {
@@ -141,6 +156,7 @@ pub fn syrk_fold(acc: &[f64], inputs: usize, out: &mut [f64], diagonal: bool) {
             }
         }
     }
+    square::each(p, |i, j, at| put(i, j, square[at]));
 }
 
 /// Adds raw first moments to `out`, `[weights][1 + inputs]`: the layouts are the same.
@@ -354,6 +370,7 @@ unsafe fn large<S: Simd>(a: &Syrk, x: *const f64, w: *const f64, acc: *mut f64, 
 pub(crate) unsafe fn run<S: Simd>(a: &Syrk) {
     let mut scratch = std::mem::MaybeUninit::<Columns<{ 2 * PIECE }>>::uninit();
     let v = scratch.as_mut_ptr().cast::<f64>();
+    let (mut live, tiled) = (Live::new(), tiled_len(a.inputs));
     let mut row = 0;
     while row < a.rows {
         let rows = PIECE.min(a.rows - row);
@@ -388,8 +405,15 @@ pub(crate) unsafe fn run<S: Simd>(a: &Syrk) {
                 }
                 _ => {
                     column_sums::<S>(w, w_stride, a.n, rows, a.acc, a.acc_stride);
+                    let mut turned = Turned::new(x, a.rows, a.inputs, rows);
                     while k < a.n {
-                        large::<S>(a, x, w.add(k * w_stride), a.acc.add(k * a.acc_stride), v, rows);
+                        let (w, acc) = (w.add(k * w_stride), a.acc.add(k * a.acc_stride));
+                        if a.inputs >= MANY || 2 * square::count::<S>(w, rows) <= rows {
+                            live.find::<S>(w, rows);
+                            turned.add::<S>(&live, w, acc.add(1), acc.add(1 + a.inputs + tiled));
+                        } else {
+                            large::<S>(a, x, w, acc, v, rows);
+                        }
                         k += 1;
                     }
                 }
