@@ -128,7 +128,7 @@ def lvmc(binary, path, model, iterations):
                "--threads", "2", "--json", *args]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 1):
-        sys.exit(done.stderr)
+        sys.exit(done.stderr or done.stdout)
     result = json.loads(done.stdout)
     return result["seconds"]["fit"], result["log_likelihood"]
 
@@ -136,7 +136,7 @@ def lvmc(binary, path, model, iterations):
 def peer(exe, name, path, iterations):
     done = subprocess.run([exe, HERE / "peers.py", name, f"{path}.npz", str(iterations)], capture_output=True, text=True)
     if done.returncode:
-        sys.exit(done.stderr)
+        sys.exit(done.stderr or done.stdout)
     return json.loads(done.stdout)
 
 

@@ -23,10 +23,11 @@
 use std::collections::HashMap;
 
 use crate::ir::{
-    Bin, BufId, BufKind, Buffer, Flat, Func, FuncKind, IndexVar, IxReg, Kernel, LoopId, Op, Program, Reg, Rows, Stmt,
-    Un,
+    Bin, BufId, BufKind, Buffer, Flat, Func, FuncKind, Index, IndexVar, IxReg, Kernel, LoopId, Op, Program, Reg, Rows,
+    Stmt, Un,
 };
 use crate::semantics;
+use crate::usage::{buffers_of, walk};
 
 /// Builds a [`Program`].
 #[derive(Debug)]
@@ -144,6 +145,7 @@ pub struct FuncBuilder<'p> {
     kind: FuncKind,
     bodies: Vec<Body>,
     consts: HashMap<Reg, f64>,
+    stacked: HashMap<Vec<(BufId, usize, usize)>, BufId>,
     regs: u32,
     loops: u32,
     ixs: u32,
@@ -156,6 +158,7 @@ impl<'p> FuncBuilder<'p> {
             kind,
             bodies: vec![Body::default()],
             consts: HashMap::new(),
+            stacked: HashMap::new(),
             regs: 0,
             loops: 0,
             ixs: 0,
@@ -216,6 +219,41 @@ impl<'p> FuncBuilder<'p> {
             extent,
             body: inner,
         });
+    }
+
+    /// Columns `(buffer, first, count)` side by side, copied to scratch of the block; a second call finds the first's copy.
+    pub fn stack(&mut self, columns: &[(BufId, usize, usize)]) -> BufId {
+        // a copy within a loop may not have been made, and what the program writes may have changed since
+        let lasting = self.bodies.len() == 1 && columns.iter().all(|c| self.is_fixed(c.0));
+        if let Some(&buf) = self.stacked.get(columns).filter(|_| lasting) {
+            return buf;
+        }
+        let buf = self.buffer("inputs", BufKind::Temp, columns.iter().map(|c| c.2).sum());
+        let mut at = 0;
+        for &(from, first, count) in columns {
+            self.for_(count, |b, j| {
+                b.rows(|b| {
+                    let v = b.load_row(from.col(Index::from(j) + first));
+                    b.store_row(buf.col(Index::from(j) + at), v);
+                });
+            });
+            at += count;
+        }
+        if lasting {
+            self.stacked.insert(columns.to_vec(), buf);
+        }
+        buf
+    }
+
+    /// The function does not write to the buffer, as far as it is built.
+    fn is_fixed(&self, buf: BufId) -> bool {
+        let mut written = !matches!(self.get(buf).kind, BufKind::Column | BufKind::Feature);
+        for body in &self.bodies {
+            walk(&body.stmts, &mut |stmt| {
+                buffers_of(stmt, &mut |b, write| written |= write && b == buf)
+            });
+        }
+        !written
     }
 
     /// `rows { body }`.

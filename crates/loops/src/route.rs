@@ -81,6 +81,9 @@ fn rows_route(body: &[Stmt], options: &Options) -> Route {
     if options.kernels == Kernels::None || !tape_can(body) {
         return Route::Lanes;
     }
+    if is_copy(body) {
+        return Route::Tape;
+    }
     let (mut heavy, mut light) = (0, 0);
     walk(body, &mut |stmt| match stmt {
         Stmt::Let(_, Op::Un(op, _)) if is_wide(*op) => heavy += 1,
@@ -97,6 +100,11 @@ fn rows_route(body: &[Stmt], options: &Options) -> Route {
 /// Light operations that the gain of one heavy operation pays for. Measured (`rows_speed`, AVX2): an exponential costs
 /// 2 ns per row less as a block operation, tanh 15 ns less; a light operation costs 0.2 ns there, 0.1 to 0.4 in 128 bits.
 const LIGHT_PER_HEAVY: usize = 12;
+
+/// A column is copied and nothing else: wide vectors do it in half the time.
+fn is_copy(body: &[Stmt]) -> bool {
+    matches!(body, [Stmt::Let(reg, Op::LoadRow(_)), Stmt::StoreRow(_, value)] if reg == value)
+}
 
 /// Operations that block kernels do in wide vectors and the JIT does not do well.
 fn is_wide(op: Un) -> bool {

@@ -55,9 +55,6 @@ impl Plan {
                 plan.add(body);
             }
         });
-        if !plan.slots.is_empty() || !plan.numbers.is_empty() || !plan.direct.is_empty() {
-            plan.constant(1.0);
-        }
         // constants outside of row loops are operands too
         walk(&func.body, &mut |stmt| {
             if let (false, Stmt::Let(_, Op::Const(c))) = (plan.constants.is_empty(), stmt) {
@@ -89,6 +86,8 @@ impl Plan {
     }
 
     fn add(&mut self, body: &[Stmt]) {
+        // what a copy multiplies by
+        self.constant(1.0);
         let flow = Flow::of(body);
         self.pair_up(body, &flow);
         self.assign_slots(&flow);

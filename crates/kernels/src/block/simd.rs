@@ -370,7 +370,12 @@ mod x86 {
         // SAFETY: the caller vouches for the feature and the places
         unsafe {
             let [a, b, c, d] = columns;
-            let (a, b, c, d) = (_mm256_loadu_pd(a), _mm256_loadu_pd(b), _mm256_loadu_pd(c), _mm256_loadu_pd(d));
+            let (a, b, c, d) = (
+                _mm256_loadu_pd(a),
+                _mm256_loadu_pd(b),
+                _mm256_loadu_pd(c),
+                _mm256_loadu_pd(d),
+            );
             let (ab0, ab1) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
             let (cd0, cd1) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
             _mm256_storeu_pd(to, _mm256_permute2f128_pd::<0x20>(ab0, cd0));

@@ -1,55 +1,116 @@
-//! Kernels on category codes. They are bound by memory, so one version serves every machine.
+//! Kernels on category codes. Up to four entries of a row go together: the table is turned for a block, so that they lie
+//! side by side, and four rows of them are turned back.
 
-/// A code as an index; NaN is 0, the rest is clamped.
+use super::simd::{MAGIC, Simd};
+
+/// Rows whose codes are made indices at once; divides a block.
+const CODES: usize = 16;
+/// Entries that go together.
+const SIDE: usize = 4;
+/// Values up to which a table is turned. A larger one would not stay in the first cache, and turning it would cost more than
+/// the rows of a block.
+const VALUES: usize = 64;
+
+/// A turned table.
+#[repr(align(64))]
+struct Table([[f64; SIDE]; VALUES]);
+
+/// Codes as indices: NaN is 0, the rest is clamped.
+///
+/// # Safety
+/// `code` holds [`CODES`] numbers; `values` is not 0.
 #[inline(always)]
-fn index(code: f64, values: usize) -> usize {
-    // the cast saturates and sends NaN to 0
-    ((code + 0.5) as usize).min(values - 1)
+unsafe fn indices<S: Simd>(code: *const f64, values: usize) -> [usize; CODES] {
+    let mut bits = [0.0; CODES];
+    let last = S::set((values - 1) as f64);
+    let mut row = 0;
+    while row < CODES {
+        // SAFETY: the caller vouches for the codes
+        unsafe {
+            let at = S::floor(S::add(S::load(code.add(row)), S::set(0.5)));
+            // the maximum comes second where there is a NaN; the sum has the integer in its low bits
+            let at = S::min(last, S::max(at, S::set(0.0)));
+            S::store(bits.as_mut_ptr().add(row), S::add(at, S::set(MAGIC)));
+        }
+        row += S::W;
+    }
+    let mut out = [0; CODES];
+    for (out, bits) in out.iter_mut().zip(bits) {
+        *out = (bits.to_bits() as u32) as usize;
+    }
+    out
 }
 
 /// `out_{s,r} (=|+=) table[s][code_r]`.
 ///
 /// # Safety
-/// `code` holds `rows` numbers, `table` `entries × values` with at least one value, `out` `entries` columns of `rows`
-/// numbers; `out` overlaps neither.
-pub(crate) unsafe extern "C" fn gather(
+/// `code` holds `rows` numbers, a multiple of 16, `table` `entries × values` with at least one value, `out` `entries`
+/// columns of `rows` numbers; `out` overlaps neither.
+#[inline(always)]
+pub(crate) unsafe fn gather<S: Simd>(
     code: *const f64,
     table: *const f64,
     entries: usize,
     values: usize,
     out: *mut f64,
-    add: usize,
+    add: bool,
     rows: usize,
 ) {
-    // SAFETY: the caller vouches for the operands; the index is below `values`
-    unsafe {
-        // a few codes at a time: each is turned into an index once, not once per entry
-        const CODES: usize = 16;
-        let mut row = 0;
-        while row < rows {
-            let n = CODES.min(rows - row);
-            let mut at = [0; CODES];
-            for (r, at) in at.iter_mut().enumerate().take(n) {
-                *at = index(*code.add(row + r), values);
-            }
-            for s in 0..entries {
-                let (table, out) = (table.add(s * values), out.add(s * rows + row));
-                for (r, at) in at.iter().enumerate().take(n) {
-                    let before = if add == 0 { 0.0 } else { *out.add(r) };
-                    *out.add(r) = before + *table.add(*at);
+    let mut turned = Table([[0.0; SIDE]; VALUES]);
+    let mut s = 0;
+    while s < entries {
+        let n = if values <= VALUES { SIDE.min(entries - s) } else { 1 };
+        // SAFETY: the caller vouches for the operands; indices are below `values`
+        unsafe {
+            let (table, out) = (table.add(s * values), out.add(s * rows));
+            if values <= VALUES {
+                for v in 0..values {
+                    for i in 0..n {
+                        turned.0[v][i] = *table.add(i * values + v);
+                    }
                 }
             }
-            row += n;
+            let mut row = 0;
+            while row < rows {
+                let at = indices::<S>(code.add(row), values);
+                let mut columns = [[0.0; CODES]; SIDE];
+                if values <= VALUES {
+                    let mut r = 0;
+                    while r < CODES {
+                        let mut from = [turned.0.as_ptr().cast::<f64>(); SIDE];
+                        for (i, from) in from.iter_mut().enumerate() {
+                            *from = from.add(SIDE * at[r + i]);
+                        }
+                        S::transpose4(from, columns.as_mut_ptr().cast::<f64>().add(r), CODES);
+                        r += SIDE;
+                    }
+                } else {
+                    for (to, at) in columns[0].iter_mut().zip(at) {
+                        *to = *table.add(at);
+                    }
+                }
+                for (i, column) in columns.iter().enumerate().take(n) {
+                    let mut r = 0;
+                    while r < CODES {
+                        let (to, v) = (out.add(i * rows + row + r), S::load(column.as_ptr().add(r)));
+                        S::store(to, if add { S::add(S::load(to), v) } else { v });
+                        r += S::W;
+                    }
+                }
+                row += CODES;
+            }
         }
+        s += n;
     }
 }
 
-/// `acc[s][code_r] += w_{s,r}`, in the order of rows.
+/// `acc[s][code_r] += w_{s,r}`.
 ///
 /// # Safety
-/// `code` holds `rows` numbers, `w` `entries` columns of them, `acc` `entries × values` with at least one value; `acc`
-/// overlaps neither.
-pub(crate) unsafe extern "C" fn scatter(
+/// `code` holds `rows` numbers, a multiple of 16, `w` `entries` columns of them, `acc` `entries × values` with at least one
+/// value; `acc` overlaps neither.
+#[inline(always)]
+pub(crate) unsafe fn scatter<S: Simd>(
     code: *const f64,
     values: usize,
     w: *const f64,
@@ -57,13 +118,53 @@ pub(crate) unsafe extern "C" fn scatter(
     acc: *mut f64,
     rows: usize,
 ) {
-    // SAFETY: the caller vouches for the operands; the index is below `values`
+    // SAFETY: the caller vouches for the operands; indices are below `values`
     unsafe {
-        for row in 0..rows {
-            let to = acc.add(index(*code.add(row), values));
-            for s in 0..entries {
-                *to.add(s * values) += *w.add(s * rows + row);
+        if values > VALUES {
+            let mut row = 0;
+            while row < rows {
+                let at = indices::<S>(code.add(row), values);
+                for s in 0..entries {
+                    for (r, at) in at.into_iter().enumerate() {
+                        *acc.add(s * values + at) += *w.add(s * rows + row + r);
+                    }
+                }
+                row += CODES;
             }
+            return;
+        }
+        let mut s = 0;
+        while s < entries {
+            let n = SIDE.min(entries - s);
+            let mut sums = Table([[0.0; SIDE]; VALUES]);
+            let mut row = 0;
+            while row < rows {
+                let at = indices::<S>(code.add(row), values);
+                let mut turned = [[0.0; SIDE]; CODES];
+                let mut r = 0;
+                while r < CODES {
+                    let mut from = [w; SIDE];
+                    for (i, from) in from.iter_mut().enumerate() {
+                        // a column too few is any other's: nobody looks at its sums
+                        *from = w.add((s + i.min(n - 1)) * rows + row + r);
+                    }
+                    S::transpose4(from, turned[r].as_mut_ptr(), SIDE);
+                    r += SIDE;
+                }
+                for (at, turned) in at.into_iter().zip(&turned) {
+                    let to = sums.0.get_unchecked_mut(at);
+                    for i in 0..SIDE {
+                        to[i] += turned[i];
+                    }
+                }
+                row += CODES;
+            }
+            for (v, sums) in sums.0.iter().enumerate().take(values) {
+                for (i, sum) in sums.iter().enumerate().take(n) {
+                    *acc.add((s + i) * values + v) += sum;
+                }
+            }
+            s += n;
         }
     }
 }

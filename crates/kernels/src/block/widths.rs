@@ -79,6 +79,22 @@ macro_rules! width {
             }
 
             $(#[$feature])*
+            unsafe extern "C" fn gather(
+                code: *const f64, entries: *const f64, n: usize, values: usize, out: *mut f64, add: usize, rows: usize,
+            ) {
+                // SAFETY: as above
+                unsafe { table::gather::<S>(code, entries, n, values, out, add != 0, rows) }
+            }
+
+            $(#[$feature])*
+            unsafe extern "C" fn scatter(
+                code: *const f64, values: usize, w: *const f64, entries: usize, acc: *mut f64, rows: usize,
+            ) {
+                // SAFETY: as above
+                unsafe { table::scatter::<S>(code, values, w, entries, acc, rows) }
+            }
+
+            $(#[$feature])*
             unsafe extern "C" fn mul_rows(columns: *mut f64, n: usize, by: *const f64, rows: usize) {
                 // SAFETY: as above
                 unsafe { linear::mul_rows::<S>(columns, n, by, rows) }
@@ -130,8 +146,8 @@ macro_rules! width {
                 syrk_fold: external::syrk_fold,
                 moments,
                 moments_fold: external::moments_fold,
-                gather: table::gather,
-                scatter: table::scatter,
+                gather,
+                scatter,
                 mul_rows,
                 unary,
                 binary,

@@ -323,15 +323,7 @@ impl Inputs {
         if in_place {
             return f0.buf.col(f0.first);
         }
-        let buf = b.buffer("inputs", BufKind::Temp, self.cols);
-        for (f, at) in &self.features {
-            b.for_(f.cols, |b, j| {
-                b.rows(|b| {
-                    let v = b.load_row(f.buf.col(Index::from(j) + f.first));
-                    b.store_row(buf.col(Index::from(j) + *at), v);
-                });
-            });
-        }
-        buf.col(0)
+        let columns: Vec<_> = self.features.iter().map(|(f, _)| (f.buf, f.first, f.cols)).collect();
+        b.stack(&columns).col(0)
     }
 }
