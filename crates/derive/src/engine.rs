@@ -3,9 +3,9 @@
 use crate::eliminate::eliminate;
 use crate::error::DeriveError;
 use crate::joint::{LogJoint, log_joint};
-use crate::occur::{Occurrence, Part, Unknown, occurrences, parts_of, parts_with};
+use crate::occur::{Occurrence, Part, Unknown, occurrences, parts_of, parts_with, whole_occurrences};
 use crate::plan::{Declined, ObjectiveKind, Plan, Solution, Update};
-use crate::rules::{self, Decline, RULES, newton, predictor, quadratic};
+use crate::rules::{self, Decline, RULES, gradient, newton, predictor, quadratic};
 use lvmc_base::Span;
 use lvmc_model::graph::{ModelGraph, Role};
 use lvmc_term::{Node, Store, Support, SymId};
@@ -34,6 +34,7 @@ pub fn derive(graph: &ModelGraph) -> Result<Plan, DeriveError> {
     engine.singles(&used);
     engine.join_coupled();
     engine.predictors(&used);
+    engine.gradients(&used);
     engine.refuse_rest(&used)?;
     Ok(engine.plan(unused))
 }
@@ -84,9 +85,11 @@ impl Engine {
             if group.len() > 1 && self.try_block(&group).is_ok() {
                 continue;
             }
-            // those that share their indices, then each alone
+            // those that have the rule alone, together; then those that share their indices, then each alone
+            let alone: Vec<SymId> = group.iter().copied().filter(|&p| self.block_of(&[p]).is_ok()).collect();
+            let together = 1 < alone.len() && alone.len() < group.len() && self.try_block(&alone).is_ok();
             let mut by_family: Vec<Vec<SymId>> = vec![];
-            for &p in &group {
+            for &p in group.iter().filter(|p| !(together && alone.contains(p))) {
                 let fits = by_family
                     .iter_mut()
                     .find(|g| self.joint.store.sym(g[0]).family == self.joint.store.sym(p).family);
@@ -108,14 +111,18 @@ impl Engine {
     }
 
     fn try_block(&mut self, group: &[SymId]) -> Result<(), Decline> {
+        let update = self.block_of(group)?;
+        self.updates.push(update);
+        Ok(())
+    }
+
+    fn block_of(&mut self, group: &[SymId]) -> Result<Update, Decline> {
         let (unknowns, occurrences) = self.common(group)?;
         let block = quadratic::Block {
             unknowns: &unknowns,
             occurrences: &occurrences,
         };
-        let update = quadratic::apply(&mut self.joint.store, &block)?;
-        self.updates.push(update);
-        Ok(())
+        quadratic::apply(&mut self.joint.store, &block)
     }
 
     /// Parameters that stand in a common addend, transitively.
@@ -224,6 +231,21 @@ impl Engine {
         }
     }
 
+    /// What is left moves along its gradient, together where it stands together.
+    fn gradients(&mut self, used: &[SymId]) {
+        let left: Vec<SymId> = used.iter().copied().filter(|&p| !self.done(p)).collect();
+        for group in self.groups(&left) {
+            let found = whole_occurrences(&mut self.joint.store, &self.joint.finite, &self.parts, &group)
+                .map_err(|(why, span)| Decline::at(why, span));
+            match found.and_then(|occ| gradient::apply(&mut self.joint.store, &group, &occ)) {
+                Ok(update) => self.updates.push(update),
+                Err(why) => group
+                    .iter()
+                    .for_each(|&p| self.declines(p, gradient::NAME, why.clone())),
+            }
+        }
+    }
+
     fn refuse_rest(&self, used: &[SymId]) -> Result<(), DeriveError> {
         let Some(&p) = used.iter().find(|&&p| !self.done(p)) else {
             return Ok(());
@@ -291,7 +313,7 @@ impl Engine {
     fn order(&mut self) {
         let rank = |u: &Update| match (&u.solution, u.rule) {
             (_, rules::simplex::NAME) => 0,
-            (Solution::Ascent { .. }, _) => 3,
+            (solution, _) if solution.is_step() => 3,
             (_, quadratic::NAME | quadratic::LEAST_SQUARES) => 1,
             _ => 2,
         };
@@ -327,7 +349,7 @@ pub fn iterated(plan: &Plan) -> bool {
             .collect()
     };
     plan.updates.iter().enumerate().any(|(i, u)| {
-        !matches!(u.solution, Solution::Ascent { .. })
+        !u.solution.is_step()
             && plan.updates[i + 1..]
                 .iter()
                 .any(|v| target(v).iter().any(|x| u.uses.contains(x)))
@@ -341,7 +363,7 @@ pub fn row_sums(plan: &Plan, u: &Update) -> usize {
         Solution::Explicit(values) => values.clone(),
         Solution::Linear { h, g, .. } => vec![*h, *g],
         Solution::Newton { parts } => parts.iter().map(|p| p.0).collect(),
-        Solution::Ascent { .. } => vec![],
+        Solution::Ascent { .. } | Solution::Gradient { .. } => vec![],
     };
     let mut sums = BTreeSet::new();
     for t in terms {

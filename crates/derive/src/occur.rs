@@ -278,6 +278,29 @@ pub fn occurrences(
     Ok((unknowns, found))
 }
 
+/// Every addend that mentions one of the parameters, as it stands: for rules that differentiate.
+pub fn whole_occurrences(
+    s: &mut Store,
+    finite: &[Finite],
+    parts: &[Part],
+    syms: &[SymId],
+) -> Result<Vec<Occurrence>, (String, Span)> {
+    let mine: Vec<Part> = parts
+        .iter()
+        .filter(|p| syms.iter().any(|&x| s.depends_on_sym(p.term, x)))
+        .cloned()
+        .collect();
+    let unknowns: Vec<Unknown> = syms
+        .iter()
+        .map(|&sym| Unknown {
+            sym,
+            ranges: vec![],
+            atom: s.var(sym),
+        })
+        .collect();
+    mine.iter().map(|part| place(s, finite, part, &unknowns, &[])).collect()
+}
+
 fn names(s: &Store, syms: &[SymId]) -> String {
     syms.iter()
         .map(|&x| format!("`{}`", s.sym(x).name))

@@ -110,6 +110,33 @@ pub enum Solution {
         /// Per target: gradient and negative diagonal Hessian of its prior, terms of the target's shape.
         priors: Vec<Option<(Term, Term)>>,
     },
+    /// A step H⁻¹ g in free coordinates, H the sum of the rows' scores' outer products.
+    Gradient {
+        /// One entry per parameter.
+        blocks: Vec<GradientBlock>,
+    },
+}
+
+impl Solution {
+    /// One step per sweep, rather than the maximum of Q: the runtime halves it until the objective does not fall.
+    #[must_use]
+    pub fn is_step(&self) -> bool {
+        matches!(self, Solution::Ascent { .. } | Solution::Gradient { .. })
+    }
+}
+
+/// A parameter that moves along its scores, element by element, in free coordinates: log θ (positive), logit θ (unit),
+/// the logits of a softmax (simplex) or θ itself.
+#[derive(Debug, Clone)]
+pub struct GradientBlock {
+    /// The parameter.
+    pub sym: SymId,
+    /// Indices of its axes.
+    pub ranges: Vec<IxId>,
+    /// The row's score of the element, the posterior expectation written out.
+    pub score: Term,
+    /// Gradient and negative curvature of the log prior at the element.
+    pub prior: Option<(Term, Term)>,
 }
 
 /// An update of a block of parameters.

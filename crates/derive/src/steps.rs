@@ -1,7 +1,7 @@
 //! The derivation as a list of steps: the very terms of the plan, section by section.
 
 use crate::plan::{Condition, Left, Plan, RowFactor, Section, Solution, Step, Update};
-use lvmc_term::{Cmp, Store, SymId, SymKind, Term};
+use lvmc_term::{Cmp, Store, Support, SymId, SymKind, Term};
 
 /// All steps of a plan. `written` are the densities before one-hot.
 pub fn steps(plan: &mut Plan, written: &[(usize, Term)]) -> Vec<Step> {
@@ -203,6 +203,17 @@ fn m_step(s: &mut Store, u: &Update, out: &mut Vec<Step>) {
             let h = s.var(*eta);
             push(Left::Term(h), *predictor, None, "affine predictor");
             push(Left::Word("∂Q/∂η"), *score, None, "one damped Newton step per sweep");
+        }
+        Solution::Gradient { blocks } => {
+            for block in blocks {
+                let remark = match s.sym(block.sym).support {
+                    Support::Positive | Support::NonNegative => "score in log θ; one damped step per sweep",
+                    Support::Unit => "score in logit θ; one damped step per sweep",
+                    Support::Simplex => "score in the logits; one damped step per sweep",
+                    _ => "score; one damped step per sweep",
+                };
+                push(Left::Word("sₙ"), block.score, None, remark);
+            }
         }
     }
 }

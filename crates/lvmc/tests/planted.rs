@@ -65,6 +65,7 @@ fn plant(plan: &mut Plan, rule: &str) {
         Solution::Linear { g, .. } => *g = s.mul(slip, *g),
         Solution::Newton { parts } => parts[0].0 = s.mul(slip, parts[0].0),
         Solution::Ascent { score, .. } => *score = s.neg(*score),
+        Solution::Gradient { blocks } => blocks[0].score = s.neg(blocks[0].score),
     }
     let written: Vec<_> = plan.factors.iter().map(|f| (f.factor, f.cases[0].term)).collect();
     plan.steps = lvmc_derive::steps::steps(plan, &written);

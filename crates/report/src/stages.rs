@@ -135,6 +135,14 @@ fn update(out: &mut String, s: &Store, u: &Update) {
                 let _ = writeln!(out, "  + ({}) · ({})", show(c), show(f));
             }
         }
+        Solution::Gradient { blocks } => {
+            for (target, block) in targets.iter().zip(blocks) {
+                let _ = writeln!(out, "  score of {target}: {}", show(block.score));
+                if let Some((g, h)) = block.prior {
+                    let _ = writeln!(out, "  prior gradient {}, curvature {}", show(g), show(h));
+                }
+            }
+        }
         Solution::Ascent {
             predictor,
             score,

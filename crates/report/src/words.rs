@@ -66,6 +66,7 @@ pub fn how(store: &Store, update: &Update) -> String {
         }
         Solution::Newton { .. } => format!("{} scalar equations, solved by Newton steps", update.targets.len()),
         Solution::Ascent { .. } => "one damped Newton step on Q per iteration".to_owned(),
+        Solution::Gradient { .. } => "no closed form: one damped step along the gradient per iteration".to_owned(),
     };
     if !update.uses.is_empty() {
         let given: Vec<&str> = update.uses.iter().map(|&s| store.sym(s).name.as_str()).collect();
@@ -161,7 +162,7 @@ pub struct Remark {
 pub fn fallbacks(plan: &Plan) -> Vec<Remark> {
     let iterative = |s: SymId| {
         plan.updates.iter().any(|u| {
-            matches!(u.solution, Solution::Newton { .. } | Solution::Ascent { .. })
+            (matches!(u.solution, Solution::Newton { .. }) || u.solution.is_step())
                 && targets(&plan.store, u).contains(&s)
         })
     };

@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// `t` where it has that shape already, otherwise the scalar `t` repeated.
-    pub(crate) fn refill(&mut self, t: Term, shape: Shape) -> Term {
+    pub fn refill(&mut self, t: Term, shape: Shape) -> Term {
         if *self.shape(t) == shape {
             t
         } else {

@@ -1,6 +1,7 @@
 //! The update rules, in the order in which they are tried. A rule asks what the terms are, never what a family is called.
 
 pub mod covariance;
+pub mod gradient;
 pub mod newton;
 pub mod power;
 pub mod predictor;

@@ -4,16 +4,20 @@
 //! write the E-step; `rowexpr` writes any other row term; `flat` and `jobs` write `prepare`; `update` and `newton` write
 //! the M-step.
 
+mod ascent;
 mod context;
 mod estep;
 mod flat;
 mod form;
+mod gradient;
 mod jobs;
 mod newton;
 mod potentials;
 mod rowexpr;
+mod settle;
 mod slots;
 mod stats;
+mod step;
 mod update;
 
 pub use context::Sizes;
@@ -25,13 +29,13 @@ use context::{Fixed, Lower, bug};
 use estep::{EStep, Ends};
 use lvmc_base::Bug;
 use lvmc_derive::Plan;
-use lvmc_derive::plan::{ObjectiveKind, Solution};
+use lvmc_derive::plan::{ObjectiveKind, Solution, Update};
 use lvmc_model::ModelGraph;
 use lvmc_term::{SymId, Term};
 use rowexpr::RowScope;
 use stats::{Set, SetKind};
 use std::collections::{BTreeSet, HashMap};
-use update::AscentCode;
+use step::StepCode;
 
 /// Variances are kept above this share of the data's own: a constraint of the M-step.
 pub const RELATIVE_FLOOR: f64 = 1e-8;
@@ -49,42 +53,35 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let consts = l.add_consts(&mut pb, graph);
     l.add_columns(&mut pb, &used);
     let latents = l.latent_slots(&mut pb);
-    let terms = statistic_terms(plan);
+    let updates = l.settled();
+    let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
-    let alpha = plan
-        .updates
-        .iter()
-        .any(|u| matches!(u.solution, Solution::Ascent { .. }))
-        .then(|| {
-            (
-                pb.buffer("alpha", BufKind::Input, 1),
-                pb.buffer("step.size", BufKind::Table, 1),
-            )
-        });
+    let alpha = updates.iter().any(|u| u.solution.is_step()).then(|| {
+        (
+            pb.buffer("alpha", BufKind::Input, 1),
+            pb.buffer("step.size", BufKind::Table, 1),
+        )
+    });
 
     let marginals: Vec<(SymId, BufId, usize)> = latents.iter().map(|s| (s.sym, s.marginal, s.size)).collect();
-    let mut code: Option<(EStep, Vec<AscentCode>)> = None;
+    let mut code: Option<(EStep, Vec<StepCode>)> = None;
     for (name, masked) in [("sweep", false), ("sweep_w", true)] {
         l.masked = masked;
         pb.func(name, FuncKind::Block, |b| {
             let (e, ascents) = code.get_or_insert_with(|| {
                 let e = l.plan_e_step(b);
-                let ascents = plan.updates.iter().filter_map(|u| l.plan_ascent(b, u)).collect();
+                let ascents = updates.iter().filter_map(|u| l.plan_step(b, u)).collect();
                 (e, ascents)
             });
             l.e_step(b, e, Ends::Objective);
             l.accumulate_statistics(b);
-            ascents.iter().for_each(|a| l.sweep_ascent(b, a));
+            ascents.iter().for_each(|a| l.sweep_step(b, a));
         });
     }
     let Some((mut e, ascents)) = code else {
         return Err(bug("no sweep was written", ""));
     };
-    let planned = plan
-        .updates
-        .iter()
-        .filter(|u| matches!(u.solution, Solution::Ascent { .. }))
-        .count();
+    let planned = updates.iter().filter(|u| u.solution.is_step()).count();
     if ascents.len() != planned {
         return Err(bug("a predictor's design is not linear in features", ""));
     }
@@ -94,7 +91,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
             pb.func(name, FuncKind::Block, |b| {
                 l.seed_weights(b, &marginals);
                 l.accumulate_statistics(b);
-                ascents.iter().for_each(|a| l.sweep_ascent(b, a));
+                ascents.iter().for_each(|a| l.sweep_step(b, a));
             });
         }
     }
@@ -115,7 +112,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     pb.func("features", FuncKind::Block, |b| l.write_features(b, &e.data_only));
     pb.func("finish", FuncKind::Chunk, |b| {
         l.fold_statistics(b);
-        ascents.iter().for_each(|a| l.finish_ascent(b, a));
+        ascents.iter().for_each(|a| l.finish_step(b, a));
     });
     pb.func("update", FuncKind::Once, |b| {
         let zero = b.num(0.0);
@@ -123,16 +120,17 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         if let Some((_, size)) = alpha {
             b.store(size.at(0), zero);
         }
-        for u in &plan.updates {
+        ascents.iter().for_each(|a| l.keep_before(b, a.moving()));
+        for u in &updates {
             l.write_update(b, u);
         }
         if let Some((_, size)) = alpha {
-            ascents.iter().for_each(|a| l.update_ascent(b, a, size));
+            ascents.iter().for_each(|a| l.update_step(b, a, size));
         }
     });
     if let Some((alpha, _)) = alpha {
         pb.func("backtrack", FuncKind::Once, |b| {
-            ascents.iter().for_each(|a| l.backtrack(b, a, alpha))
+            ascents.iter().for_each(|a| l.backtrack(b, a.moving(), alpha))
         });
     }
     pb.func("prepare", FuncKind::Once, |b| {
@@ -147,7 +145,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let ascent = ascents
         .iter()
         .map(|a| AscentSlot {
-            names: a.old.iter().map(|o| l.s.sym(o.0).name.clone()).collect(),
+            names: a.moving().old.iter().map(|o| l.s.sym(o.0).name.clone()).collect(),
         })
         .collect();
     Ok(Lowered {
@@ -233,14 +231,14 @@ fn widest_variable(_graph: &ModelGraph, plan: &Plan, sizes: &Sizes, used: &[SymI
 }
 
 /// The terms whose row sums a sweep must accumulate.
-fn statistic_terms(plan: &Plan) -> Vec<Term> {
-    plan.updates
+fn statistic_terms(updates: &[Update]) -> Vec<Term> {
+    updates
         .iter()
         .flat_map(|u| match &u.solution {
             Solution::Explicit(values) => values.clone(),
             Solution::Linear { h, g, .. } => vec![*h, *g],
             Solution::Newton { parts } => parts.iter().map(|p| p.0).collect(),
-            Solution::Ascent { .. } => vec![],
+            Solution::Ascent { .. } | Solution::Gradient { .. } => vec![],
         })
         .collect()
 }

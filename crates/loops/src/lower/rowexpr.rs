@@ -17,6 +17,8 @@ pub struct RowScope {
     pub flat: Scope,
     /// Columns of row terms.
     pub made: HashMap<Term, BufId>,
+    /// Posteriors without the row's weight, which a weighted sweep has multiplied into them.
+    pub unweighted: bool,
 }
 
 impl RowScope {
@@ -26,6 +28,7 @@ impl RowScope {
         Self {
             flat: self.flat.with(ix, at),
             made: self.made.clone(),
+            unweighted: self.unweighted,
         }
     }
 }
@@ -240,8 +243,14 @@ impl Lower<'_> {
                     let n = self.finite_of(x).map_or(1, |v| self.finite_size(v));
                     config = config * n + self.as_index(b, &mut scope.flat, value, n);
                 }
+                let weight = (scope.unweighted && self.masked).then_some(self.fixed.weight);
                 b.rows(|b| {
-                    let v = b.load_row(table.col(config));
+                    let mut v = b.load_row(table.col(config));
+                    if let Some(weight) = weight {
+                        let (w, zero) = (b.load_row(weight.col(0)), b.num(0.0));
+                        let (none, plain) = (b.eq(w, zero), b.div(v, w));
+                        v = b.select(none, zero, plain);
+                    }
                     b.store_row(out.col(0), v);
                 });
             }

@@ -174,7 +174,8 @@ impl Lower<'_> {
         self.other_sets(pb);
     }
 
-    fn read(&mut self, t: Term) -> (Vec<(SymId, Term)>, Body) {
+    /// The posterior weight and the body of a row sum.
+    pub fn read(&mut self, t: Term) -> (Vec<(SymId, Term)>, Body) {
         let Node::RowSum(inner) = *self.s.node(t) else {
             return (vec![], Body::Direct(t));
         };

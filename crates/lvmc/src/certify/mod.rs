@@ -12,7 +12,6 @@ mod simulate;
 use crate::failure::Failure;
 use crate::pipeline::{self, How};
 use lvmc_derive::Plan;
-use lvmc_derive::plan::Solution;
 use lvmc_model::ModelGraph;
 use lvmc_report::words;
 use lvmc_runtime::dataset::{self, LoadOptions};
@@ -115,10 +114,11 @@ fn e_step(
             .chunks(slot.size.max(1))
             .zip(found.chunks(slot.size.max(1)))
             .map(|(p, q)| {
-                p.iter()
-                    .zip(q)
-                    .filter(|(p, _)| **p > 0.0)
-                    .map(|(p, q)| p * (p / q).ln())
+                // KL(q ‖ p), as in the bound: a responsibility below 2⁻¹⁰⁰ is 0 in q
+                q.iter()
+                    .zip(p)
+                    .filter(|(q, _)| **q > 0.0)
+                    .map(|(q, p)| q * (q / p).ln())
                     .sum::<f64>()
                     .abs()
             })
@@ -186,7 +186,7 @@ fn m_step(
     let ascends = |sym| {
         plan.updates
             .iter()
-            .any(|u| matches!(u.solution, Solution::Ascent { .. }) && words::targets(&plan.store, u).contains(&sym))
+            .any(|u| u.solution.is_step() && words::targets(&plan.store, u).contains(&sym))
     };
     let mut out = vec![];
     for (i, slot) in lowered.params.iter().enumerate() {
