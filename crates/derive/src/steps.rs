@@ -206,13 +206,14 @@ fn m_step(s: &mut Store, u: &Update, out: &mut Vec<Step>) {
         }
         Solution::Gradient { blocks } => {
             for block in blocks {
-                let remark = match s.sym(block.sym).support {
-                    Support::Positive | Support::NonNegative => "score in log θ; one damped step per sweep",
-                    Support::Unit => "score in logit θ; one damped step per sweep",
-                    Support::Simplex => "score in the logits; one damped step per sweep",
-                    _ => "score; one damped step per sweep",
+                let name = &s.sym(block.sym).name;
+                let coordinate = match s.sym(block.sym).support {
+                    Support::Positive | Support::NonNegative => format!("log {name}"),
+                    Support::Unit | Support::Simplex => format!("logit {name}"),
+                    _ => name.clone(),
                 };
-                push(Left::Word("sₙ"), block.score, None, remark);
+                let remark = format!("score of {coordinate}; one damped step per sweep");
+                push(Left::Word("sₙ"), block.score, None, &remark);
             }
         }
     }

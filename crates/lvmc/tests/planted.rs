@@ -31,6 +31,10 @@ const MODELS: &[(&str, &str)] = &[
         "newton-step",
         "given u : real[2]\ndata y : binary\nparam w : real[2]\nparam b : real\ny ~ Bernoulli(sigmoid(dot(w, u) + b))",
     ),
+    (
+        "gradient-step",
+        "given u : real\ndata y : real\nparam a, c, d : real\ny ~ Normal(a, exp(d * u + c))",
+    ),
 ];
 
 fn derived(text: &str) -> (ModelGraph, Plan) {

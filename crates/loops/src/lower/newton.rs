@@ -265,10 +265,17 @@ impl Problem {
                 b.store(work.step.at(i), d);
             }
         }
+        // shortened as a whole: element by element it might no longer ascend
+        let top = b.num(LONGEST_STEP);
+        let longest = (0..m).fold(top, |longest, i| {
+            let d = b.load(work.step.at(i));
+            let size = b.abs(d);
+            b.max(longest, size)
+        });
+        let shorten = b.div(top, longest);
         for i in 0..m {
-            let (d, top, low) = (b.load(work.step.at(i)), b.num(LONGEST_STEP), b.num(-LONGEST_STEP));
-            let d = b.min(d, top);
-            let d = b.max(d, low);
+            let d = b.load(work.step.at(i));
+            let d = b.mul(d, shorten);
             b.store(work.step.at(i), d);
         }
     }
