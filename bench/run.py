@@ -130,7 +130,7 @@ def lvmc(binary, path, model, iterations):
     if done.returncode not in (0, 1):
         sys.exit(done.stderr or done.stdout)
     result = json.loads(done.stdout)
-    return result["seconds"]["fit"], result["log_likelihood"]
+    return result["timing"]["fit"], result["log_likelihood"]
 
 
 def peer(exe, name, path, iterations):

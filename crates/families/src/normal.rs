@@ -104,10 +104,6 @@ impl Family for Normal {
                 let e2 = s.square(e);
                 s.mul(e2, spread.precision)
             }
-            VECTOR_PREC => {
-                let pe = s.matvec(spread.precision, e);
-                s.dot(e, pe)
-            }
             _ => s.quad(spread.variance, e),
         };
         let q = s.minus_half(q);

@@ -120,11 +120,11 @@ pub fn json(fit: &Fit) -> Value {
         "warnings": fit.warnings,
         "remarks": fit.remarks,
         "seed": fit.seed,
-        "seconds": {
+        "seconds": fit.seconds.read + fit.seconds.compile + fit.seconds.fit,
+        "timing": {
             "read": fit.seconds.read,
             "compile": fit.seconds.compile,
             "fit": fit.seconds.fit,
-            "total": fit.seconds.read + fit.seconds.compile + fit.seconds.fit,
         },
     })
 }

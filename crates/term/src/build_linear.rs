@@ -3,7 +3,7 @@
 //! `LogDet`, `Quad` and `Inv` of structured matrices stay as they are written (lowering wants to see the `Diag`);
 //! [`Store::structured`] expands them. A scalar operand of these three gives the scalar form at once.
 
-use crate::node::{Node, Term};
+use crate::node::{Node, Support, Term};
 use crate::shape::Size;
 use crate::store::Store;
 
@@ -42,15 +42,25 @@ impl Store {
         }
         for (x, y) in [(a, b), (b, a)] {
             if let Node::MatVec(m, z) = *self.node(y)
-                && let Node::Inv(s) = *self.node(m)
                 && z == x
+                && (matches!(self.node(m), Node::Inv(_)) || self.is_covariance_symbol(m))
             {
+                let s = self.inv(m);
                 let t = self.quad(s, x);
                 return self.scale(c, t);
             }
         }
         let t = self.intern(Node::Dot(a.min(b), a.max(b)));
         self.scale(c, t)
+    }
+
+    /// A symbol, or an element of a family, whose type is a covariance: symmetric and positive definite.
+    fn is_covariance_symbol(&self, m: Term) -> bool {
+        let base = match self.node(m) {
+            Node::At(base, _) => *base,
+            _ => m,
+        };
+        matches!(*self.node(base), Node::Sym(x) if self.sym(x).support == Support::Cov)
     }
 
     /// Matrix times vector.

@@ -43,11 +43,6 @@ pub(crate) static RULES: &[Rule] = &[
         apply: quad_identity,
     },
     Rule {
-        name: "quad-inverse",
-        statement: "eᵀ (P⁻¹)⁻¹ e = eᵀ P e",
-        apply: quad_inverse,
-    },
-    Rule {
         name: "inverse-diagonal",
         statement: "(diag v)⁻¹ = diag(1/v)",
         apply: inverse_diagonal,
@@ -145,13 +140,6 @@ fn quad_identity(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {
         let e2 = s.square(e);
         s.total(e2)
     })
-}
-
-fn quad_inverse(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {
-    let Node::Quad(m, e) = *s.node(t) else { return None };
-    let Node::Inv(p) = *s.node(m) else { return None };
-    let pe = s.matvec(p, e);
-    Some(s.dot(e, pe))
 }
 
 fn inverse_diagonal(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {

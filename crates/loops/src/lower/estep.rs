@@ -270,7 +270,7 @@ impl Lower<'_> {
             return;
         };
         let position = axes.iter().position(|&w| w == v).unwrap_or(0);
-        configs(self, b, &axes.to_vec(), &mut |l, b, at| {
+        configs(self, b, axes, &mut |l, b, at| {
             let mut index = Index::default();
             for (&w, i) in axes.iter().zip(at) {
                 index = index * l.finite_size(w) + i.clone();
@@ -358,7 +358,7 @@ impl Lower<'_> {
         let count: usize = kept.iter().map(|&v| self.finite_size(v)).product();
         let out = b.buffer("marginal", BufKind::Temp, count);
         self.zero_columns(b, out, count);
-        configs(self, b, &axes.to_vec(), &mut |l, b, at| {
+        configs(self, b, axes, &mut |l, b, at| {
             let position = |v: usize| {
                 axes.iter()
                     .position(|&w| w == v)
@@ -413,7 +413,7 @@ impl Lower<'_> {
         let count: usize = kept.iter().map(|&v| self.finite_size(v)).product();
         let out = b.buffer("product", BufKind::Temp, count);
         let (masked, weight) = (self.masked, self.fixed.weight);
-        configs(self, b, &kept.to_vec(), &mut |l, b, at| {
+        configs(self, b, kept, &mut |l, b, at| {
             let mut to = Index::default();
             for (&v, i) in kept.iter().zip(at) {
                 to = to * l.finite_size(v) + i.clone();

@@ -146,7 +146,11 @@ impl Builder<'_> {
             }
             Node::Quad(m, v) => {
                 let v = self.math(v);
-                chain(vec![transposed(v.clone()), inverse(self.math(m)), v])
+                let middle = match *s.node(m) {
+                    Node::Inv(p) => self.math(p),
+                    _ => inverse(self.math(m)),
+                };
+                chain(vec![transposed(v.clone()), middle, v])
             }
             Node::MatVec(m, v) => match (e, s.node(m)) {
                 // (W z)ₖ = Wₖᵀ z
