@@ -134,7 +134,7 @@ fn latents(w: &mut Writer, r: &mut Random) -> (Vec<(String, String)>, Option<Str
 /// One observed column (or vector) with a density.
 fn observed(w: &mut Writer, r: &mut Random, latent: Option<(&str, &str)>, switch: Option<&str>) {
     let x = w.name("x");
-    match r.below(17) {
+    match r.below(18) {
         14 | 15 => curved(w, r, &x, latent),
         0 => normal(w, r, &x, latent),
         1 | 2 | 16 => vector_normal(w, r, &x, latent),
@@ -147,7 +147,7 @@ fn observed(w: &mut Writer, r: &mut Random, latent: Option<(&str, &str)>, switch
                 None => w.state(&format!("{x} ~ Poisson({rate})")),
             }
         }
-        4 => {
+        4 | 17 => {
             w.declare(&format!("data {x} : positive"));
             let rate = w.param(r, "rate", "positive", latent, Some("Gamma(2, 1)"));
             w.state(&format!("{x} ~ Exponential({rate})"));
@@ -272,7 +272,7 @@ fn vector_normal(w: &mut Writer, r: &mut Random, x: &str, latent: Option<(&str, 
             let p = w.param(r, "P", &format!("cov[{d}]"), latent, None);
             format!("prec = {p}")
         }
-        _ => w.param_with(r, "Sigma", &format!("cov[{d}]"), latent, Some(&wishart), 75),
+        _ => w.param_with(r, "Sigma", &format!("cov[{d}]"), latent, Some(&wishart), 90),
     };
     w.state(&format!("{x} ~ Normal({mean}, {structure})"));
 }
@@ -309,7 +309,11 @@ fn model(seed: u64) -> String {
     if let Some(on) = switch {
         let x = w.name("x");
         w.declare(&format!("data {x} : count\nparam l{x} : positive"));
-        w.state(&format!("{x} ~ Poisson(if {on} then l{x} else 0)"));
+        if r.often(75) {
+            w.state(&format!("{x} ~ if {on} then Poisson(l{x}) else Delta(0)"));
+        } else {
+            w.state(&format!("{x} ~ Poisson(if {on} then l{x} else 0)"));
+        }
     }
     format!("{}{}", w.declarations, w.statements)
 }
