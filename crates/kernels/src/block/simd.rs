@@ -90,6 +90,26 @@ pub(crate) trait Simd: Copy + 'static {
             }
         }
     }
+    /// Vectors of a tile of second moments by four columns: as many as leave registers for their operands.
+    const TILE: usize = 2;
+    /// `sums[j][v] += Σ_r by[r · stride + j] · x[at[r] + v W ..]` for three vectors and four columns.
+    ///
+    /// # Safety
+    /// Every place of `x` is readable for three vectors, `by` for four numbers at every multiple of `stride`.
+    #[inline(always)]
+    unsafe fn tile3(x: *const f64, at: &[u32], by: *const f64, stride: usize, sums: &mut [[Self::V; 3]; 4]) {
+        for (r, at) in at.iter().enumerate() {
+            for j in 0..4 {
+                // SAFETY: the caller vouches for the places
+                unsafe {
+                    let y = Self::set(*by.add(r * stride + j));
+                    for v in 0..3 {
+                        sums[j][v] = Self::fma(Self::load(x.add(*at as usize + v * Self::W)), y, sums[j][v]);
+                    }
+                }
+            }
+        }
+    }
     /// The same vectors, but computed here, all of them: chains that run in step are not taken apart by the scheduler.
     #[inline(always)]
     fn in_step<const R: usize>(v: [Self::V; R]) -> [Self::V; R] {
@@ -308,6 +328,12 @@ mod x86 {
             // SAFETY: the caller vouches for the places; feature as above
             unsafe { transpose(columns, to, stride) }
         }
+        const TILE: usize = 3;
+        #[inline(always)]
+        unsafe fn tile3(x: *const f64, at: &[u32], by: *const f64, stride: usize, sums: &mut [[__m256d; 3]; 4]) {
+            // SAFETY: the caller vouches for the places; feature as above
+            unsafe { tile3(x, at, by, stride, sums) }
+        }
         #[inline(always)]
         fn in_step<const R: usize>(mut v: [__m256d; R]) -> [__m256d; R] {
             if let Some(four) = v.first_chunk_mut::<4>() {
@@ -382,6 +408,61 @@ mod x86 {
             _mm256_storeu_pd(to.add(stride), _mm256_permute2f128_pd::<0x20>(ab1, cd1));
             _mm256_storeu_pd(to.add(2 * stride), _mm256_permute2f128_pd::<0x31>(ab0, cd0));
             _mm256_storeu_pd(to.add(3 * stride), _mm256_permute2f128_pd::<0x31>(ab1, cd1));
+        }
+    }
+
+    /// See [`Simd::tile3`]. All sixteen registers are taken, so the compiler, which loads ahead, would keep a sum in memory.
+    ///
+    /// # Safety
+    /// The machine must have AVX2 and FMA; the places are as there.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn tile3(x: *const f64, at: &[u32], by: *const f64, stride: usize, sums: &mut [[__m256d; 3]; 4]) {
+        if at.is_empty() {
+            return;
+        }
+        let [[a0, a1, a2], [b0, b1, b2], [c0, c1, c2], [d0, d1, d2]] = sums;
+        // SAFETY: it reads `at` to its end, x at those places and `by` at as many strides, and writes nothing
+        unsafe {
+            std::arch::asm!(
+                "2:",
+                "mov {o:e}, dword ptr [{at}]",
+                "vmovupd {x0}, ymmword ptr [{x} + 8*{o}]",
+                "vmovupd {x1}, ymmword ptr [{x} + 8*{o} + 32]",
+                "vmovupd {x2}, ymmword ptr [{x} + 8*{o} + 64]",
+                "vbroadcastsd {y}, qword ptr [{by}]",
+                "vfmadd231pd {a0}, {x0}, {y}",
+                "vfmadd231pd {a1}, {x1}, {y}",
+                "vfmadd231pd {a2}, {x2}, {y}",
+                "vbroadcastsd {y}, qword ptr [{by} + 8]",
+                "vfmadd231pd {b0}, {x0}, {y}",
+                "vfmadd231pd {b1}, {x1}, {y}",
+                "vfmadd231pd {b2}, {x2}, {y}",
+                "vbroadcastsd {y}, qword ptr [{by} + 16]",
+                "vfmadd231pd {c0}, {x0}, {y}",
+                "vfmadd231pd {c1}, {x1}, {y}",
+                "vfmadd231pd {c2}, {x2}, {y}",
+                "vbroadcastsd {y}, qword ptr [{by} + 24]",
+                "vfmadd231pd {d0}, {x0}, {y}",
+                "vfmadd231pd {d1}, {x1}, {y}",
+                "vfmadd231pd {d2}, {x2}, {y}",
+                "add {by}, {step}",
+                "add {at}, 4",
+                "dec {n}",
+                "jnz 2b",
+                o = out(reg) _,
+                x = in(reg) x,
+                at = inout(reg) at.as_ptr() => _,
+                by = inout(reg) by => _,
+                step = in(reg) 8 * stride,
+                n = inout(reg) at.len() => _,
+                x0 = out(ymm_reg) _, x1 = out(ymm_reg) _, x2 = out(ymm_reg) _, y = out(ymm_reg) _,
+                a0 = inout(ymm_reg) *a0, a1 = inout(ymm_reg) *a1, a2 = inout(ymm_reg) *a2,
+                b0 = inout(ymm_reg) *b0, b1 = inout(ymm_reg) *b1, b2 = inout(ymm_reg) *b2,
+                c0 = inout(ymm_reg) *c0, c1 = inout(ymm_reg) *c1, c2 = inout(ymm_reg) *c2,
+                d0 = inout(ymm_reg) *d0, d1 = inout(ymm_reg) *d1, d2 = inout(ymm_reg) *d2,
+                options(readonly, nostack)
+            );
         }
     }
 

@@ -30,18 +30,22 @@ pub(crate) fn len(inputs: usize) -> usize {
     (0..units).map(|block| UNIT * width(units, block)).sum()
 }
 
-/// Calls `f(i, j, place)` for i ≥ j of the lower triangle.
-pub(crate) fn each(inputs: usize, mut f: impl FnMut(usize, usize, usize)) {
-    let units = units(inputs);
-    let mut start = 0;
+/// Adds the sums to the symmetric `(p+1)×(p+1)` matrix `out`, below its first row and right of its first column.
+pub(crate) fn fold(sums: &[f64], inputs: usize, out: &mut [f64]) {
+    let (units, side) = (units(inputs), inputs + 1);
+    let mut sums = sums;
     for block in 0..units {
-        let width = width(units, block);
-        for j in UNIT * block..inputs.min(UNIT * (block + 1)) {
-            for i in j..inputs {
-                f(i, j, start + (j - UNIT * block) * width + i - UNIT * block);
-            }
+        let (width, first) = (width(units, block), UNIT * block);
+        let (mine, rest) = sums.split_at(UNIT * width);
+        sums = rest;
+        for (j, column) in (first..inputs.min(first + UNIT)).zip(mine.chunks_exact(width)) {
+            // from the diagonal on: the row above it, and its mirror
+            let column = &column[j - first..inputs - first];
+            let row = &mut out[(1 + j) * side + 1 + j..][..inputs - j];
+            row.iter_mut().zip(column).for_each(|(o, s)| *o += s);
+            let mirror = out.iter_mut().skip((2 + j) * side + 1 + j).step_by(side);
+            mirror.zip(&column[1..]).for_each(|(o, s)| *o += s);
         }
-        start += UNIT * width;
     }
 }
 
@@ -410,23 +414,25 @@ unsafe fn two_blocks<S: Simd>(x: Rows<'_>, acc: *mut f64) {
     }
 }
 
-/// More than eight inputs: weighted rows are kept, and tiles of four columns by two vectors pass over them: for
-/// three the compiler runs out of registers.
+/// More than eight inputs: weighted rows are kept, and tiles of four columns by some vectors pass over them.
 ///
 /// # Safety
 /// As [`one_block`]; `scaled` holds as many rows at the same stride as there are live ones.
 #[inline(always)]
 unsafe fn blocks<S: Simd>(x: Rows<'_>, scaled: *mut f64, units: usize, acc: *mut f64) {
+    let mut places = [0; PIECE];
     // SAFETY: the caller vouches for the rows and the sums; tiles stay within a block's width
     unsafe {
         for r in 0..x.live.len() {
             let ((from, w), to) = (x.get(r), scaled.add(r * x.stride));
+            places[r] = x.live[r] * x.stride as u32;
             let mut i = 0;
             while i < UNIT * units {
                 S::store(to.add(i), S::mul(S::set(w), S::load(from.add(i))));
                 i += S::W;
             }
         }
+        let places = &places[..x.live.len()];
         let mut acc = acc;
         for block in 0..units {
             let width = width(units, block);
@@ -434,14 +440,17 @@ unsafe fn blocks<S: Simd>(x: Rows<'_>, scaled: *mut f64, units: usize, acc: *mut
             let mut left = (UNIT * (units - block)).div_ceil(S::W);
             let mut i = 0;
             while left > 0 {
-                let v = left.min(2);
-                let x = Rows {
-                    x: x.x.add(UNIT * block + i),
-                    ..x
-                };
+                // four are two and two: one alone has few sums, which wait for each other
+                let v = if left == 4 { 2 } else { left.min(S::TILE) };
+                let (from, to) = (x.x.add(UNIT * block + i), acc.add(i));
                 match v {
-                    2 => tile::<S, 2>(x, by, acc.add(i), width),
-                    _ => tile::<S, 1>(x, by, acc.add(i), width),
+                    3 => {
+                        let mut sums = [[S::set(0.0); 3]; UNIT];
+                        S::tile3(from, places, by, x.stride, &mut sums);
+                        add::<S, 3>(&sums, to, width);
+                    }
+                    2 => tile::<S, 2>(from, places, by, x.stride, to, width),
+                    _ => tile::<S, 1>(from, places, by, x.stride, to, width),
                 }
                 left -= v;
                 i += v * S::W;
@@ -454,24 +463,35 @@ unsafe fn blocks<S: Simd>(x: Rows<'_>, scaled: *mut f64, units: usize, acc: *mut
 /// `V` vectors of inputs by four columns.
 ///
 /// # Safety
-/// Every live row of `x` is valid for V vectors, as many rows of `by` for four numbers; `acc` as in [`add`].
+/// Every place of `x` is valid for V vectors, `by` for four numbers at as many multiples of `stride`; `acc` as in [`add`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const V: usize>(x: Rows<'_>, by: *const f64, acc: *mut f64, width: usize) {
+unsafe fn tile<S: Simd, const V: usize>(
+    x: *const f64,
+    at: &[u32],
+    by: *const f64,
+    stride: usize,
+    acc: *mut f64,
+    width: usize,
+) {
     let mut even = [[S::set(0.0); V]; UNIT];
     let mut odd = even;
-    // SAFETY: the caller vouches for the rows and the sums
+    // SAFETY: the caller vouches for the places and the sums
     unsafe {
         let mut r = 0;
         if V == 1 {
-            while r + 1 < x.live.len() {
-                rank_one::<S, V>(&mut even, &row::<S, V>(x.get(r).0), by.add(r * x.stride));
-                rank_one::<S, V>(&mut odd, &row::<S, V>(x.get(r + 1).0), by.add((r + 1) * x.stride));
+            while r + 1 < at.len() {
+                rank_one::<S, V>(&mut even, &row::<S, V>(x.add(at[r] as usize)), by.add(r * stride));
+                rank_one::<S, V>(
+                    &mut odd,
+                    &row::<S, V>(x.add(at[r + 1] as usize)),
+                    by.add((r + 1) * stride),
+                );
                 r += 2;
             }
             add::<S, V>(&odd, acc, width);
         }
-        while r < x.live.len() {
-            rank_one::<S, V>(&mut even, &row::<S, V>(x.get(r).0), by.add(r * x.stride));
+        while r < at.len() {
+            rank_one::<S, V>(&mut even, &row::<S, V>(x.add(at[r] as usize)), by.add(r * stride));
             r += 1;
         }
         add::<S, V>(&even, acc, width);

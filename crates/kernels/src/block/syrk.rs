@@ -156,7 +156,7 @@ pub fn syrk_fold(acc: &[f64], inputs: usize, out: &mut [f64], diagonal: bool) {
             }
         }
     }
-    square::each(p, |i, j, at| put(i, j, square[at]));
+    square::fold(square, p, out);
 }
 
 /// Adds raw first moments to `out`, `[weights][1 + inputs]`: the layouts are the same.
