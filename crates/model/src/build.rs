@@ -34,7 +34,8 @@ pub fn build(model: &ast::Model, source: &Source, settings: &Settings) -> Result
     t.count_uses(model);
     t.infer_all();
     t.roles();
-    // a mistake among the names makes shapes and supports guesswork: then only plain mistakes are added
+    // a mistake among the names, or a distribution that is none, makes shapes and supports guesswork: then only plain
+    // mistakes are added
     let early = t.errors.len();
     t.name_sizes();
     t.check_settings();
@@ -44,7 +45,8 @@ pub fn build(model: &ast::Model, source: &Source, settings: &Settings) -> Result
     t.positions();
     t.guide_covers();
     t.checks();
-    if early > 0 {
+    let guessed = |e: &ModelError| matches!(e, ModelError::UnknownDistribution { .. });
+    if early > 0 || t.errors.iter().any(guessed) {
         let late = t.errors.split_off(early);
         t.errors.extend(late.into_iter().filter(plain));
     }

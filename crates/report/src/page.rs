@@ -117,10 +117,13 @@ fn break_at(text: &str, to: usize, indent: usize, most: usize) -> Option<usize> 
         match c {
             '(' | '[' => depth += 1,
             ')' | ']' => depth = depth.saturating_sub(1),
-            '+' | '−' | '/' if depth <= most && column > indent + 8 && text[..at].ends_with(' ') => {
-                if text[at..].chars().nth(1) == Some(' ') && column <= to {
-                    found = Some(at);
-                }
+            '+' | '−' | '/'
+                if depth <= most
+                    && (indent + 9..=to).contains(&column)
+                    && text[..at].ends_with(' ')
+                    && text[at..].chars().nth(1) == Some(' ') =>
+            {
+                found = Some(at);
             }
             _ => {}
         }

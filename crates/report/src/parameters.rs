@@ -205,7 +205,7 @@ fn page(b: &Block, label: usize, same: bool) -> String {
             out.push('\n');
         }
         // components in the order of the block above need no second header
-        if !b.header.is_empty() && !(same && fit == members) {
+        if !b.header.is_empty() && (!same || fit != members) {
             let mut line = " ".repeat(label + 2);
             for (m, name) in b.header[first..last].iter().enumerate() {
                 line.push_str(&" ".repeat(if m > 0 { gap } else { 0 }));

@@ -3,7 +3,8 @@
 use super::quad::over_rows;
 use super::simd::Simd;
 
-/// Products of sizes from which the `gemm` crate is faster than register tiles, measured with blocks of 64 rows.
+/// Products of sizes from which the work goes to the `gemm` crate: from 64 inputs by 64 outputs its packing is a small part
+/// of it.
 const GEMM_FROM: usize = 4096;
 
 /// `M` outputs of `R` vectors of rows.

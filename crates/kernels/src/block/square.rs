@@ -1,8 +1,9 @@
 //! Weighted second moments with lanes along the inputs: `Σ_r w_r x_r x_rᵀ` over the rows whose weight is not 0.
 //!
 //! The block is turned once, for all components, so that a row is contiguous. Then a component takes only its own rows:
-//! after a few iterations most responsibilities are 0 (see [`super::softmax`]). No tile has lanes to fold. Sums lie in blocks of four columns, `[4][units × 4]`, from the diagonal down, the same on every machine; a block's
-//! units are rounded up to even, for eight lanes.
+//! after a few iterations most responsibilities are 0 (see [`super::softmax`]). No tile has lanes to fold. Sums lie in
+//! blocks of four columns, `[4][units × 4]`, from the diagonal down, the same on every machine; a block's units are rounded
+//! up to even, for eight lanes.
 
 use super::simd::Simd;
 use super::syrk::PIECE;

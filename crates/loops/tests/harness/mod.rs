@@ -428,7 +428,7 @@ impl Case {
             }
             for (a, b) in self.memory.flat(slot.buf).iter().zip(&params[&slot.sym].data) {
                 let difference = (a - b).abs() / (1.0 + b.abs());
-                if !(difference <= worst.0) {
+                if difference.is_nan() || difference > worst.0 {
                     worst = (difference, slot.name.clone());
                 }
             }
