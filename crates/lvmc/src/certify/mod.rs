@@ -51,13 +51,21 @@ pub struct Certificate {
 /// # Errors
 /// The model cannot be simulated or compiled.
 pub fn certify(graph: &ModelGraph, plan: &Plan, seed: u64) -> Result<Vec<Certificate>, Failure> {
+    certify_on(graph, plan, seed, ROWS)
+}
+
+/// As [`certify`], on that many simulated rows.
+///
+/// # Errors
+/// As there.
+pub fn certify_on(graph: &ModelGraph, plan: &Plan, seed: u64, rows: usize) -> Result<Vec<Certificate>, Failure> {
     let sizes = simulate::sizes(graph);
     let lowered = pipeline::lower(graph, plan, &sizes)?;
     let (truth, start) = (
         simulate::values(&lowered, seed),
         simulate::values(&lowered, seed.wrapping_add(1)),
     );
-    let table = simulate::table(graph, &lowered, &sizes, &truth, ROWS, seed)?;
+    let table = simulate::table(graph, &lowered, &sizes, &truth, rows, seed)?;
     let binding = simulate::bound(graph, &table, &sizes)?;
     // sizes that the data say may differ from those that were asked for
     let lowered = pipeline::lower(graph, plan, &binding.sizes)?;
