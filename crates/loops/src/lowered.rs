@@ -126,8 +126,6 @@ pub struct Lowered {
     pub ascent: Vec<AscentSlot>,
     /// `Input` [1]: α, present where `ascent` is not empty.
     pub alpha: Option<BufId>,
-    /// `Table` [1]: the size of the last ascent step relative to the parameters, for convergence.
-    pub step_size: Option<BufId>,
     /// One call of `update` does not reach the maximum of Q given the statistics (blocks depend on each other).
     pub iterated: bool,
     /// The objective includes a prior (MAP).

@@ -3,7 +3,7 @@
 use super::context::{Lower, Scope, each};
 use super::form::Inputs;
 use super::rowexpr::RowScope;
-use super::step::{LONGEST_MOVE, Moving};
+use super::step::{LONGEST_MOVE, Moving, raise, relative};
 use crate::builder::FuncBuilder;
 use crate::ir::{BufId, BufKind, Index, Kernel};
 use lvmc_derive::plan::{Solution, Update};
@@ -178,8 +178,8 @@ impl Lower<'_> {
         });
     }
 
-    /// δ = H⁻¹ g for the stacked targets, and the parameters moved by it.
-    pub fn update_ascent(&mut self, b: &mut FuncBuilder<'_>, code: &AscentCode, step_size: BufId) {
+    /// The step δ = H⁻¹ g of the stacked targets.
+    pub fn update_ascent(&mut self, b: &mut FuncBuilder<'_>, code: &AscentCode) {
         let Solution::Ascent { designs, priors, .. } = &code.update.solution else {
             return;
         };
@@ -263,7 +263,7 @@ impl Lower<'_> {
                     m: 1,
                     flag: flag.at(0),
                 });
-                l.apply_step(b, scope, code, designs, (m, q), delta, step_size);
+                l.share_out_step(b, scope, code, designs, (m, q), delta);
             },
         );
     }
@@ -310,7 +310,8 @@ impl Lower<'_> {
         }
     }
 
-    fn apply_step(
+    /// Shares the step out to the targets, shortened to [`LONGEST_MOVE`].
+    fn share_out_step(
         &mut self,
         b: &mut FuncBuilder<'_>,
         scope: &mut Scope,
@@ -318,53 +319,34 @@ impl Lower<'_> {
         designs: &[Term],
         (m, q): (usize, usize),
         delta: BufId,
-        step_size: BufId,
     ) {
-        let most = b.buffer("longest", BufKind::Scratch, 1);
-        let limit = b.num(LONGEST_MOVE);
-        b.store(most.at(0), limit);
-        let mut first = 0;
-        for (&t, &d) in code.update.targets.iter().zip(designs) {
-            let width = self.len_of(d).max(1);
-            let (sym, base, _) = self.target(scope, b, t);
-            let Some(&param) = self.flat.get(&sym) else { continue };
-            each(b, &[m, width], &mut |b, ij| {
-                let v = b.load(delta.at(ij[0].clone() * q + ij[1].clone() + first));
-                let to = base.clone() + ij[0].clone() * width + ij[1].clone();
-                let (size, x, one) = (b.abs(v), b.load(param.at(to)), b.num(1.0));
-                let x = b.abs(x);
-                let x = b.add(x, one);
-                let ratio = b.div(size, x);
-                let before = b.load(most.at(0));
-                let ratio = b.max(before, ratio);
-                b.store(most.at(0), ratio);
-            });
-            first += width;
-        }
-        let (limit, longest) = (b.num(LONGEST_MOVE), b.load(most.at(0)));
-        let shorten = b.div(limit, longest);
+        let mut places = vec![];
         let mut first = 0;
         for ((&t, &d), &(_, before, step)) in code.update.targets.iter().zip(designs).zip(&code.moving.old) {
             let width = self.len_of(d).max(1);
-            let (sym, base, _) = self.target(scope, b, t);
-            let Some(&param) = self.flat.get(&sym) else { continue };
-            each(b, &[m, width], &mut |b, ij| {
-                let v = b.load(delta.at(ij[0].clone() * q + ij[1].clone() + first));
-                let v = b.mul(v, shorten);
-                let to = base.clone() + ij[0].clone() * width + ij[1].clone();
-                b.store(step.at(to.clone()), v);
-                let old = b.load(before.at(to.clone()));
-                let new = b.add(old, v);
-                b.store(param.at(to.clone()), new);
-                let (size, x, one) = (b.abs(v), b.load(param.at(to)), b.num(1.0));
-                let x = b.abs(x);
-                let x = b.add(x, one);
-                let relative = b.div(size, x);
-                let most = b.load(step_size.at(0));
-                let most = b.max(most, relative);
-                b.store(step_size.at(0), most);
-            });
+            let (_, base, _) = self.target(scope, b, t);
+            places.push((first, width, base, before, step));
             first += width;
+        }
+        let most = b.buffer("longest", BufKind::Scratch, 1);
+        let limit = b.num(LONGEST_MOVE);
+        b.store(most.at(0), limit);
+        for (first, width, base, before, _) in &places {
+            each(b, &[m, *width], &mut |b, ij| {
+                let d = b.load(delta.at(ij[0].clone() * q + ij[1].clone() + *first));
+                let x = b.load(before.at(base.clone() + ij[0].clone() * *width + ij[1].clone()));
+                let ratio = relative(b, d, x);
+                raise(b, most.at(0), ratio);
+            });
+        }
+        let (limit, longest) = (b.num(LONGEST_MOVE), b.load(most.at(0)));
+        let shorten = b.div(limit, longest);
+        for (first, width, base, _, step) in &places {
+            each(b, &[m, *width], &mut |b, ij| {
+                let d = b.load(delta.at(ij[0].clone() * q + ij[1].clone() + *first));
+                let d = b.mul(d, shorten);
+                b.store(step.at(base.clone() + ij[0].clone() * *width + ij[1].clone()), d);
+            });
         }
     }
 }

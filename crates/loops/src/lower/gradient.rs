@@ -3,7 +3,7 @@
 
 use super::context::{Lower, Scope, each};
 use super::rowexpr::RowScope;
-use super::step::{LONGEST_MOVE, Moving};
+use super::step::{LONGEST_MOVE, Moving, raise, relative};
 use crate::builder::FuncBuilder;
 use crate::ir::{BufId, BufKind, Index, Kernel, Reg};
 use lvmc_derive::plan::{GradientBlock, Solution, Update};
@@ -103,8 +103,8 @@ impl Lower<'_> {
         });
     }
 
-    /// δ = H⁻¹ g, shortened to [`LONGEST_MOVE`], and the parameters moved by it.
-    pub fn update_gradient(&mut self, b: &mut FuncBuilder<'_>, code: &GradientCode, step_size: BufId) {
+    /// The step δ = H⁻¹ g, shortened to [`LONGEST_MOVE`].
+    pub fn update_gradient(&mut self, b: &mut FuncBuilder<'_>, code: &GradientCode) {
         let q = code.coordinates;
         let rhs = b.buffer("rhs", BufKind::Scratch, q);
         let big = b.buffer("information", BufKind::Scratch, if code.diagonal { q } else { q * q });
@@ -161,7 +161,7 @@ impl Lower<'_> {
                 flag: flag.at(0),
             });
         }
-        self.take_step(b, code, delta, step_size);
+        self.share_step(b, code, delta);
     }
 
     fn scalar(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, t: Term) -> Reg {
@@ -169,8 +169,8 @@ impl Lower<'_> {
         self.elem(b, scope, t, &[])
     }
 
-    /// Shortens the step, stores it per parameter and moves there.
-    fn take_step(&mut self, b: &mut FuncBuilder<'_>, code: &GradientCode, delta: BufId, step_size: BufId) {
+    /// Shortens the step and stores it per parameter.
+    fn share_step(&mut self, b: &mut FuncBuilder<'_>, code: &GradientCode, delta: BufId) {
         let most = b.buffer("longest", BufKind::Scratch, 1);
         let limit = b.num(LONGEST_MOVE);
         b.store(most.at(0), limit);
@@ -179,25 +179,20 @@ impl Lower<'_> {
             let plain = matches!(self.s.sym(sym).support, Support::Real | Support::Cov);
             b.for_(n, |b, i| {
                 let d = b.load(delta.at(Index::from(i) + first));
-                let size = b.abs(d);
                 let ratio = if plain {
-                    let (x, one) = (b.load(before.at(i)), b.num(1.0));
-                    let x = b.abs(x);
-                    let x = b.add(x, one);
-                    b.div(size, x)
+                    let x = b.load(before.at(i));
+                    relative(b, d, x)
                 } else {
-                    let unit = b.num(LONGEST_MOVE / LONGEST_LOG);
+                    let (size, unit) = (b.abs(d), b.num(LONGEST_MOVE / LONGEST_LOG));
                     b.mul(size, unit)
                 };
-                let old = b.load(most.at(0));
-                let new = b.max(old, ratio);
-                b.store(most.at(0), new);
+                raise(b, most.at(0), ratio);
             });
         }
         let (limit, longest) = (b.num(LONGEST_MOVE), b.load(most.at(0)));
         let shorten = b.div(limit, longest);
         b.store(most.at(0), shorten);
-        for (&(first, n), &(sym, before, step)) in blocks() {
+        for (&(first, n), &(sym, _, step)) in blocks() {
             let symmetric = self.s.sym(sym).support == Support::Cov;
             let var = self.s.var(sym);
             let side = self.dims_of(var).last().copied().unwrap_or(1);
@@ -219,16 +214,7 @@ impl Lower<'_> {
                 let short = b.load(most.at(0));
                 let d = b.mul(d, short);
                 b.store(step.at(place(at)), d);
-                let (size, x, one) = (b.abs(d), b.load(before.at(place(at))), b.num(1.0));
-                let x = b.abs(x);
-                let x = b.add(x, one);
-                let relative = b.div(size, x);
-                let old = b.load(step_size.at(0));
-                let new = b.max(old, relative);
-                b.store(step_size.at(0), new);
             });
-            let one = b.num(1.0);
-            self.move_by(b, (sym, before, step), one);
         }
     }
 }

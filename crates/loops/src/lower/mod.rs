@@ -56,12 +56,10 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let updates = l.settled();
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
-    let alpha = updates.iter().any(|u| u.solution.is_step()).then(|| {
-        (
-            pb.buffer("alpha", BufKind::Input, 1),
-            pb.buffer("step.size", BufKind::Table, 1),
-        )
-    });
+    let alpha = updates
+        .iter()
+        .any(|u| u.solution.is_step())
+        .then(|| pb.buffer("alpha", BufKind::Input, 1));
 
     let marginals: Vec<(SymId, BufId, usize)> = latents.iter().map(|s| (s.sym, s.marginal, s.size)).collect();
     let mut code: Option<(EStep, Vec<StepCode>)> = None;
@@ -117,18 +115,13 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     pb.func("update", FuncKind::Once, |b| {
         let zero = b.num(0.0);
         b.store(l.fixed.floors.at(0), zero);
-        if let Some((_, size)) = alpha {
-            b.store(size.at(0), zero);
-        }
         ascents.iter().for_each(|a| l.keep_before(b, a.moving()));
         for u in &updates {
             l.write_update(b, u);
         }
-        if let Some((_, size)) = alpha {
-            ascents.iter().for_each(|a| l.update_step(b, a, size));
-        }
+        ascents.iter().for_each(|a| l.update_step(b, a));
     });
-    if let Some((alpha, _)) = alpha {
+    if let Some(alpha) = alpha {
         pb.func("backtrack", FuncKind::Once, |b| {
             ascents.iter().for_each(|a| l.backtrack(b, a.moving(), alpha))
         });
@@ -163,8 +156,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         floors: fixed.floors,
         failures: fixed.failures,
         ascent,
-        alpha: alpha.map(|a| a.0),
-        step_size: alpha.map(|a| a.1),
+        alpha,
         iterated: lvmc_derive::iterated(plan),
         penalised: plan.objective == ObjectiveKind::Penalised,
     })

@@ -4,7 +4,7 @@ use super::ascent::AscentCode;
 use super::context::{Lower, each};
 use super::gradient::GradientCode;
 use crate::builder::FuncBuilder;
-use crate::ir::{BufId, BufKind};
+use crate::ir::{BufId, BufKind, Flat, Reg};
 use lvmc_derive::plan::{Solution, Update};
 use lvmc_term::{Support, SymId};
 
@@ -69,11 +69,15 @@ impl Lower<'_> {
         }
     }
 
-    /// The step, taken.
-    pub fn update_step(&mut self, b: &mut FuncBuilder<'_>, code: &StepCode, step_size: BufId) {
+    /// The step, taken whole.
+    pub fn update_step(&mut self, b: &mut FuncBuilder<'_>, code: &StepCode) {
         match code {
-            StepCode::Newton(code) => self.update_ascent(b, code, step_size),
-            StepCode::Gradient(code) => self.update_gradient(b, code, step_size),
+            StepCode::Newton(code) => self.update_ascent(b, code),
+            StepCode::Gradient(code) => self.update_gradient(b, code),
+        }
+        for &old in &code.moving().old {
+            let one = b.num(1.0);
+            self.move_by(b, old, one);
         }
     }
 
@@ -141,12 +145,7 @@ impl Lower<'_> {
     }
 
     /// Sets a parameter to where `scale` times a step leads from its value before.
-    pub fn move_by(
-        &mut self,
-        b: &mut FuncBuilder<'_>,
-        (sym, before, step): (SymId, BufId, BufId),
-        scale: crate::ir::Reg,
-    ) {
+    fn move_by(&mut self, b: &mut FuncBuilder<'_>, (sym, before, step): (SymId, BufId, BufId), scale: Reg) {
         let Some(&param) = self.flat.get(&sym) else { return };
         let support = self.s.sym(sym).support.clone();
         let n = b.get(before).len;
@@ -192,4 +191,18 @@ impl Lower<'_> {
             });
         }
     }
+}
+
+/// |d| / (1 + |x|): a step's size beside the coordinate's.
+pub fn relative(b: &mut FuncBuilder<'_>, d: Reg, x: Reg) -> Reg {
+    let (size, x, one) = (b.abs(d), b.abs(x), b.num(1.0));
+    let x = b.add(x, one);
+    b.div(size, x)
+}
+
+/// `at = max(at, value)`.
+pub fn raise(b: &mut FuncBuilder<'_>, at: Flat, value: Reg) {
+    let before = b.load(at.clone());
+    let most = b.max(before, value);
+    b.store(at, most);
 }

@@ -187,7 +187,6 @@ impl Mixture {
             failures: id(FAILURES),
             ascent: vec![],
             alpha: None,
-            step_size: None,
             iterated: false,
             penalised: false,
         }
