@@ -18,8 +18,9 @@ pub(crate) enum External {
 }
 
 /// Kernels by name, with their parameters: `p` a pointer or size (64 bits).
-const KERNELS: [(&str, usize); 23] = [
+const KERNELS: [(&str, usize); 24] = [
     ("quad", 11),
+    ("quad_pruned", 11),
     ("quad_diagonal", 11),
     ("pack_quad", 6),
     ("linear", 7),
@@ -96,6 +97,7 @@ fn kernel_address(name: &str) -> *const u8 {
     let k = kernels();
     match name {
         "quad" => k.quad as *const u8,
+        "quad_pruned" => k.quad_pruned as *const u8,
         "quad_diagonal" => k.quad_diagonal as *const u8,
         "pack_quad" => k.pack_quad as *const u8,
         "linear" => k.linear as *const u8,

@@ -1,7 +1,7 @@
 //! Loops over one kernel that the kernel can do in one call: `for k { quad }` and `for k { syrk }` over components that
 //! look at the same rows.
 
-use crate::ir::{Flat, Index, IndexVar, Kernel, Rows, Stmt};
+use crate::ir::{Flat, Index, IndexVar, Kernel, QuadShape, Rows, Stmt};
 
 /// A kernel for several components.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +14,12 @@ pub struct Batch {
     pub from_stride: usize,
     /// From one component to the next: columns of `out` (`Quad`), elements of `acc` (`Syrk`).
     pub to_stride: usize,
+    /// A softmax over exactly these components is what reads them next: entries that it makes 0 need not be finished.
+    pub pruned: bool,
 }
+
+/// Inputs and components from which it pays to look whether an entry still matters (AVX2: two tiles of outputs break even).
+const PRUNED_FROM: (usize, usize) = (12, 4);
 
 impl Batch {
     /// One component.
@@ -25,6 +30,7 @@ impl Batch {
             count: 1,
             from_stride: 0,
             to_stride: 0,
+            pruned: false,
         }
     }
 }
@@ -93,7 +99,24 @@ pub fn of(stmt: &Stmt) -> Option<Batch> {
         count: *extent,
         from_stride,
         to_stride,
+        pruned: false,
     })
+}
+
+/// As [`of`], knowing the statement that follows.
+#[must_use]
+pub fn before(stmt: &Stmt, next: Option<&Stmt>) -> Option<Batch> {
+    let mut batch = of(stmt)?;
+    batch.pruned = match (&batch.kernel, next) {
+        (Kernel::Quad { inputs, out, shape, .. }, Some(Stmt::Kernel(Kernel::Softmax { table, n, stride, .. }))) => {
+            *shape != QuadShape::Diagonal
+                && (table, *n, *stride) == (out, batch.count, batch.to_stride)
+                && *inputs >= PRUNED_FROM.0
+                && batch.count >= PRUNED_FROM.1
+        }
+        _ => false,
+    };
+    Some(batch)
 }
 
 /// The index where `var` is 0, and what it gains per turn (not negative).

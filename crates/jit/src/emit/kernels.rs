@@ -12,11 +12,13 @@ use super::Emit;
 
 impl Emit<'_, '_> {
     /// Emits a loop over one kernel as one call for all its turns, where there is such a kernel.
-    pub(super) fn kernel_batch(&mut self, stmt: &Stmt) -> bool {
+    pub(super) fn kernel_batch(&mut self, stmt: &Stmt, next: Option<&Stmt>) -> bool {
         if self.options.kernels == Kernels::None {
             return false;
         }
-        let Some(batch) = batch::of(stmt) else { return false };
+        let Some(batch) = batch::before(stmt, next) else {
+            return false;
+        };
         self.rows_kernel(&batch.kernel, &batch);
         true
     }
@@ -64,10 +66,10 @@ impl Emit<'_, '_> {
                 out,
                 add,
             } => {
-                let name = if *shape == QuadShape::Diagonal {
-                    "quad_diagonal"
-                } else {
-                    "quad"
+                let name = match (shape, batch.pruned) {
+                    (QuadShape::Diagonal, _) => "quad_diagonal",
+                    (_, true) => "quad_pruned",
+                    _ => "quad",
                 };
                 let lead = match shape {
                     QuadShape::Triangular { lead } => *lead,

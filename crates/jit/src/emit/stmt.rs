@@ -9,14 +9,14 @@ use super::{Bound, Emit, Ix, Val, flags};
 
 impl Emit<'_, '_> {
     pub(super) fn body(&mut self, body: &[Stmt]) {
-        for stmt in body {
-            self.stmt(stmt);
+        for (at, stmt) in body.iter().enumerate() {
+            self.stmt(stmt, body.get(at + 1));
         }
     }
 
-    fn stmt(&mut self, stmt: &Stmt) {
+    fn stmt(&mut self, stmt: &Stmt, next: Option<&Stmt>) {
         match stmt {
-            Stmt::For { .. } if self.kernel_batch(stmt) => {}
+            Stmt::For { .. } if self.kernel_batch(stmt, next) => {}
             Stmt::For { var, extent, body } => {
                 let zero = self.int(0);
                 self.make_addresses(body);

@@ -46,18 +46,24 @@ fn exp_reduced<S: Simd>(r: S::V) -> S::V {
     S::fma(odd, r, even)
 }
 
-/// What [`exp_scaled`] multiplies by: 2⁻⁹²³. The exponent that is left for n > −100 is what decides between a number and 0.
-pub(crate) const EXP_SCALE: f64 = f64::from_bits(100 << 52);
+/// [`exp_scaled`] gives 0 below 2 to minus this: a thousandth of what rounding does to a sum near 1.
+const EXP_BITS: u64 = 64;
 
-/// 2⁻⁹²³ eˣ for x ≤ 0 (or NaN), exactly 0 where eˣ < 2⁻¹⁰⁰ or so: no denormals, −∞ gives 0. `R` vectors in step share the
+/// What [`exp_scaled`] multiplies by: 2⁻⁹⁵⁹. The exponent that is left for n > −64 is what decides between a number and 0.
+pub(crate) const EXP_SCALE: f64 = f64::from_bits(EXP_BITS << 52);
+
+/// Arguments at which [`exp_scaled`] is certain to give 0.
+pub(crate) const EXP_ZERO: f64 = -44.5;
+
+/// 2⁻⁹⁵⁹ eˣ for x ≤ 0 (or NaN), exactly 0 where eˣ < 2⁻⁶⁴ or so: no denormals, −∞ gives 0. `R` vectors in step share the
 /// constants, of which there are more than registers, and hide the latency of a plain Horner scheme.
 #[inline(always)]
 pub(crate) fn exp_scaled<S: Simd, const R: usize>(mut x: [S::V; R]) -> [S::V; R] {
     let mut scale = x;
     let mut p = [S::set(EXP[11]); R];
     for r in 0..R {
-        // at the clamp n is −100, and the biased exponent 0: the factor 2ⁿ⁻⁹²³ becomes +0
-        x[r] = S::max(S::set(-69.4), x[r]);
+        // at the clamp n is −64, and the biased exponent 0: the factor 2ⁿ⁻⁹⁵⁹ becomes +0
+        x[r] = S::max(S::set(EXP_ZERO), x[r]);
         let (shifted, _, rest) = reduce::<S>(x[r]);
         scale[r] = S::add_shl52(S::set(EXP_SCALE), shifted);
         x[r] = rest;

@@ -10,6 +10,7 @@
 mod external;
 mod linear;
 mod math;
+mod pruned;
 mod quad;
 mod simd;
 mod softmax;
@@ -43,6 +44,8 @@ pub struct Kernels {
     /// `usize::MAX` for dense; `coef` n packed components at distance `coef_stride`; `out` n columns at distance
     /// `out_stride`. One component: n = 1.
     pub quad: QuadFn,
+    /// As `quad` for a table that `softmax` normalises next: entries that it makes 0 may be left above their value.
+    pub quad_pruned: QuadFn,
     /// The diagonal shape; `lead` is not used.
     pub quad_diagonal: QuadFn,
     /// `src, dst, inputs, outputs, shape, lead`: packs logical coefficients; shape 0 dense, 1 triangular, 2 diagonal.
@@ -50,7 +53,7 @@ pub struct Kernels {
     /// `x, inputs, outputs, coef, out, add, rows`: `out_k (=|+=) b_k + Σᵢ W_ki xᵢ`, `coef` `[outputs][1 + inputs]`.
     pub linear: unsafe extern "C" fn(*const f64, usize, usize, *const f64, *mut f64, usize, usize),
     /// `table, n, stride, lse, total, rows`: normalises n columns at distance `stride`; `lse` is a column or null, `total`
-    /// one number that gains Σ lse, or null. Entries less than 2⁻¹⁰⁰ of the largest of their row become exactly 0.
+    /// one number that gains Σ lse, or null. Entries less than 2⁻⁶⁴ of the largest of their row become exactly 0.
     pub softmax: unsafe extern "C" fn(*mut f64, usize, usize, *mut f64, *mut f64, usize),
     /// Raw second moments of (1, x), [`syrk_len`] numbers each; `w` null (with n = 1) means weights 1.
     pub syrk: SyrkFn,

@@ -1,12 +1,14 @@
 //! `out = c − ½ Σⱼ (Σᵢ Gⱼᵢ xᵢ − hⱼ)²` for the rows of a block, for one component or many.
 //!
 //! Packed coefficients hold √½ G and −√½ h, so that a component starts at c and every output costs one fused multiply
-//! for its square. Outputs come in tiles of four: `−h × 4`, then `G × 4` for every input that the tile uses.
+//! for its square. Outputs come in tiles of four, the last tile first: `−h × 4`, then `G × 4` for every input that the tile
+//! uses. The last outputs of a triangle hold what is known of the last inputs given all others, where components differ
+//! most: what [`super::pruned`] looks at first.
 
 use super::simd::Simd;
 
 /// Outputs of a tile.
-const TILE: usize = 4;
+pub(super) const TILE: usize = 4;
 
 /// Which coefficients may differ from 0; as in the loop IR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub enum Shape {
 
 /// Inputs that rows `0 .. upto` use; a dense shape is a triangle with a long lead.
 #[inline(always)]
-fn limit(inputs: usize, lead: usize, upto: usize) -> usize {
+pub(super) fn limit(inputs: usize, lead: usize, upto: usize) -> usize {
     inputs.min(lead.saturating_add(upto))
 }
 
@@ -78,7 +80,7 @@ pub fn pack_quad(src: &[f64], dst: &mut [f64], inputs: usize, outputs: usize, sh
     }
     let lead = lead_of(shape);
     let mut to = 1;
-    for first in (0..outputs).step_by(TILE) {
+    for first in (0..outputs).step_by(TILE).rev() {
         let used = limit(inputs, lead, (first + TILE).min(outputs));
         let tile = &mut dst[to..to + TILE * (1 + used)];
         tile.fill(0.0);
@@ -199,6 +201,33 @@ unsafe fn fixed<S: Simd, const R: usize, const D: usize>(a: &Quad, coef: *const 
     unsafe { some_rows::<S, R>(&known, coef, out, row) }
 }
 
+/// Subtracts the squares of the tile that begins with output `first`; returns where the next tile's coefficients begin.
+///
+/// # Safety
+/// `x` must be valid for `a.inputs` columns at distance `stride`, `R · W` rows each; `coef` for the tile.
+#[inline(always)]
+pub(super) unsafe fn tile_at<S: Simd, const R: usize>(
+    a: &Quad,
+    (x, stride): (*const f64, usize),
+    coef: *const f64,
+    first: usize,
+    q: &mut [S::V; R],
+) -> *const f64 {
+    let m = TILE.min(a.outputs - first);
+    let used = limit(a.inputs, a.lead, first + m);
+    let full = limit(a.inputs, a.lead, first + 1);
+    // SAFETY: the caller vouches for the operands
+    unsafe {
+        match m {
+            4 => tile::<S, R, 4>(x, stride, coef, full, used - full, q),
+            3 => tile::<S, R, 3>(x, stride, coef, full, used - full, q),
+            2 => tile::<S, R, 2>(x, stride, coef, full, used - full, q),
+            _ => tile::<S, R, 1>(x, stride, coef, full, used - full, q),
+        }
+        coef.add(TILE * (1 + used))
+    }
+}
+
 /// `R` vectors of rows of one component.
 ///
 /// # Safety
@@ -210,19 +239,10 @@ unsafe fn some_rows<S: Simd, const R: usize>(a: &Quad, coef: *const f64, out: *m
         let x = a.x.add(row);
         let mut q = [S::set(*coef); R];
         let mut coef = coef.add(1);
-        let mut first = 0;
-        while first < a.outputs {
-            let m = TILE.min(a.outputs - first);
-            let used = limit(a.inputs, a.lead, first + m);
-            let full = limit(a.inputs, a.lead, first + 1);
-            match m {
-                4 => tile::<S, R, 4>(x, a.rows, coef, full, used - full, &mut q),
-                3 => tile::<S, R, 3>(x, a.rows, coef, full, used - full, &mut q),
-                2 => tile::<S, R, 2>(x, a.rows, coef, full, used - full, &mut q),
-                _ => tile::<S, R, 1>(x, a.rows, coef, full, used - full, &mut q),
-            }
-            coef = coef.add(TILE * (1 + used));
-            first += TILE;
+        let mut left = a.outputs;
+        while left > 0 {
+            left = (left - 1) / TILE * TILE;
+            coef = tile_at::<S, R>(a, (x, a.rows), coef, left, &mut q);
         }
         put::<S, R>(out.add(row), q, a.add);
     }

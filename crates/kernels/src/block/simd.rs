@@ -77,6 +77,15 @@ pub(crate) trait Simd: Copy + 'static {
         // SAFETY: the caller vouches for four numbers
         unsafe { (0..4).fold(0, |mask, i| mask | usize::from(*p.add(i) != 0.0) << i) }
     }
+    /// In which of four places a ≤ b: bit i for number i.
+    ///
+    /// # Safety
+    /// `a` and `b` must be readable for four numbers.
+    #[inline(always)]
+    unsafe fn le4(a: *const f64, b: *const f64) -> usize {
+        // SAFETY: the caller vouches for four numbers
+        unsafe { (0..4).fold(0, |mask, i| mask | usize::from(*a.add(i) <= *b.add(i)) << i) }
+    }
     /// Four numbers from each of four columns to four rows at distance `stride`.
     ///
     /// # Safety
@@ -324,6 +333,11 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn le4(a: *const f64, b: *const f64) -> usize {
+            // SAFETY: the caller vouches for four numbers of each; feature as above
+            unsafe { _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LE_OQ>(_mm256_loadu_pd(a), _mm256_loadu_pd(b))) as usize }
+        }
+        #[inline(always)]
         unsafe fn transpose4(columns: [*const f64; 4], to: *mut f64, stride: usize) {
             // SAFETY: the caller vouches for the places; feature as above
             unsafe { transpose(columns, to, stride) }
@@ -543,6 +557,11 @@ mod x86 {
             unsafe {
                 _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NEQ_UQ>(_mm256_loadu_pd(p), _mm256_setzero_pd())) as usize
             }
+        }
+        #[inline(always)]
+        unsafe fn le4(a: *const f64, b: *const f64) -> usize {
+            // SAFETY: the caller vouches for four numbers of each; feature as above
+            unsafe { _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LE_OQ>(_mm256_loadu_pd(a), _mm256_loadu_pd(b))) as usize }
         }
         #[inline(always)]
         unsafe fn transpose4(columns: [*const f64; 4], to: *mut f64, stride: usize) {

@@ -13,7 +13,7 @@ fn rows_per_log(n: usize) -> usize {
 
 /// `table[k] ← exp(table[k] − lse)` for `n` columns at distance `stride`; see the loop IR's `Softmax`.
 ///
-/// An entry less than 2⁻¹⁰⁰ of its row's largest becomes exactly 0: far below what a sum of doubles can hold, and what makes
+/// An entry less than 2⁻⁶⁴ of its row's largest becomes exactly 0: a thousandth of what rounding does to the sum, and what makes
 /// the second moments of well separated components cheap (see [`super::square`]).
 ///
 /// The sum of lse needs no logarithm per row: the largest entries are summed, the rows' sums multiplied, with one

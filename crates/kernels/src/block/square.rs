@@ -10,10 +10,15 @@ use super::syrk::PIECE;
 use std::cell::RefCell;
 
 /// Inputs of a unit, and columns of a block of sums.
-const UNIT: usize = 4;
+pub(crate) const UNIT: usize = 4;
 
 /// Numbers of weighted rows that are kept together: half the first cache.
 const ROOM: usize = 2048;
+
+/// Weighted rows that are kept together.
+fn piece(stride: usize) -> usize {
+    (ROOM / stride).clamp(16, PIECE)
+}
 
 /// Units of four that hold the inputs.
 fn units(inputs: usize) -> usize {
@@ -127,22 +132,38 @@ impl Live {
     /// `w` holds `rows` numbers, a multiple of four, at most [`PIECE`].
     #[inline(always)]
     pub unsafe fn find<S: Simd>(&mut self, w: *const f64, rows: usize) {
-        let to = self.rows.as_mut_ptr();
-        let (mut n, mut row) = (0, 0);
-        while row < rows {
-            // SAFETY: row + 3 < rows; n ≤ row ≤ PIECE, and there is room for four more
-            unsafe {
-                let mask = S::nonzero4(w.add(row)) & 15;
-                let mut four = PLACES[mask];
-                for place in &mut four {
-                    *place += row as u32;
-                }
-                to.add(n).cast::<[u32; UNIT]>().write_unaligned(four);
-                n += COUNTS[mask] as usize;
-            }
-            row += UNIT;
+        self.n = 0;
+        for row in (0..rows).step_by(UNIT) {
+            // SAFETY: row + 3 < rows, of which there are at most PIECE
+            unsafe { self.push(row, S::nonzero4(w.add(row))) };
         }
-        self.n = n;
+    }
+
+    /// Adds those of the four rows from `row` whose bit is set.
+    ///
+    /// # Safety
+    /// Fewer than [`PIECE`] rows have been looked at so far.
+    #[inline(always)]
+    pub unsafe fn push(&mut self, row: usize, mask: usize) {
+        let mut four = PLACES[mask & 15];
+        for place in &mut four {
+            *place += row as u32;
+        }
+        // SAFETY: n is at most the number of rows looked at, and there is room for four more
+        unsafe {
+            self.rows
+                .as_mut_ptr()
+                .add(self.n)
+                .cast::<[u32; UNIT]>()
+                .write_unaligned(four)
+        };
+        self.n += COUNTS[mask & 15] as usize;
+    }
+
+    /// The first `n` rows, in order.
+    #[inline(always)]
+    pub fn rows(&self) -> &[u32] {
+        &self.rows[..self.n]
     }
 }
 
@@ -203,14 +224,9 @@ impl Turned {
     #[inline(always)]
     pub unsafe fn add<S: Simd>(&mut self, live: &Live, w: *const f64, first: *mut f64, square: *mut f64) {
         let units = units(self.inputs);
-        let stride = UNIT * units;
-        let piece = (ROOM / stride).clamp(16, PIECE);
-        if self.turned.is_null() {
-            // vectors may read beyond the last input: of the next row, to sums that nobody looks at
-            [self.turned, self.scaled] = scratch(self.rows.max(piece) * stride + 4 * UNIT);
-            // SAFETY: the scratch has that size
-            unsafe { self.turn::<S>(stride) };
-        }
+        // SAFETY: the caller vouches for the columns
+        let (_, stride) = unsafe { self.rows::<S>() };
+        let piece = piece(stride);
         for live in live.rows[..live.n].chunks(piece) {
             let rows = Rows {
                 x: self.turned,
@@ -228,6 +244,22 @@ impl Turned {
                 }
             }
         }
+    }
+
+    /// The turned rows, and the distance from one to the next: the inputs, filled up to a multiple of four with zeros.
+    ///
+    /// # Safety
+    /// The columns hold `rows` numbers, at most [`PIECE`]. No other call of this thread turns rows while these are used.
+    #[inline(always)]
+    pub unsafe fn rows<S: Simd>(&mut self) -> (*const f64, usize) {
+        let stride = UNIT * units(self.inputs);
+        if self.turned.is_null() {
+            // vectors may read beyond the last input: of the next row, to sums that nobody looks at
+            [self.turned, self.scaled] = scratch(self.rows.max(piece(stride)) * stride + 4 * UNIT);
+            // SAFETY: the scratch has that size
+            unsafe { self.turn::<S>(stride) };
+        }
+        (self.turned, stride)
     }
 
     /// Turns the rows.

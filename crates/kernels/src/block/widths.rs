@@ -3,7 +3,7 @@
 use super::quad::Quad;
 use super::simd::{LANES, Simd};
 use super::syrk::Syrk;
-use super::{Kernels, external, linear, quad, softmax, syrk, table, tape};
+use super::{Kernels, external, linear, pruned, quad, softmax, syrk, table, tape};
 
 /// Instantiates the kernels and their table.
 macro_rules! width {
@@ -22,6 +22,17 @@ macro_rules! width {
                 let a = Quad { x, inputs, outputs, lead, coef, coef_stride, n, out, out_stride, add: add != 0, rows };
                 // SAFETY: operands as the table documents; the dispatcher checked the features
                 unsafe { quad::run::<S>(&a) }
+            }
+
+            $(#[$feature])*
+            unsafe extern "C" fn quad_pruned(
+                x: *const f64, inputs: usize, outputs: usize, lead: usize, coef: *const f64, coef_stride: usize, n: usize,
+                out: *mut f64, out_stride: usize, add: usize, rows: usize,
+            ) {
+                let a = Quad { x, inputs, outputs, lead, coef, coef_stride, n, out, out_stride, add: add != 0, rows };
+                let can = S::W <= 4 && outputs > 0 && n <= pruned::MOST;
+                // SAFETY: as above
+                unsafe { if can { pruned::run::<S>(&a) } else { quad::run::<S>(&a) } }
             }
 
             $(#[$feature])*
@@ -137,6 +148,7 @@ macro_rules! width {
             pub(in super::super) static KERNELS: Kernels = Kernels {
                 name: stringify!($name),
                 quad,
+                quad_pruned,
                 quad_diagonal,
                 pack_quad: external::pack_quad,
                 linear,

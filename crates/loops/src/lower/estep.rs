@@ -309,16 +309,20 @@ impl Lower<'_> {
         }
         let count: usize = others.iter().map(|&v| self.finite_size(v)).product();
         let message = b.buffer("message", BufKind::Temp, count);
-        b.for_(count, |b, i| {
-            let lse = Some(message.col(i));
+        let normalise = |b: &mut FuncBuilder<'_>, i: Index| {
             b.kernel(Kernel::Softmax {
-                table: table.col(i * n),
+                table: table.col(i.clone() * n),
                 n,
                 stride: 1,
-                lse,
+                lse: Some(message.col(i)),
                 total: None,
             });
-        });
+        };
+        if others.is_empty() {
+            normalise(b, Index::default());
+        } else {
+            b.for_(count, |b, i| normalise(b, Index::from(i)));
+        }
         if clique.parent.is_some() {
             return Some(message);
         }
@@ -473,6 +477,29 @@ impl Lower<'_> {
             });
             add = true;
         }
+        for (code, table, values) in &t.gathers {
+            let Some(c) = self.columns.get(code).copied() else {
+                continue;
+            };
+            let kernel = Kernel::Gather {
+                code: c.buf.col(0),
+                table: table.at(0),
+                entries: n,
+                values: *values,
+                out: out.col(0),
+                add,
+            };
+            b.kernel(kernel);
+            add = true;
+        }
+        if !add && (t.quads.is_empty() || !group.general.is_empty()) {
+            self.zero_columns(b, out, n);
+            add = true;
+        }
+        if !group.general.is_empty() {
+            self.emit_general(b, group, out);
+        }
+        // squares last: what comes right before a softmax need not finish the entries that it makes 0
         for (inputs, coef, len, d, shape) in &t.quads {
             let x = inputs.adjacent(b);
             b.for_(n, |b, k| {
@@ -488,28 +515,10 @@ impl Lower<'_> {
             });
             add = true;
         }
-        if !add {
-            self.zero_columns(b, out, n);
-            add = true;
-        }
-        let _ = add;
-        for (code, table, values) in &t.gathers {
-            let Some(c) = self.columns.get(code).copied() else {
-                continue;
-            };
-            let kernel = Kernel::Gather {
-                code: c.buf.col(0),
-                table: table.at(0),
-                entries: n,
-                values: *values,
-                out: out.col(0),
-                add: true,
-            };
-            b.kernel(kernel);
-        }
-        if group.general.is_empty() {
-            return;
-        }
+    }
+
+    /// Adds the addends that only row code can evaluate.
+    fn emit_general(&mut self, b: &mut FuncBuilder<'_>, group: &Group, out: BufId) {
         let sum = self.s.sum(&group.general.clone());
         let open = group.open.clone();
         configs(self, b, &open.clone(), &mut |l, b, at| {

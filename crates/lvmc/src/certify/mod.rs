@@ -122,7 +122,7 @@ fn e_step(
             .chunks(slot.size.max(1))
             .zip(found.chunks(slot.size.max(1)))
             .map(|(p, q)| {
-                // KL(q ‖ p), as in the bound: a responsibility below 2⁻¹⁰⁰ is 0 in q
+                // KL(q ‖ p), as in the bound: a responsibility below 2⁻⁶⁴ is 0 in q
                 q.iter()
                     .zip(p)
                     .filter(|(q, _)| **q > 0.0)
