@@ -296,7 +296,11 @@ impl Engine {
         let mut plan = Plan {
             store: self.joint.store,
             finite: self.joint.finite,
+            complete: self.joint.complete,
             factors: self.joint.factors,
+            expected: self.joint.expected,
+            definitions: self.joint.definitions,
+            posteriors: self.joint.posteriors,
             priors: self.joint.priors,
             cliques,
             updates: self.updates,

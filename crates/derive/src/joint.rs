@@ -4,7 +4,8 @@
 //! whose form depends on a value (`if z then … else …`, a number computed from z) is split into cases.
 
 use crate::error::DeriveError;
-use crate::plan::{Case, Finite, Prior, RowFactor};
+use crate::plan::{Case, Definition, Finite, Posterior, Prior, RowFactor};
+use crate::posterior::{self, Continuous};
 use lvmc_families::Family;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role, VarId};
 use lvmc_term::{Cmp, Node, Size, Store, Support, SymId, Term, children};
@@ -17,8 +18,16 @@ pub struct LogJoint {
     pub store: Store,
     /// Finite variables.
     pub finite: Vec<Finite>,
-    /// Factors of a row.
+    /// Factors of a row's density, the continuous latents in them.
+    pub complete: Vec<RowFactor>,
+    /// Factors of a row's marginal density: continuous latents integrated out.
     pub factors: Vec<RowFactor>,
+    /// The expectation of `complete` over the continuous latents, given the finite ones.
+    pub expected: Vec<RowFactor>,
+    /// What the posteriors define.
+    pub definitions: Vec<Definition>,
+    /// Posteriors of continuous latents.
+    pub posteriors: Vec<Posterior>,
     /// log densities as written, before one-hot: (factor, term), for the first line of the derivation.
     pub written: Vec<(usize, Term)>,
     /// Priors.
@@ -29,11 +38,15 @@ pub struct LogJoint {
 pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
     refuse_missing(graph)?;
     let mut store = graph.store.clone();
-    let finite = finite_variables(graph, &mut store)?;
+    let (finite, continuous) = finite_variables(graph, &mut store);
     let mut joint = LogJoint {
         store,
         finite,
+        complete: vec![],
         factors: vec![],
+        expected: vec![],
+        definitions: vec![],
+        posteriors: vec![],
         written: vec![],
         priors: vec![],
     };
@@ -60,6 +73,9 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
             joint.factors.push(row);
         }
     }
+    joint.complete.clone_from(&joint.factors);
+    joint.expected.clone_from(&joint.factors);
+    posterior::eliminate(&mut joint, graph, &continuous)?;
     Ok(joint)
 }
 
@@ -208,9 +224,9 @@ fn family_name(dist: &Dist) -> &'static str {
     }
 }
 
-/// Latents with finitely many values, and observed categories that other statements refer to.
-fn finite_variables(graph: &ModelGraph, s: &mut Store) -> Result<Vec<Finite>, DeriveError> {
-    let mut finite: Vec<Finite> = vec![];
+/// Latents with finitely many values, and observed categories that other statements refer to; and the other latents.
+fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Continuous>) {
+    let (mut finite, mut continuous): (Vec<Finite>, Vec<Continuous>) = (vec![], vec![]);
     let mut taken = BTreeSet::new();
     for (i, factor) in graph.factors.iter().enumerate() {
         let var = graph.var(factor.var);
@@ -233,7 +249,12 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> Result<Vec<Finite>, De
                 finite.push(new_finite(s, var.sym, size, observed, &mut taken));
             }
             _ if observed => {}
-            _ => return Err(no_posterior(graph, factor)),
+            _ => continuous.push(Continuous {
+                sym: var.sym,
+                factor: i,
+                family: family_name(&factor.dist),
+                span: factor.span,
+            }),
         }
     }
     for sym in indexing_givens(graph) {
@@ -241,23 +262,7 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> Result<Vec<Finite>, De
             finite.push(new_finite(s, sym, size, true, &mut taken));
         }
     }
-    Ok(finite)
-}
-
-fn no_posterior(graph: &ModelGraph, factor: &Factor) -> DeriveError {
-    let var = graph.var(factor.var);
-    let family = family_name(&factor.dist);
-    DeriveError::NoPosterior {
-        name: var.name.clone(),
-        reason: format!("`{}` is a latent with infinitely many values", var.name),
-        span: factor.span,
-        help: format!(
-            "tried  finite-posterior    declined: {family} has no finite support\n\
-             tried  conjugate-posterior declined: the rule for continuous latents is missing\n\
-             it can be fitted where `{name}` is Categorical or Bernoulli, or `param {name}`, or observed (`data {name}`)",
-            name = var.name
-        ),
-    }
+    (finite, continuous)
 }
 
 /// Given categories used as an index: they choose a parameter, as an observed one-hot variable does.

@@ -3,6 +3,7 @@
 //! `derive(&graph)` is the pipeline: `joint` (densities as terms, finite variables one-hot), `occur` (Q as a function of
 //! each parameter), `rules` (one file per rule), `eliminate` (the order of the E-step), `steps` (the printed derivation).
 
+mod affine;
 pub mod eliminate;
 pub mod engine;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod joint;
 mod marginal;
 pub mod occur;
 pub mod plan;
+mod posterior;
 pub mod rules;
 pub mod steps;
 

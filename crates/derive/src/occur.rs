@@ -50,7 +50,7 @@ pub fn parts_of(joint: &mut LogJoint) -> Vec<Part> {
 /// All addends, the affine predictors of a block of parameters held together.
 pub fn parts_with(joint: &mut LogJoint, held: &[SymId]) -> Vec<Part> {
     let mut parts = vec![];
-    for f in joint.factors.clone() {
+    for f in joint.expected.clone() {
         for case in &f.cases {
             let open: Vec<usize> = f
                 .scope
@@ -69,10 +69,13 @@ pub fn parts_with(joint: &mut LogJoint, held: &[SymId]) -> Vec<Part> {
                 _ => crate::rules::predictor::hold_predictors(&mut joint.store, case.term, held),
             };
             for term in flatten(&mut joint.store, whole) {
-                parts.push(Part {
-                    term,
-                    origin: origin.clone(),
-                    span: f.span,
+                open_sums(&mut joint.store, term, &[], &mut |term, bound| {
+                    let mut origin = origin.clone();
+                    if let Origin::Row { bound: own, .. } = &mut origin {
+                        own.extend(bound);
+                    }
+                    let span = f.span;
+                    parts.push(Part { term, origin, span });
                 });
             }
         }
@@ -89,6 +92,23 @@ pub fn parts_with(joint: &mut LogJoint, held: &[SymId]) -> Vec<Part> {
         }
     }
     parts
+}
+
+/// An addend `c Σ_p body` as the addends of c · body, p bound by the part.
+fn open_sums(s: &mut Store, t: Term, bound: &[IxId], push: &mut dyn FnMut(Term, &[IxId])) {
+    let factors = s.factors(t);
+    let sum = factors.iter().position(|&f| matches!(s.node(f), Node::IxSum(..)));
+    let Some(at) = sum else { return push(t, bound) };
+    let Node::IxSum(p, body) = *s.node(factors[at]) else {
+        return push(t, bound);
+    };
+    let mut inner = factors;
+    inner[at] = body;
+    let whole = s.product_of(&inner);
+    let bound = [bound, &[p]].concat();
+    for part in flatten(s, whole) {
+        open_sums(s, part, &bound, push);
+    }
 }
 
 /// The unknown of an update: a parameter's value at target indices.

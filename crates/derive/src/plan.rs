@@ -58,6 +58,41 @@ pub struct Prior {
     pub span: Span,
 }
 
+/// What an iteration computes from the current parameters, before anything else reads it.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// The symbol that stands for it: the ranges' axes, then its own.
+    pub sym: SymId,
+    /// Indices it is computed for.
+    pub ranges: Vec<IxId>,
+    /// What it is.
+    pub value: Value,
+    /// The symbol at its ranges.
+    pub atom: Term,
+}
+
+/// What a definition computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// The term, flat or of a row.
+    Term(Term),
+    /// A matrix R with Rᵀ R = Λ⁻¹ for a flat Λ: C⁻¹ of Λ = C Cᵀ.
+    InverseRoot(Term),
+}
+
+/// The posterior of a continuous latent, for those who ask: given the finite variables, and the definitions.
+#[derive(Debug, Clone)]
+pub struct Posterior {
+    /// The latent.
+    pub sym: SymId,
+    /// The rule that found it.
+    pub rule: &'static str,
+    /// E[z].
+    pub mean: Term,
+    /// E[z²], element by element.
+    pub square: Term,
+}
+
 /// One step of variable elimination: sum `var` out of the product of everything that mentions it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clique {
@@ -233,8 +268,16 @@ pub struct Plan {
     pub store: Store,
     /// Finite variables of a row.
     pub finite: Vec<Finite>,
-    /// Factors of a row.
+    /// Factors of a row's density as written, the continuous latents in them.
+    pub complete: Vec<RowFactor>,
+    /// Factors of a row's marginal density: the continuous latents integrated out.
     pub factors: Vec<RowFactor>,
+    /// Factors of Q: the expectation of `complete` over the continuous latents, given the finite ones.
+    pub expected: Vec<RowFactor>,
+    /// What the posteriors of the continuous latents define, in the order of computation.
+    pub definitions: Vec<Definition>,
+    /// Posteriors of the continuous latents.
+    pub posteriors: Vec<Posterior>,
     /// Priors on parameters.
     pub priors: Vec<Prior>,
     /// Variable elimination, in order.

@@ -1,6 +1,6 @@
 //! The derivation as a list of steps: the very terms of the plan, section by section.
 
-use crate::plan::{Condition, Left, Plan, RowFactor, Section, Solution, Step, Update};
+use crate::plan::{Condition, Left, Plan, RowFactor, Section, Solution, Step, Update, Value};
 use lvmc_term::{Cmp, Store, Support, SymId, SymKind, Term};
 
 /// All steps of a plan. `written` are the densities before one-hot.
@@ -28,7 +28,7 @@ fn step(section: Section, left: Left, right: Term, rule: &'static str) -> Step {
 }
 
 fn row_values(plan: &Plan) -> Vec<SymId> {
-    plan.factors.iter().map(|f| f.value).collect()
+    plan.complete.iter().map(|f| f.value).collect()
 }
 
 fn joint(plan: &mut Plan, written: &[(usize, Term)], out: &mut Vec<Step>) {
@@ -36,7 +36,7 @@ fn joint(plan: &mut Plan, written: &[(usize, Term)], out: &mut Vec<Step>) {
     let s = &mut plan.store;
     let rows: Vec<Term> = written
         .iter()
-        .filter(|w| plan.factors.iter().any(|f| f.factor == w.0))
+        .filter(|w| plan.complete.iter().any(|f| f.factor == w.0))
         .map(|w| w.1)
         .collect();
     let sum = s.sum(&rows);
@@ -56,7 +56,9 @@ fn joint(plan: &mut Plan, written: &[(usize, Term)], out: &mut Vec<Step>) {
 fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
     let of = row_values(plan);
     let (mut complete, mut expected) = (vec![], vec![]);
-    for f in plan.factors.clone() {
+    let both = plan.complete.iter().zip(&plan.expected);
+    let lists: Vec<(RowFactor, bool)> = both.flat_map(|(c, e)| [(c.clone(), false), (e.clone(), true)]).collect();
+    for (f, is_expected) in lists {
         for case in &f.cases {
             let (values, bound) = positions(plan, &f, &case.fixed);
             let s = &mut plan.store;
@@ -69,14 +71,18 @@ fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
                 .collect();
             let indicator = s.product_of(&one_hot);
             let weight = if values.is_empty() { s.num(1.0) } else { s.resp(&values) };
-            for (weight, list) in [(indicator, &mut complete), (weight, &mut expected)] {
-                let body = s.mul(weight, case.term);
-                let body = bound.iter().rev().fold(body, |t, &i| s.ix_sum(i, t));
-                list.push(s.row_sum(body));
-            }
+            let (weight, list) = if is_expected {
+                (weight, &mut expected)
+            } else {
+                (indicator, &mut complete)
+            };
+            let body = s.mul(weight, case.term);
+            let body = bound.iter().rev().fold(body, |t, &i| s.ix_sum(i, t));
+            list.push(s.row_sum(body));
         }
     }
     let (complete, expected) = (plan.store.sum(&complete), plan.store.sum(&expected));
+    let hidden = !plan.finite.is_empty() || !plan.posteriors.is_empty();
     let rule = if plan.finite.is_empty() { "" } else { "one-hot" };
     out.push(step(
         Section::Complete,
@@ -84,7 +90,7 @@ fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
         complete,
         rule,
     ));
-    if !plan.finite.is_empty() {
+    if hidden {
         out.push(step(Section::Expected, Left::Word("Q"), expected, "expectation"));
     }
 }
@@ -108,6 +114,7 @@ fn positions(plan: &mut Plan, f: &RowFactor, fixed: &[(usize, usize)]) -> (Vec<(
 
 /// The posterior, up to its normaliser: r ∝ exp(Σ factors); and the entropy of the bound.
 fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
+    definitions(plan, out);
     if plan.finite.is_empty() {
         return;
     }
@@ -146,6 +153,30 @@ fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
     let mut h = step(Section::Elbo, Left::Word("H"), entropy, "entropy");
     h.remark = "ELBO = Q + H = log-likelihood; exact posterior: gap 0".into();
     out.push(h);
+}
+
+/// What the posteriors of the continuous latents are made of.
+fn definitions(plan: &mut Plan, out: &mut Vec<Step>) {
+    let rule = plan.posteriors.first().map_or("", |p| p.rule);
+    let s = &mut plan.store;
+    for d in plan.definitions.clone() {
+        let (left, right, remark) = match d.value {
+            Value::Term(t) => (d.atom, t, ""),
+            Value::InverseRoot(t) => {
+                let root = s.transpose(d.atom);
+                (s.matmul(root, d.atom), s.inv(t), "the posterior's covariance, from its root")
+            }
+        };
+        let mut line = step(Section::EStep, Left::Term(left), right, rule);
+        line.remark = remark.into();
+        out.push(line);
+    }
+    if plan.finite.is_empty() && !plan.posteriors.is_empty() {
+        let zero = plan.store.num(0.0);
+        let mut h = step(Section::Elbo, Left::Word("gap"), zero, rule);
+        h.remark = "ELBO = log-likelihood: the posterior is exact".into();
+        out.push(h);
+    }
 }
 
 fn m_step(s: &mut Store, u: &Update, out: &mut Vec<Step>) {

@@ -73,6 +73,34 @@ pub struct LatentSlot {
     pub observed: bool,
 }
 
+/// The mean of a continuous latent: where `seed` reads starting values, instead of the posterior's.
+#[derive(Debug, Clone)]
+pub struct ScoreSlot {
+    /// The latent.
+    pub sym: SymId,
+    /// As the user wrote it.
+    pub name: String,
+    /// An `Out` buffer of `cols` columns.
+    pub buf: BufId,
+    /// Number of columns.
+    pub cols: usize,
+}
+
+/// A continuous latent's posterior: written by `score`.
+#[derive(Debug, Clone)]
+pub struct MomentSlot {
+    /// The latent.
+    pub sym: SymId,
+    /// As the user wrote it.
+    pub name: String,
+    /// An `Out` buffer of `cols` columns: E[z].
+    pub mean: BufId,
+    /// An `Out` buffer of `cols` columns: E[z²], element by element.
+    pub square: BufId,
+    /// Number of elements.
+    pub cols: usize,
+}
+
 /// A block of parameters that moves along a direction inside EM (not in closed form). `update` writes the step; the
 /// runtime keeps α = 1 and, where the objective fell, halves α, calls `backtrack` and sweeps again.
 #[derive(Debug, Clone)]
@@ -108,6 +136,10 @@ pub struct Lowered {
     pub weight: BufId,
     /// Finite variables.
     pub latents: Vec<LatentSlot>,
+    /// Continuous latents whose means `seed` reads.
+    pub starts: Vec<ScoreSlot>,
+    /// Posteriors of the continuous latents.
+    pub moments: Vec<MomentSlot>,
     /// `Out`, one column: log-likelihood of a row, written by `score`.
     pub row_score: BufId,
     /// `Stat` [1]: Σ lse without data-only terms.

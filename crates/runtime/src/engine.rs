@@ -202,6 +202,20 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Sets the starting mean of continuous latent number `start` to `value(row, column)`.
+    pub fn set_start(&mut self, start: usize, mut value: impl FnMut(usize, usize) -> f64) {
+        let Some(slot) = self.compiled.lowered.starts.get(start) else {
+            return;
+        };
+        let layout = self.memory.layout();
+        let data = self.memory.want(slot.buf);
+        for row in 0..layout.blocks() * layout.block {
+            for c in 0..slot.cols {
+                data[layout.at(slot.cols, row, c)] = value(row.min(layout.rows.saturating_sub(1)), c);
+            }
+        }
+    }
+
     /// Parameters from the marginals as they were set: the statistics, and updates until blocks agree.
     pub fn seed(&mut self) {
         self.call(self.prepare);

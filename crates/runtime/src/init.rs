@@ -6,7 +6,7 @@
 //! half of the starts split one component of the best fit so far and merge two others.
 
 use crate::dataset::Dataset;
-use crate::engine::Values;
+use crate::engine::{Engine, Values};
 use crate::random::{below, uniform, weighted};
 use lvmc_loops::lowered::{LatentSlot, Lowered};
 use lvmc_term::Support;
@@ -293,6 +293,53 @@ pub fn shaken(
     }
     observed(lowered, data, slot, new);
     out
+}
+
+/// Sets the means of the continuous latents to the leading principal components of the points, standardised: one after
+/// the other, beginning again where there are no more.
+pub fn start_scores(engine: &mut Engine<'_>, points: &Points) {
+    let lowered = engine.lowered();
+    if lowered.starts.is_empty() || points.dims == 0 {
+        return;
+    }
+    let scores = components(points, lowered.starts.iter().map(|s| s.cols).sum());
+    let found = scores.len().max(1);
+    let mut first = 0;
+    for (i, slot) in lowered.starts.iter().enumerate() {
+        let at = first;
+        engine.set_start(i, |row, c| scores.get((at + c) % found).map_or(0.0, |s| s[row]));
+        first += slot.cols;
+    }
+}
+
+/// Scores of the leading principal components, each of variance 1.
+fn components(points: &Points, wanted: usize) -> Vec<Vec<f64>> {
+    let (n, d) = (points.rows, points.dims);
+    let mut moments = faer::Mat::<f64>::zeros(d, d);
+    for r in 0..n {
+        let x = points.row(r);
+        for i in 0..d {
+            for j in 0..=i {
+                moments[(i, j)] += x[i] * x[j] / as_f64(n);
+            }
+        }
+    }
+    // eigenvalues ascend
+    let Ok(eigen) = moments.self_adjoint_eigen(faer::Side::Lower) else {
+        return vec![];
+    };
+    let (values, vectors) = (eigen.S(), eigen.U());
+    (0..d)
+        .rev()
+        .take(wanted)
+        .filter(|&c| values[c] > 1e-12)
+        .map(|c| {
+            let by = 1.0 / values[c].sqrt();
+            (0..n)
+                .map(|r| by * points.row(r).iter().enumerate().map(|(i, x)| x * vectors[(i, c)]).sum::<f64>())
+                .collect()
+        })
+        .collect()
 }
 
 /// Parameters before any statistics.

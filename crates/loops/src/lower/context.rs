@@ -54,6 +54,8 @@ pub struct Lower<'a> {
     pub columns: HashMap<SymId, Column>,
     /// Row symbols that stand for temporary columns (a predictor).
     pub temps: HashMap<SymId, BufId>,
+    /// Row symbols that a posterior defines: computed before the E-step of a block, then read as data.
+    pub defined: std::collections::BTreeSet<SymId>,
     /// Features made so far.
     pub features: Vec<Feature>,
     /// Fixed buffers.
@@ -170,8 +172,12 @@ impl Lower<'_> {
     pub fn finite_of(&self, sym: SymId) -> Option<usize> {
         self.plan.finite.iter().position(|f| f.sym == sym)
     }
-    /// True where a term is made of data, constants and sizes alone, and varies by row.
+    /// True where a term is a column that a sweep may read: data, or what a posterior defines.
     pub fn is_feature(&self, t: Term) -> bool {
+        self.is_data(t) || self.s.per_row(t) && self.defined_column(t).is_some()
+    }
+    /// True where a term is made of data, constants and sizes alone, and varies by row.
+    pub fn is_data(&self, t: Term) -> bool {
         self.s.per_row(t)
             && self.s.free_indices(t).is_empty()
             && !self.s.depends_on(t, |n| match n {
@@ -221,7 +227,19 @@ impl Lower<'_> {
             return f.clone();
         }
         let cols = self.len_of(t).max(1);
+        let defined = self.defined_column(t);
         let feature = match self.s.node(t).clone() {
+            _ if defined.is_some() => {
+                let (buf, first) = defined.unwrap_or_else(|| unreachable!());
+                Feature {
+                    term: t,
+                    buf,
+                    first,
+                    cols,
+                    centre: None,
+                    derived: false,
+                }
+            }
             Node::Sym(x) if self.columns.contains_key(&x) => {
                 let c = self.columns[&x];
                 Feature {

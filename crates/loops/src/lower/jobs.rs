@@ -38,6 +38,8 @@ pub enum What {
     },
     /// Packed coefficients of a quadratic form.
     Quad(Box<QuadJob>),
+    /// C⁻¹ of Λ = C Cᵀ.
+    InverseRoot(Term),
     /// A flat term for each value of a data code: `[values]`, −∞ made finite.
     Gather {
         /// The term, with the code's symbol inside.
@@ -162,6 +164,15 @@ impl Lower<'_> {
                 self.make_finite(b, job.out, &first, *values);
             }
             What::Quad(q) => self.quad_job(b, scope, q, job.out, at),
+            What::InverseRoot(m) => {
+                let n = self.dims_of(*m)[0];
+                let l = self.cholesky(b, scope, *m);
+                b.kernel(Kernel::TriInverse {
+                    l: l.at(0),
+                    out: job.out.at(at.clone() * (n * n)),
+                    n,
+                });
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod ascent;
 mod context;
+mod define;
 mod estep;
 mod flat;
 mod form;
@@ -52,7 +53,10 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let params = l.add_params(&mut pb, graph);
     let consts = l.add_consts(&mut pb, graph);
     l.add_columns(&mut pb, &used);
+    l.add_definitions(&mut pb);
     let latents = l.latent_slots(&mut pb);
+    let starts = l.score_slots(&mut pb);
+    let moments = l.moment_slots(&mut pb);
     let updates = l.settled();
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
@@ -71,6 +75,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
                 let ascents = updates.iter().filter_map(|u| l.plan_step(b, u)).collect();
                 (e, ascents)
             });
+            l.define_rows(b, &[]);
             l.e_step(b, e, Ends::Objective);
             l.accumulate_statistics(b);
             ascents.iter().for_each(|a| l.sweep_step(b, a));
@@ -83,10 +88,11 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     if ascents.len() != planned {
         return Err(bug("a predictor's design is not linear in features", ""));
     }
-    if !marginals.is_empty() {
+    if !marginals.is_empty() || !starts.is_empty() {
         for (name, masked) in [("seed", false), ("seed_w", true)] {
             l.masked = masked;
             pb.func(name, FuncKind::Block, |b| {
+                l.define_rows(b, &starts);
                 l.seed_weights(b, &marginals);
                 l.accumulate_statistics(b);
                 ascents.iter().for_each(|a| l.sweep_step(b, a));
@@ -96,7 +102,9 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     l.masked = false;
     pb.func("score", FuncKind::Block, |b| {
         l.zero_columns(b, l.fixed.row_score, 1);
+        l.define_rows(b, &[]);
         l.e_step(b, &mut e, Ends::Score);
+        l.write_moments(b, &moments);
         for &(sym, out, n) in &marginals {
             let w = l.weights_for(b, &[sym]);
             b.for_(n, |b, i| {
@@ -148,6 +156,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         consts,
         weight: fixed.weight,
         latents,
+        starts,
+        moments,
         row_score: fixed.row_score,
         objective: fixed.objective,
         constant: fixed.constant,
@@ -180,6 +190,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         flat: HashMap::new(),
         columns: HashMap::new(),
         temps: HashMap::new(),
+        defined: BTreeSet::new(),
         features: vec![],
         fixed,
         stats: stats::Stats::default(),
@@ -192,7 +203,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
 /// Every symbol that a factor, prior or update mentions.
 fn used_symbols(plan: &Plan) -> Vec<SymId> {
     let mut used: BTreeSet<SymId> = BTreeSet::new();
-    for f in &plan.factors {
+    for f in plan.factors.iter().chain(&plan.complete) {
         for c in &f.cases {
             used.extend(plan.store.symbols(c.term));
         }

@@ -79,7 +79,7 @@ impl Lower<'_> {
                     });
                 let everywhere = case.fixed.is_empty() && case.excluded.is_empty();
                 for t in lvmc_derive::flatten::flatten(&mut self.s, case.term) {
-                    if everywhere && self.is_feature(t) {
+                    if everywhere && self.is_data(t) {
                         data_only.push(t);
                     } else {
                         self.read_addend(b, &mut groups[at], t);

@@ -149,16 +149,25 @@ pub fn fit(compiled: Compiled<'_>, data: &Dataset, settings: &Settings, hooks: H
         return single(compiled, data, values.clone(), until, settings, hooks);
     }
     if !has_hidden(&compiled, data) {
-        return single(
-            compiled,
-            data,
-            init::defaults(compiled.lowered, data),
-            until,
-            settings,
-            hooks,
-        );
+        let values = if compiled.lowered.starts.is_empty() {
+            init::defaults(compiled.lowered, data)
+        } else {
+            from_components(compiled, data, settings)
+        };
+        return single(compiled, data, values, until, settings, hooks);
     }
     search::search(compiled, data, settings, hooks)
+}
+
+/// Parameters from the principal components of the data as the means of the continuous latents.
+fn from_components(compiled: Compiled<'_>, data: &Dataset, settings: &Settings) -> Values {
+    let lowered = compiled.lowered;
+    let points = init::Points::new(lowered, data);
+    let mut engine = Engine::new(compiled, data, settings.threads);
+    engine.set_params(&init::defaults(lowered, data));
+    init::start_scores(&mut engine, &points);
+    engine.seed();
+    engine.params()
 }
 
 fn check_init(compiled: &Compiled<'_>, values: &Values) -> Result<(), FitError> {

@@ -248,6 +248,7 @@ impl Team<'_> {
                 let k = lowered.latents[l].size;
                 engine.set_marginal(l, |row, value| m.get(row * k + value).copied().unwrap_or(0.0));
             }
+            init::start_scores(engine, &self.points);
             engine.seed();
             climb(engine, self.data.weight_sum, until, self.hooks.stop)
         })

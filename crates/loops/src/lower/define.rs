@@ -1,0 +1,170 @@
+//! What the posteriors of continuous latents define: tables of `prepare`, and columns of a block before its E-step.
+
+use super::context::{Lower, Scope, each};
+use super::jobs::{Job, What};
+use super::rowexpr::RowScope;
+use crate::builder::{FuncBuilder, ProgramBuilder};
+use crate::ir::{BufId, BufKind, Index};
+use crate::lowered::{MomentSlot, ScoreSlot};
+use lvmc_derive::plan::{Definition, Value};
+use lvmc_term::{SymId, Term};
+
+impl Lower<'_> {
+    /// Buffers of the plan's definitions; the flat ones become the first jobs of `prepare`.
+    pub fn add_definitions(&mut self, pb: &mut ProgramBuilder) {
+        for d in &self.plan.definitions {
+            let sym = self.s.sym(d.sym).clone();
+            let len = self.dims(&sym.shape).iter().product::<usize>().max(1);
+            if sym.per_row {
+                let buf = pb.buffer(&sym.name, BufKind::Temp, len);
+                self.temps.insert(d.sym, buf);
+                self.defined.insert(d.sym);
+                continue;
+            }
+            let out = pb.buffer(&sym.name, BufKind::Table, len);
+            self.flat.insert(d.sym, out);
+            let what = match d.value {
+                Value::Term(t) => What::Term(t),
+                Value::InverseRoot(t) => What::InverseRoot(t),
+            };
+            let ixs = d.ranges.clone();
+            self.jobs.push(Job { ixs, out, what });
+        }
+    }
+
+    /// Where starting values of the Gaussian latents' means are stored.
+    pub fn score_slots(&mut self, pb: &mut ProgramBuilder) -> Vec<ScoreSlot> {
+        let mut slots = vec![];
+        for p in &self.plan.posteriors {
+            let Some(d) = self.plan.definitions.iter().find(|d| d.atom == p.mean) else {
+                continue;
+            };
+            if !self.defined.contains(&d.sym) {
+                continue;
+            }
+            let name = self.s.sym(p.sym).name.clone();
+            let cols = self.len_of(d.atom).max(1);
+            let buf = pb.buffer(&format!("{name}.start"), BufKind::Out, cols);
+            slots.push(ScoreSlot {
+                sym: p.sym,
+                name,
+                buf,
+                cols,
+            });
+        }
+        slots
+    }
+
+    /// The columns of a block that the definitions of a row are. Means that `stored` holds are read there instead.
+    pub fn define_rows(&mut self, b: &mut FuncBuilder<'_>, stored: &[ScoreSlot]) {
+        for d in self.plan.definitions.clone() {
+            let (Some(&out), Value::Term(t)) = (self.temps.get(&d.sym), d.value) else {
+                continue;
+            };
+            let of = self.plan.posteriors.iter().find(|p| p.mean == d.atom).map(|p| p.sym);
+            let start = stored.iter().find(|s| Some(s.sym) == of).map(|s| s.buf);
+            self.define_row(b, &d, t, out, start);
+        }
+    }
+
+    fn define_row(&mut self, b: &mut FuncBuilder<'_>, d: &Definition, t: Term, out: BufId, start: Option<BufId>) {
+        let dims = self.dims_of(d.atom);
+        let stride = dims.iter().product::<usize>().max(1);
+        let t = self.as_linear(t);
+        self.nest(b, &d.ranges, Scope::default(), Index::default(), &mut |l, b, scope, at| {
+            let mut rows = RowScope {
+                flat: scope.clone(),
+                ..RowScope::default()
+            };
+            if start.is_none() {
+                l.ensure_row(b, &mut rows, t);
+            }
+            each(b, &dims.clone(), &mut |b, i| {
+                let col = Index::row_major(i, &dims);
+                b.rows(|b| {
+                    let v = match start {
+                        Some(buf) => b.load_row(buf.col(col.clone())),
+                        None => l.row_elem(b, &mut rows, t, i),
+                    };
+                    b.store_row(out.col(at.clone() * stride + col), v);
+                });
+            });
+        });
+    }
+
+    /// Where the posteriors of the continuous latents are written.
+    pub fn moment_slots(&mut self, pb: &mut ProgramBuilder) -> Vec<MomentSlot> {
+        let mut slots = vec![];
+        for p in &self.plan.posteriors {
+            let name = self.s.sym(p.sym).name.clone();
+            let cols = self.len_of(p.mean).max(1);
+            slots.push(MomentSlot {
+                sym: p.sym,
+                mean: pb.buffer(&format!("{name}.mean"), BufKind::Out, cols),
+                square: pb.buffer(&format!("{name}.square"), BufKind::Out, cols),
+                name,
+                cols,
+            });
+        }
+        slots
+    }
+
+    /// E[z] and E[z²] of every continuous latent, over the finite variables too.
+    pub fn write_moments(&mut self, b: &mut FuncBuilder<'_>, slots: &[MomentSlot]) {
+        for (p, slot) in self.plan.posteriors.clone().iter().zip(slots) {
+            for (t, out) in [(p.mean, slot.mean), (p.square, slot.square)] {
+                let whole = self.over_finite(t);
+                let mut scope = RowScope::default();
+                self.copy_row(b, &mut scope, whole, out);
+            }
+        }
+    }
+
+    /// Σ_k r_k t_k.
+    fn over_finite(&mut self, t: Term) -> Term {
+        let free = self.s.free_indices(t);
+        let on: Vec<(SymId, lvmc_term::IxId)> = self
+            .plan
+            .finite
+            .iter()
+            .filter(|f| free.contains(&f.ix))
+            .map(|f| (f.sym, f.ix))
+            .collect();
+        if on.is_empty() {
+            return t;
+        }
+        let values: Vec<(SymId, Term)> = on.iter().map(|&(x, i)| (x, self.s.index(i))).collect();
+        let weight = self.s.resp(&values);
+        let body = self.s.mul(weight, t);
+        on.iter().rev().fold(body, |t, &(_, i)| self.s.ix_sum(i, t))
+    }
+
+    /// The term multiplied out, where that makes it a linear form: one kernel for all of it.
+    fn as_linear(&mut self, t: Term) -> Term {
+        let whole = self.s.expand(t);
+        if self.linear_form(whole).is_some() { whole } else { t }
+    }
+
+    /// A defined symbol, or a fixed element of one: its buffer and first column.
+    pub fn defined_column(&self, t: Term) -> Option<(BufId, usize)> {
+        let (x, picked) = self.s.as_symbol(t)?;
+        if !self.defined.contains(&x) {
+            return None;
+        }
+        let buf = *self.temps.get(&x)?;
+        let dims = self.dims(&self.s.sym(x).shape.clone());
+        let mut first = 0;
+        if let lvmc_term::Node::At(_, at) = self.s.node(t) {
+            for (&i, n) in at.iter().zip(&dims) {
+                first = first * n + self.s.as_num(i)? as usize;
+            }
+        }
+        Some((buf, first * dims[picked..].iter().product::<usize>()))
+    }
+
+    /// True where a term mentions what a posterior defines.
+    pub fn mentions_defined(&self, t: Term) -> bool {
+        let found = |x: &SymId| self.defined.contains(x);
+        !self.defined.is_empty() && self.s.symbols(t).iter().any(found)
+    }
+}
