@@ -104,12 +104,9 @@ fn update_terms(plan: &Plan) -> Vec<Term> {
 }
 
 fn title(plan: &Plan, section: Section) -> String {
-    let latent = !plan.finite.is_empty();
-    let names: Vec<&str> = plan
-        .finite
-        .iter()
-        .map(|f| plan.store.sym(f.sym).name.as_str())
-        .collect();
+    let latent = !plan.finite.is_empty() || !plan.posteriors.is_empty();
+    let symbols = plan.finite.iter().map(|f| f.sym).chain(plan.posteriors.iter().map(|p| p.sym));
+    let names: Vec<&str> = symbols.map(|x| plan.store.sym(x).name.as_str()).collect();
     match section {
         Section::Joint => "Joint, one row".into(),
         Section::Prior => "Prior".into(),
@@ -146,11 +143,11 @@ impl Writer<'_> {
         };
         line.left = left(&mut self.store, &step.left, self.style);
         line.right = match (step.section, &step.left) {
-            (Section::Joint | Section::Prior, _) => term(&self.store, step.right, self.style),
-            (Section::EStep, Left::Term(_)) => {
+            (Section::EStep, Left::Term(t)) if matches!(self.store.node(*t), Node::Resp(_)) => {
                 line.remark = self.posterior_remark();
                 self.posterior()
             }
+            (Section::Joint | Section::Prior | Section::EStep, _) => term(&self.store, step.right, self.style),
             (Section::MStep, _) => {
                 let t = self.lettered(step.right);
                 term(&self.store, t, self.style)

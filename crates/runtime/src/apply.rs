@@ -131,7 +131,7 @@ impl Model<'_> {
     ///
     /// # Errors
     /// A fit that does not hold the model's parameters.
-    pub fn posterior(&self, data: &Dataset) -> Result<(Vec<Vec<f64>>, Vec<f64>), Bug> {
+    pub fn posterior(&self, data: &Dataset) -> Result<crate::engine::Posteriors, Bug> {
         let consts = crate::terms::constants(self.graph, &sizes(self.graph, self.fit));
         let compiled = Compiled {
             lowered: self.lowered,

@@ -25,6 +25,17 @@ pub struct Compiled<'a> {
     pub floor: f64,
 }
 
+/// What is known of the latents of every row.
+#[derive(Debug, Clone, Default)]
+pub struct Posteriors {
+    /// Marginals of the finite variables, `[row][value]` each.
+    pub marginals: Vec<Vec<f64>>,
+    /// E[z] and E[z²] of the continuous latents, `[row][element]` each.
+    pub moments: Vec<[Vec<f64>; 2]>,
+    /// Log-likelihoods of the rows.
+    pub scores: Vec<f64>,
+}
+
 /// The steps of an iteration on one data set.
 pub struct Engine<'a> {
     compiled: Compiled<'a>,
@@ -228,14 +239,15 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Posterior marginals of the finite variables and log-likelihoods of the rows at the present parameters: for each
-    /// latent `[row][value]`, and one number per row.
-    pub fn posterior(&mut self) -> (Vec<Vec<f64>>, Vec<f64>) {
+    /// Posteriors of the latents and log-likelihoods of the rows at the present parameters.
+    pub fn posterior(&mut self) -> Posteriors {
         let lowered = self.compiled.lowered;
-        for slot in &lowered.latents {
-            self.memory.want(slot.marginal);
+        let mut wanted: Vec<BufId> = lowered.latents.iter().map(|slot| slot.marginal).collect();
+        wanted.extend(lowered.moments.iter().flat_map(|m| [m.mean, m.square]));
+        wanted.push(lowered.row_score);
+        for &buf in &wanted {
+            self.memory.want(buf);
         }
-        self.memory.want(lowered.row_score);
         self.call(self.prepare);
         if let Some(s) = self.score.clone() {
             self.pass(&s);
@@ -247,12 +259,20 @@ impl<'a> Engine<'a> {
             .map(|slot| row_major(self.memory.rows(slot.marginal), layout, slot.size))
             .collect();
         let scores = row_major(self.memory.rows(lowered.row_score), layout, 1);
+        let moments = lowered
+            .moments
+            .iter()
+            .map(|m| [m.mean, m.square].map(|buf| row_major(self.memory.rows(buf), layout, m.cols)))
+            .collect();
         // stored only while asked for: they are as large as the data
-        for slot in &lowered.latents {
-            self.memory.take(slot.marginal);
+        for buf in wanted {
+            self.memory.take(buf);
         }
-        self.memory.take(lowered.row_score);
-        (marginals, scores)
+        Posteriors {
+            marginals,
+            moments,
+            scores,
+        }
     }
 
     /// Rows.

@@ -5,7 +5,7 @@ use crate::bind::Binding;
 use crate::data::{Table, show_number};
 use crate::dataset::Dataset;
 use crate::rowmodel::{RowModel, row_values, values_of};
-use lvmc_loops::lowered::LatentSlot;
+use lvmc_loops::lowered::{LatentSlot, MomentSlot};
 use lvmc_model::graph::Role;
 use lvmc_term::SymId;
 use std::io::Write;
@@ -66,9 +66,12 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
         .map(|c| c.sym)
         .collect();
     if unfilled.is_empty() {
-        let (marginals, _) = model.posterior(&data)?;
-        for (slot, m) in model.lowered.latents.iter().zip(&marginals) {
+        let found = model.posterior(&data)?;
+        for (slot, m) in model.lowered.latents.iter().zip(&found.marginals) {
             posterior_columns(&mut out, model, slot, m);
+        }
+        for (slot, [mean, square]) in model.lowered.moments.iter().zip(&found.moments) {
+            moment_columns(&mut out, slot, mean, square);
         }
     }
     means(&mut out, model, &binding, &data)?;
@@ -101,6 +104,26 @@ fn posterior_columns(out: &mut Predictions, model: Model<'_>, slot: &LatentSlot,
                 .map(|p| Cell::Number(p.get(c).copied().unwrap_or(f64::NAN)))
                 .collect(),
         );
+    }
+}
+
+/// Mean and standard deviation of every element of a continuous latent.
+fn moment_columns(out: &mut Predictions, slot: &MomentSlot, mean: &[f64], square: &[f64]) {
+    let name = |c: usize| {
+        if slot.cols == 1 {
+            slot.name.clone()
+        } else {
+            format!("{}_{}", slot.name, c + 1)
+        }
+    };
+    let column = |xs: &[f64], c: usize| -> Vec<f64> { xs.iter().skip(c).step_by(slot.cols).copied().collect() };
+    for c in 0..slot.cols {
+        let (m, s) = (column(mean, c), column(square, c));
+        out.header.push(name(c));
+        out.columns.push(m.iter().map(|&x| Cell::Number(x)).collect());
+        out.header.push(format!("{}_sd", name(c)));
+        let sd = m.iter().zip(&s).map(|(m, s)| (s - m * m).max(0.0).sqrt());
+        out.columns.push(sd.map(Cell::Number).collect());
     }
 }
 

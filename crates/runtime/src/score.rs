@@ -30,7 +30,7 @@ pub fn score(model: Model<'_>, table: Table, binds: &[String]) -> Result<Scores,
         .into());
     }
     let data = model.load(table, &binding, false)?;
-    let (_, rows) = model.posterior(&data)?;
+    let rows = model.posterior(&data)?.scores;
     let total = rows
         .iter()
         .enumerate()

@@ -394,7 +394,9 @@ fn design(s: &mut Store, e: Term, atoms: &[Term], span: Span) -> Result<(Term, T
         parts.push(f.unwrap_or_else(|| s.zeros(width)));
     }
     let phi = s.stack(&parts);
+    let shape = s.shape(e).clone();
     let y = s.sum(&rest);
+    let y = s.refill(y, shape);
     if s.shape(phi).len() != 1 || s.shape(y).len() != 1 {
         return Err(Decline::at(
             "it is a location whose covariances have no common form",

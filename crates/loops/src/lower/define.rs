@@ -161,10 +161,4 @@ impl Lower<'_> {
         }
         Some((buf, first * dims[picked..].iter().product::<usize>()))
     }
-
-    /// True where a term mentions what a posterior defines.
-    pub fn mentions_defined(&self, t: Term) -> bool {
-        let found = |x: &SymId| self.defined.contains(x);
-        !self.defined.is_empty() && self.s.symbols(t).iter().any(found)
-    }
 }

@@ -251,6 +251,10 @@ impl Lower<'_> {
     fn accumulate_statistics(&mut self, b: &mut FuncBuilder<'_>) {
         for set in self.stats.sets.clone() {
             let table = (!set.resp.is_empty()).then(|| self.weights_for(b, &set.resp));
+            let table = match set.by {
+                Some(by) => Some(self.weighted_by(b, table, by, set.configs)),
+                None => table,
+            };
             match &set.kind {
                 SetKind::Second(inputs) | SetKind::Squares(inputs) => {
                     let diagonal = matches!(set.kind, SetKind::Squares(_));
@@ -299,6 +303,25 @@ impl Lower<'_> {
                 SetKind::Direct(body, values) => self.direct(b, &set, *body, values, table),
             }
         }
+    }
+
+    /// Posterior weights (1 where there are none) times a feature.
+    fn weighted_by(&mut self, b: &mut FuncBuilder<'_>, table: Option<BufId>, by: Term, configs: usize) -> BufId {
+        let out = b.buffer("weights", BufKind::Temp, configs);
+        let mut scope = RowScope::default();
+        self.ensure_row(b, &mut scope, by);
+        b.for_(configs, |b, k| {
+            let w = self.weight_column(table, k.into());
+            b.rows(|b| {
+                let mut v = self.row_elem(b, &mut scope, by, &[]);
+                if let Some(w) = w {
+                    let w = b.load_row(w);
+                    v = b.mul(w, v);
+                }
+                b.store_row(out.col(k), v);
+            });
+        });
+        out
     }
 
     /// A column of row weights (1 where the function is not masked).

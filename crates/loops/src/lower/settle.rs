@@ -38,7 +38,7 @@ impl Lower<'_> {
             let Node::RowSum(inner) = *self.s.node(sub) else {
                 continue;
             };
-            let (_, body) = self.read(sub);
+            let (_, _, body) = self.read(sub);
             let Body::Direct(whole) = body else { continue };
             if self.s.symbols(whole).is_disjoint(moving) {
                 continue;

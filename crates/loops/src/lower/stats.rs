@@ -47,6 +47,8 @@ pub enum Body {
 pub struct Use {
     /// The posterior weight's variables and values.
     pub resp: Vec<(SymId, Term)>,
+    /// A feature that weights the rows besides.
+    pub by: Option<Term>,
     /// The body.
     pub body: Body,
     /// The set of moments, codes or direct sums that holds it.
@@ -58,6 +60,8 @@ pub struct Use {
 pub struct Set {
     /// Finite variables.
     pub resp: Vec<SymId>,
+    /// A feature that weights the rows besides.
+    pub by: Option<Term>,
     /// What is accumulated.
     pub kind: SetKind,
     /// The statistic: for each configuration, `stride` numbers.
@@ -97,6 +101,7 @@ pub struct Stats {
 /// A set before its buffers exist.
 struct Wish {
     resp: Vec<SymId>,
+    by: Option<Term>,
     features: Vec<Term>,
     second: bool,
     diagonal: bool,
@@ -116,7 +121,7 @@ impl Lower<'_> {
         }
         let mut wishes: Vec<Wish> = vec![];
         for t in sums {
-            let (resp, body) = self.read(t);
+            let (resp, by, body) = self.read(t);
             let key: Vec<SymId> = resp.iter().map(|r| r.0).collect();
             match &body {
                 Body::Bilinear(a, b, p) => {
@@ -133,6 +138,7 @@ impl Lower<'_> {
                         && !a.scalar;
                     wishes.push(Wish {
                         resp: key,
+                        by,
                         features,
                         second: true,
                         diagonal,
@@ -142,15 +148,17 @@ impl Lower<'_> {
                 Body::Linear(form) => {
                     wishes.push(Wish {
                         resp: key,
+                        by,
                         features: form.features(),
                         second: false,
                         diagonal: true,
                         users: vec![t],
                     });
                 }
-                Body::Count if !key.is_empty() => {
+                Body::Count if !key.is_empty() || by.is_some() => {
                     wishes.push(Wish {
                         resp: key,
+                        by,
                         features: vec![],
                         second: false,
                         diagonal: true,
@@ -163,6 +171,7 @@ impl Lower<'_> {
                 t,
                 Use {
                     resp,
+                    by,
                     body,
                     set: usize::MAX,
                 },
@@ -174,10 +183,10 @@ impl Lower<'_> {
         self.other_sets(pb);
     }
 
-    /// The posterior weight and the body of a row sum.
-    pub fn read(&mut self, t: Term) -> (Vec<(SymId, Term)>, Body) {
+    /// The posterior weight, a feature that weights the rows besides, and the body of a row sum.
+    pub fn read(&mut self, t: Term) -> (Vec<(SymId, Term)>, Option<Term>, Body) {
         let Node::RowSum(inner) = *self.s.node(t) else {
-            return (vec![], Body::Direct(t));
+            return (vec![], None, Body::Direct(t));
         };
         let mut resp = vec![];
         let mut rest = vec![];
@@ -189,7 +198,24 @@ impl Lower<'_> {
         }
         rest.retain(|&f| self.s.as_num(f) != Some(1.0));
         let body = self.read_body(&rest);
-        (resp, body)
+        if matches!(body, Body::Direct(_)) {
+            // w · moment: the rows' moments, weighted
+            for at in 0..rest.len() {
+                let w = rest[at];
+                if !self.s.shape(w).is_empty() || !self.is_feature(w) {
+                    continue;
+                }
+                let others: Vec<Term> = rest.iter().copied().filter(|&t| t != w).collect();
+                if others.len() + 1 != rest.len() {
+                    continue;
+                }
+                let inner = self.read_body(&others);
+                if matches!(inner, Body::Linear(_) | Body::Bilinear(..)) {
+                    return (resp, Some(w), inner);
+                }
+            }
+        }
+        (resp, None, body)
     }
 
     fn read_body(&mut self, rest: &[Term]) -> Body {
@@ -304,6 +330,7 @@ impl Lower<'_> {
         }
         self.stats.sets.push(Set {
             resp: wish.resp,
+            by: wish.by,
             kind,
             out,
             stride,
@@ -349,6 +376,7 @@ impl Lower<'_> {
                 let out = pb.new_buffer(&format!("stat.{name}"), BufKind::Stat, configs * stride);
                 self.stats.sets.push(Set {
                     resp,
+                    by: None,
                     kind,
                     out,
                     stride,
@@ -375,7 +403,7 @@ impl Lower<'_> {
         let Some(u) = self.stats.uses.get(&t).cloned() else {
             return;
         };
-        if matches!(u.body, Body::Count) && u.resp.is_empty() {
+        if matches!(u.body, Body::Count) && u.resp.is_empty() && u.by.is_none() {
             let n = b.load(self.fixed.settings.at(1));
             b.store(out.at(0), n);
             return;
@@ -584,7 +612,7 @@ fn merge(wishes: Vec<Wish>) -> Vec<Wish> {
     for mut wish in second {
         let (joined, rest): (Vec<Wish>, Vec<Wish>) = sets
             .into_iter()
-            .partition(|s| s.resp == wish.resp && s.features.iter().any(|f| wish.features.contains(f)));
+            .partition(|s| (&s.resp, s.by) == (&wish.resp, wish.by) && s.features.iter().any(|f| wish.features.contains(f)));
         sets = rest;
         for s in joined {
             for f in s.features {
@@ -600,10 +628,12 @@ fn merge(wishes: Vec<Wish>) -> Vec<Wish> {
         sets.push(wish);
     }
     for wish in first {
-        let fits = |s: &Wish| s.resp == wish.resp && (s.second && wish.features.iter().all(|f| s.features.contains(f)));
+        let fits = |s: &Wish| (&s.resp, s.by) == (&wish.resp, wish.by) && (s.second && wish.features.iter().all(|f| s.features.contains(f)));
         if let Some(s) = sets.iter_mut().find(|s| fits(s)) {
             s.users.extend(wish.users);
-        } else if let Some(s) = sets.iter_mut().find(|s| !s.second && s.resp == wish.resp) {
+        } else if let Some(s) = sets
+            .iter_mut()
+            .find(|s| !s.second && (&s.resp, s.by) == (&wish.resp, wish.by)) {
             wish.features.iter().for_each(|f| {
                 if !s.features.contains(f) {
                     s.features.push(*f)

@@ -113,7 +113,11 @@ fn e_step(
     start: &Values,
 ) -> Result<Vec<Certificate>, Failure> {
     engine.set_params(start);
-    let (marginals, scores) = engine.posterior();
+    let lvmc_runtime::engine::Posteriors {
+        marginals,
+        moments,
+        scores,
+    } = engine.posterior();
     oracle.enumerate(start)?;
     let mut out = vec![];
     for (slot, found) in engine.lowered().latents.iter().zip(&marginals) {
@@ -266,7 +270,7 @@ fn bound(engine: &mut Engine<'_>, start: &Values) -> Certificate {
 fn agreement(fast: &mut Engine<'_>, slow: &mut Engine<'_>, start: &Values) -> Certificate {
     let run = |engine: &mut Engine<'_>| {
         engine.set_params(start);
-        let mut numbers = engine.posterior().1;
+        let mut numbers = engine.posterior().scores;
         // a block that moves by steps may have directions that the data do not determine, where rounding decides
         let steps = if engine.lowered().ascent.is_empty() { 3 } else { 1 };
         for _ in 0..steps {

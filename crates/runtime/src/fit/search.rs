@@ -217,7 +217,7 @@ impl Team<'_> {
         let from = best.filter(|b| round > 0 && b.outcome.objective.is_finite()).map(|b| {
             let mut engine = Engine::new(self.compiled, self.data, self.settings.threads);
             engine.set_params(&b.outcome.values);
-            engine.posterior().0
+            engine.posterior().marginals
         });
         let defaults = init::defaults(self.compiled.lowered, self.data);
         let until = Until {
