@@ -75,6 +75,27 @@ impl Points {
         }
     }
 
+    /// The numeric columns on their own scale.
+    #[must_use]
+    pub fn unscaled(&self, lowered: &Lowered, data: &Dataset) -> Self {
+        let mut out = self.clone();
+        let mut d = 0;
+        for slot in &lowered.columns {
+            let Some(moments) = data.moments.get(&slot.name) else { continue };
+            if slot.categories.is_some() {
+                return out;
+            }
+            for &variance in &moments.scale {
+                if d < out.dims {
+                    (0..out.rows).for_each(|r| out.data[r * out.dims + d] *= variance.sqrt());
+                }
+                d += 1;
+            }
+        }
+        // a constant column has no coordinate: then the scales are not the coordinates'
+        if d == out.dims { out } else { self.clone() }
+    }
+
     fn row(&self, r: usize) -> &[f64] {
         &self.data[r * self.dims..(r + 1) * self.dims]
     }

@@ -1,12 +1,15 @@
 //! One run of EM: iterations until the objective has no more to gain.
 
 use super::FitError;
+use super::accelerate::extrapolated;
 use crate::engine::{Engine, Values};
 use lvmc_base::Bug;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A fall of the objective below this share of |objective| + rows is rounding.
 const ROUNDING: f64 = 1e-9;
+/// Gains that shrink more slowly than this from step to step are worth extrapolating.
+const SLOW: f64 = 0.5;
 /// Halvings of a step before it is given up.
 const HALVINGS: usize = 40;
 
@@ -87,6 +90,7 @@ pub fn climb(
         trace: vec![now],
     };
     let ascent = !engine.lowered().ascent.is_empty();
+    let mut last = vec![];
     let mut quiet = 0;
     while out.iterations < until.iterations {
         if now.is_nan() || now == f64::INFINITY {
@@ -130,6 +134,9 @@ pub fn climb(
         out.log_likelihood = engine.log_likelihood();
         out.trace.push(next);
         now = next;
+        if until.tol > 0.0 && !ascent && !engine.lowered().starts.is_empty() {
+            now = leap(engine, &mut out, &mut last);
+        }
         if until.tol > 0.0 {
             let left = remaining(&out.trace, 1e-14 * scale);
             // a shortened step says nothing of the next, unless it gained nothing
@@ -145,6 +152,35 @@ pub fn climb(
         }
     }
     Ok(out)
+}
+
+/// After every second step, where EM has become slow: the extrapolated parameters, if their objective is not lower.
+fn leap(engine: &mut Engine<'_>, out: &mut Outcome, last: &mut Vec<Values>) -> f64 {
+    last.push(out.values.clone());
+    let [a, b, c] = &last[..] else { return out.objective };
+    let slow = matches!(out.trace[..], [.., a, b, c] if c - b > SLOW * (b - a));
+    let found = slow
+        .then(|| extrapolated(&engine.lowered().params, [a, b, c]))
+        .flatten();
+    last.clear();
+    let Some(values) = found else {
+        last.push(out.values.clone());
+        return out.objective;
+    };
+    engine.set_params(&values);
+    let objective = engine.evaluate();
+    if objective >= out.objective && objective.is_finite() && engine.failures() == 0.0 {
+        out.values = values;
+        out.objective = objective;
+        out.log_likelihood = engine.log_likelihood();
+        out.iterations += 1;
+        out.trace.push(objective);
+    } else {
+        engine.set_params(&out.values);
+        engine.evaluate();
+    }
+    last.push(out.values.clone());
+    out.objective
 }
 
 fn bug(engine: &Engine<'_>, out: &Outcome, now: f64, next: f64) -> Bug {

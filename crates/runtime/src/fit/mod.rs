@@ -1,5 +1,6 @@
 //! A fit: starts, restarts, convergence, and what to think of the result.
 
+mod accelerate;
 mod climb;
 mod search;
 mod suspect;
@@ -149,25 +150,45 @@ pub fn fit(compiled: Compiled<'_>, data: &Dataset, settings: &Settings, hooks: H
         return single(compiled, data, values.clone(), until, settings, hooks);
     }
     if !has_hidden(&compiled, data) {
-        let values = if compiled.lowered.starts.is_empty() {
-            init::defaults(compiled.lowered, data)
-        } else {
-            from_components(compiled, data, settings)
-        };
+        if !compiled.lowered.starts.is_empty() {
+            return from_components(compiled, data, until, settings, hooks);
+        }
+        let values = init::defaults(compiled.lowered, data);
         return single(compiled, data, values, until, settings, hooks);
     }
     search::search(compiled, data, settings, hooks)
 }
 
-/// Parameters from the principal components of the data as the means of the continuous latents.
-fn from_components(compiled: Compiled<'_>, data: &Dataset, settings: &Settings) -> Values {
+/// The best of two runs: from the principal components of the standardised columns as the means of the continuous
+/// latents, and from those of the columns as they are. (With one noise variance for all columns the second start spans
+/// the maximum's subspace; with one for each the first is near it.)
+fn from_components(
+    compiled: Compiled<'_>,
+    data: &Dataset,
+    until: Until,
+    settings: &Settings,
+    hooks: Hooks<'_>,
+) -> Result<Fitted, FitError> {
     let lowered = compiled.lowered;
     let points = init::Points::new(lowered, data);
-    let mut engine = Engine::new(compiled, data, settings.threads);
-    engine.set_params(&init::defaults(lowered, data));
-    init::start_scores(&mut engine, &points);
-    engine.seed();
-    engine.params()
+    let raw = points.unscaled(lowered, data);
+    let mut runs: Vec<Outcome> = vec![];
+    for points in [points, raw] {
+        let mut engine = Engine::new(compiled, data, settings.threads);
+        engine.set_params(&init::defaults(lowered, data));
+        init::start_scores(&mut engine, &points);
+        engine.seed();
+        runs.push(climb(&mut engine, data.weight_sum, until, hooks.stop)?);
+    }
+    let key = |r: &Outcome| if r.objective.is_nan() { f64::NEG_INFINITY } else { r.objective };
+    runs.sort_by(|a, b| key(b).total_cmp(&key(a)));
+    let objectives: Vec<f64> = runs.iter().map(|r| r.objective).collect();
+    let best = runs.swap_remove(0);
+    let reached = objectives
+        .iter()
+        .filter(|&&o| (o - best.objective).abs() <= search::SAME * (1.0 + best.objective.abs()))
+        .count();
+    finished(compiled, data, settings, objectives, 2, reached.max(1), best)
 }
 
 fn check_init(compiled: &Compiled<'_>, values: &Values) -> Result<(), FitError> {
