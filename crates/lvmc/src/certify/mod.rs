@@ -6,6 +6,7 @@
 //! - Bound: the objective never falls.
 //! - Native code: the interpreter and the JIT agree.
 
+mod nodes;
 mod oracle;
 mod simulate;
 
@@ -143,9 +144,24 @@ fn e_step(
             ok: kl < AGREE,
         });
     }
+    for (slot, found) in engine.lowered().moments.iter().zip(&moments) {
+        let exact = oracle.moments(slot.sym);
+        let value = exact.iter().zip(found).map(|(e, f)| apart(e, f)).fold(0.0, worse);
+        out.push(Certificate {
+            part: "E-step",
+            of: slot.name.clone(),
+            what: "posterior mean and mean square, by integration".into(),
+            value,
+            ok: value < AGREE,
+        });
+    }
     let difference = apart(&oracle.scores(), &scores);
     out.push(Certificate {
-        part: if plan.finite.is_empty() { "density" } else { "E-step" },
+        part: if plan.finite.is_empty() && plan.posteriors.is_empty() {
+            "density"
+        } else {
+            "E-step"
+        },
         of: "log p".into(),
         what: "each row's log-likelihood by enumeration".into(),
         value: difference,

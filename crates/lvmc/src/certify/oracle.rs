@@ -1,10 +1,11 @@
 //! What a plan is held against: the densities as written, enumerated and evaluated term by term.
 
+use super::nodes::{Latent, integrate};
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Bug;
 use lvmc_derive::Plan;
-use lvmc_derive::plan::{Left, Section};
+use lvmc_derive::plan::{Definition, Left, Section};
 use lvmc_loops::lowered::{Lowered, ParamSlot};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::Plate;
@@ -35,8 +36,19 @@ pub struct Oracle<'a> {
     sizes: BTreeMap<lvmc_term::DimId, usize>,
     fixed: Vec<(SymId, Array)>,
     columns: Vec<(SymId, Vec<Array>)>,
-    /// Per row: log p(x) and the posterior of every combination.
-    posterior: Vec<(f64, Vec<f64>)>,
+    continuous: Vec<(SymId, Latent)>,
+    definitions: Vec<Definition>,
+    /// Per row: log p(x), the posterior of every combination, and points that stand for that of the continuous latents.
+    posterior: Vec<Known>,
+}
+
+/// A row's log p(x) and posterior.
+struct Known {
+    log: f64,
+    /// Of every combination.
+    weights: Vec<f64>,
+    /// For every combination: weights and values of the continuous latents.
+    nodes: Vec<Vec<(f64, Vec<Array>)>>,
 }
 
 fn bug(what: impl std::fmt::Display) -> Failure {
@@ -104,6 +116,16 @@ impl<'a> Oracle<'a> {
         for f in &plan.finite {
             finite.push((f.sym, env.size(&store, &f.size).map_err(bug)?));
         }
+        let mut continuous = vec![];
+        for p in &plan.posteriors {
+            let sym = store.sym(p.sym).clone();
+            let mut shape = vec![];
+            for n in &sym.shape {
+                shape.push(env.size(&store, n).map_err(bug)?);
+            }
+            let support = sym.support;
+            continuous.push((p.sym, Latent { shape, support }));
+        }
         let combinations = finite
             .iter()
             .try_fold(1usize, |n, f| n.checked_mul(f.1))
@@ -121,6 +143,8 @@ impl<'a> Oracle<'a> {
             objective,
             priors,
             finite,
+            continuous,
+            definitions: plan.definitions.clone(),
             rows: data.rows,
             sizes: binding.sizes.clone(),
             fixed: consts.to_vec(),
@@ -175,7 +199,7 @@ impl<'a> Oracle<'a> {
         let mut out = Vec::with_capacity(self.rows);
         for row in 0..self.rows {
             env.set_row(row);
-            let mut logs = vec![];
+            let (mut logs, mut nodes) = (vec![], vec![]);
             for number in 0..count {
                 let combination = self.combination(number);
                 let mut impossible = false;
@@ -188,18 +212,30 @@ impl<'a> Oracle<'a> {
                 }
                 if impossible {
                     logs.push(f64::NEG_INFINITY);
+                    nodes.push(vec![]);
                     continue;
                 }
-                let mut log = 0.0;
-                for &t in &self.written {
-                    log += self.store.eval_scalar(t, &env).map_err(bug)?;
-                }
-                logs.push(log);
+                let latents: Vec<Latent> = self.continuous.iter().map(|c| c.1.clone()).collect();
+                let found = integrate(&latents, &mut |z| {
+                    for (&(sym, _), z) in self.continuous.iter().zip(z) {
+                        env.set(sym, z.clone());
+                    }
+                    let mut log = 0.0;
+                    for &t in &self.written {
+                        log += self.store.eval_scalar(t, &env).map_err(bug)?;
+                    }
+                    Ok(log)
+                })?;
+                logs.push(found.log);
+                nodes.push(found.nodes);
             }
             let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = logs.iter().map(|l| (l - most).exp()).sum();
-            let posterior = logs.iter().map(|l| (l - most).exp() / sum).collect();
-            out.push((most + sum.ln(), posterior));
+            out.push(Known {
+                log: most + sum.ln(),
+                weights: logs.iter().map(|l| (l - most).exp() / sum).collect(),
+                nodes,
+            });
         }
         self.posterior = out;
         Ok(())
@@ -210,8 +246,8 @@ impl<'a> Oracle<'a> {
     pub fn marginals(&self, sym: SymId, size: usize) -> Vec<f64> {
         let at = self.finite.iter().position(|f| f.0 == sym).unwrap_or(0);
         let mut out = vec![0.0; self.rows * size];
-        for (row, (_, posterior)) in self.posterior.iter().enumerate() {
-            for (number, p) in posterior.iter().enumerate() {
+        for (row, known) in self.posterior.iter().enumerate() {
+            for (number, p) in known.weights.iter().enumerate() {
                 out[row * size + self.combination(number)[at]] += p;
             }
         }
@@ -221,7 +257,7 @@ impl<'a> Oracle<'a> {
     /// Log-likelihoods of the rows.
     #[must_use]
     pub fn scores(&self) -> Vec<f64> {
-        self.posterior.iter().map(|p| p.0).collect()
+        self.posterior.iter().map(|p| p.log).collect()
     }
 
     /// E[log p] under the enumerated posterior, plus log priors, at other parameters: Q by its definition.
@@ -231,17 +267,22 @@ impl<'a> Oracle<'a> {
     pub fn expected(&self, values: &Values) -> Result<f64, Failure> {
         let mut env = self.environment(values);
         let mut sum = self.store.eval_scalar(self.priors, &env).map_err(bug)?;
-        for (row, (_, posterior)) in self.posterior.iter().enumerate() {
+        for (row, known) in self.posterior.iter().enumerate() {
             env.set_row(row);
             // what has probability 0 adds nothing, whatever its density
-            for (number, &p) in posterior.iter().enumerate().filter(|(_, p)| **p > 0.0) {
+            for (number, &p) in known.weights.iter().enumerate().filter(|(_, p)| **p > 0.0) {
                 for (&(sym, _), value) in self.finite.iter().zip(self.combination(number)) {
                     if !self.columns.iter().any(|c| c.0 == sym) {
                         env.set(sym, Array::scalar(value as f64));
                     }
                 }
-                for &t in &self.written {
-                    sum += p * self.store.eval_scalar(t, &env).map_err(bug)?;
+                for (w, z) in &known.nodes[number] {
+                    for (&(sym, _), z) in self.continuous.iter().zip(z) {
+                        env.set(sym, z.clone());
+                    }
+                    for &t in &self.written {
+                        sum += p * w * self.store.eval_scalar(t, &env).map_err(bug)?;
+                    }
                 }
             }
         }
@@ -264,7 +305,7 @@ impl<'a> Oracle<'a> {
                 places.iter().all(|&(at, v)| c[at] == v)
             };
             self.posterior[row]
-                .1
+                .weights
                 .iter()
                 .enumerate()
                 .filter(|(i, _)| matches(*i))
@@ -272,9 +313,75 @@ impl<'a> Oracle<'a> {
                 .sum()
         };
         let mut env = self.environment(values);
+        self.define(&mut env)?;
         env.set_resp(&weight);
         let value = self.store.eval_scalar(self.objective, &env).map_err(bug)?;
         Ok((!value.is_nan()).then_some(value))
+    }
+
+    /// E[z] and E[z²] of a continuous latent, element by element, row after row.
+    #[must_use]
+    pub fn moments(&self, sym: SymId) -> [Vec<f64>; 2] {
+        let at = self.continuous.iter().position(|c| c.0 == sym).unwrap_or(0);
+        let n: usize = self.continuous[at].1.shape.iter().product();
+        let mut out = [vec![0.0; n * self.rows], vec![0.0; n * self.rows]];
+        for (row, known) in self.posterior.iter().enumerate() {
+            for (p, nodes) in known.weights.iter().zip(&known.nodes) {
+                for (w, z) in nodes {
+                    for (i, z) in z[at].data.iter().enumerate() {
+                        out[0][row * n + i] += p * w * z;
+                        out[1][row * n + i] += p * w * z * z;
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// What the plan's posteriors define, at the environment's parameters.
+    fn define(&self, env: &mut Env<'_>) -> Result<(), Failure> {
+        for d in &self.definitions {
+            let mut sizes = vec![];
+            for &i in &d.ranges {
+                sizes.push(env.size(&self.store, &self.store.ix(i).size).map_err(bug)?);
+            }
+            if self.store.sym(d.sym).per_row {
+                let mut rows = vec![];
+                for row in 0..self.rows {
+                    env.set_row(row);
+                    rows.push(self.value_of(d, &sizes, env)?);
+                }
+                env.set_rows(d.sym, rows);
+            } else {
+                let value = self.value_of(d, &sizes, env)?;
+                env.set(d.sym, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn value_of(&self, d: &Definition, sizes: &[usize], env: &mut Env<'_>) -> Result<Array, Failure> {
+        let count: usize = sizes.iter().product();
+        let (mut data, mut own) = (vec![], vec![]);
+        for number in 0..count {
+            let mut rest = number;
+            for (&i, &n) in d.ranges.iter().zip(sizes).rev() {
+                env.set_index(i, rest % n);
+                rest /= n;
+            }
+            let value = match d.value {
+                lvmc_derive::plan::Value::Term(t) => self.store.eval(t, env).map_err(bug)?,
+                lvmc_derive::plan::Value::InverseRoot(t) => {
+                    let precision = self.store.eval(t, env).map_err(bug)?;
+                    let l = precision.cholesky().ok_or_else(|| bug("a precision is not positive definite"))?;
+                    l.solve_lower(&Array::eye(l.rows()))
+                }
+            };
+            own = value.shape;
+            data.extend(value.data);
+        }
+        let shape = sizes.iter().copied().chain(own).collect();
+        Ok(Array { shape, data })
     }
 
     /// What a step along some direction of one parameter could still gain in Q, per row: g² / (2 |h|) by differences.
