@@ -10,7 +10,7 @@ use crate::flatten::flatten;
 use crate::joint::LogJoint;
 use crate::plan::Value;
 use crate::rules::Decline;
-use lvmc_term::{Fun, IxId, Node, Store, SymKind, Term};
+use lvmc_term::{Cmp, Fun, IxId, Node, Store, SymKind, Term};
 
 /// Its printed name.
 pub const NAME: &str = "conjugate-posterior";
@@ -72,9 +72,9 @@ static PAIRS: [Pair; 3] = [
         },
         moments: |s, a, b| {
             let (one, two) = (plus(s, a, -1.0), plus(s, a, -2.0));
-            let mean = s.div(b, one);
-            let ratio = s.div(b, two);
-            (mean, s.mul(mean, ratio))
+            let (mean, ratio) = (s.div(b, one), s.div(b, two));
+            let square = s.mul(mean, ratio);
+            (where_positive(s, one, mean), where_positive(s, two, square))
         },
     },
     Pair {
@@ -104,6 +104,13 @@ static PAIRS: [Pair; 3] = [
         },
     },
 ];
+
+/// ∞ where the moment does not exist.
+fn where_positive(s: &mut Store, margin: Term, moment: Term) -> Term {
+    let (zero, infinity) = (s.num(0.0), s.num(f64::INFINITY));
+    let exists = s.cmp(Cmp::Lt, zero, margin);
+    s.select(exists, moment, infinity)
+}
 
 fn plus(s: &mut Store, t: Term, x: f64) -> Term {
     let x = s.num(x);

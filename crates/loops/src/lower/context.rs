@@ -38,6 +38,8 @@ pub struct Feature {
     pub centre: Option<(BufId, usize)>,
     /// It is computed by `features` (otherwise it is a data column).
     pub derived: bool,
+    /// Indices of finite variables on which its first column depends, with the columns from one value to the next.
+    pub by: Vec<(IxId, usize)>,
 }
 
 /// The state of a lowering.
@@ -66,6 +68,9 @@ pub struct Lower<'a> {
     pub jobs: Vec<super::jobs::Job>,
     /// Posterior (or seeded) weights of the block in hand, by set of finite variables.
     pub weights: HashMap<Vec<SymId>, BufId>,
+    /// Features may differ by configuration of the finite variables: while statistics are read, which are accumulated
+    /// configuration by configuration.
+    pub configured: bool,
     /// The function being written multiplies by row weights.
     pub masked: bool,
 }
@@ -174,7 +179,11 @@ impl Lower<'_> {
     }
     /// True where a term is a column that a sweep may read: data, or what a posterior defines.
     pub fn is_feature(&self, t: Term) -> bool {
-        self.is_data(t) || self.s.per_row(t) && self.defined_column(t).is_some()
+        self.is_data(t)
+            || self.s.per_row(t)
+                && self
+                    .defined_place(t)
+                    .is_some_and(|p| self.configured || p.by.is_empty())
     }
     /// True where a term is made of data, constants and sizes alone, and varies by row.
     pub fn is_data(&self, t: Term) -> bool {
@@ -227,17 +236,18 @@ impl Lower<'_> {
             return f.clone();
         }
         let cols = self.len_of(t).max(1);
-        let defined = self.defined_column(t);
+        let defined = self.defined_place(t);
         let feature = match self.s.node(t).clone() {
             _ if defined.is_some() => {
-                let (buf, first) = defined.unwrap_or_else(|| unreachable!());
+                let place = defined.unwrap_or_else(|| unreachable!());
                 Feature {
                     term: t,
-                    buf,
-                    first,
+                    buf: place.buf,
+                    first: place.first,
                     cols,
                     centre: None,
                     derived: false,
+                    by: place.by,
                 }
             }
             Node::Sym(x) if self.columns.contains_key(&x) => {
@@ -249,6 +259,7 @@ impl Lower<'_> {
                     cols: c.cols,
                     centre: c.centre.map(|b| (b, 0)),
                     derived: false,
+                    by: vec![],
                 }
             }
             Node::At(base, at) if self.column_at(base, &at).is_some() => {
@@ -260,6 +271,7 @@ impl Lower<'_> {
                     cols: 1,
                     centre: c.centre.map(|b| (b, first)),
                     derived: false,
+                    by: vec![],
                 }
             }
             _ => {
@@ -271,6 +283,7 @@ impl Lower<'_> {
                     cols,
                     centre: None,
                     derived: true,
+                    by: vec![],
                 }
             }
         };

@@ -7,7 +7,7 @@ use crate::builder::{FuncBuilder, ProgramBuilder};
 use crate::ir::{BufId, BufKind, Index};
 use crate::lowered::{MomentSlot, ScoreSlot};
 use lvmc_derive::plan::{Definition, Value};
-use lvmc_term::{SymId, Term};
+use lvmc_term::{IxId, Node, SymId, Term};
 
 impl Lower<'_> {
     /// Buffers of the plan's definitions; the flat ones become the first jobs of `prepare`.
@@ -123,7 +123,7 @@ impl Lower<'_> {
     /// Σ_k r_k t_k.
     fn over_finite(&mut self, t: Term) -> Term {
         let free = self.s.free_indices(t);
-        let on: Vec<(SymId, lvmc_term::IxId)> = self
+        let on: Vec<(SymId, IxId)> = self
             .plan
             .finite
             .iter()
@@ -145,20 +145,55 @@ impl Lower<'_> {
         if self.linear_form(whole).is_some() { whole } else { t }
     }
 
-    /// A defined symbol, or a fixed element of one: its buffer and first column.
-    pub fn defined_column(&self, t: Term) -> Option<(BufId, usize)> {
+    /// Where a defined symbol, or an element of one, lies.
+    pub fn defined_place(&self, t: Term) -> Option<Place> {
         let (x, picked) = self.s.as_symbol(t)?;
         if !self.defined.contains(&x) {
             return None;
         }
         let buf = *self.temps.get(&x)?;
         let dims = self.dims(&self.s.sym(x).shape.clone());
-        let mut first = 0;
-        if let lvmc_term::Node::At(_, at) = self.s.node(t) {
-            for (&i, n) in at.iter().zip(&dims) {
-                first = first * n + self.s.as_num(i)? as usize;
+        let (mut first, mut by) = (0, vec![]);
+        if let Node::At(_, at) = self.s.node(t) {
+            for (axis, &i) in at.iter().enumerate() {
+                let stride = dims[axis + 1..].iter().product::<usize>();
+                match *self.s.node(i) {
+                    Node::Ix(_) => by.push((self.range_of(x, axis)?, stride)),
+                    _ => first += stride * (self.s.as_num(i)? as usize),
+                }
             }
+        } else if picked < self.s.sym(x).family {
+            return None;
         }
-        Some((buf, first * dims[picked..].iter().product::<usize>()))
+        Some(Place { buf, first, by })
     }
+
+    /// The finite variable's index on an axis of a definition.
+    fn range_of(&self, x: SymId, axis: usize) -> Option<IxId> {
+        let d = self.plan.definitions.iter().find(|d| d.sym == x)?;
+        d.ranges.get(axis).copied()
+    }
+
+    /// The same element of a defined symbol, at its own indices: a statistic is read at those of its update's targets.
+    pub fn canonical(&mut self, t: Term) -> Term {
+        match self.defined_place(t) {
+            Some(p) if !p.by.is_empty() => {
+                let x = self.s.as_symbol(t).map(|x| x.0);
+                let d = self.plan.definitions.iter().find(|d| Some(d.sym) == x);
+                d.map_or(t, |d| d.atom)
+            }
+            _ => t,
+        }
+    }
+}
+
+/// Columns of a defined symbol.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The buffer.
+    pub buf: BufId,
+    /// First column.
+    pub first: usize,
+    /// Indices that move it, with the columns from one value to the next.
+    pub by: Vec<(IxId, usize)>,
 }

@@ -7,7 +7,8 @@
 use super::context::{Feature, Lower, Scope, each};
 use crate::builder::FuncBuilder;
 use crate::ir::{BufId, BufKind, Index};
-use lvmc_term::{Node, Term};
+use lvmc_term::{IxId, Node, Term};
+use std::collections::HashMap;
 
 /// One summand of a linear form.
 #[derive(Debug, Clone)]
@@ -108,6 +109,7 @@ impl Lower<'_> {
                 } else {
                     c
                 };
+                let f = self.canonical(f);
                 out.push(Piece::Scale(c, f));
                 continue;
             }
@@ -125,9 +127,11 @@ impl Lower<'_> {
                 if !self.is_flat(w) || !self.is_feature(f) || !self.s.shape(c).is_empty() {
                     return None;
                 }
+                let f = self.canonical(f);
                 Some(Piece::Dot(self.s.mul(c, w), f))
             }
             Node::MatVec(m, f) if self.is_flat(m) && self.is_feature(f) && self.s.shape(c).is_empty() => {
+                let f = self.canonical(f);
                 Some(Piece::MatVec(self.s.mul(c, m), f))
             }
             // c · Total(w ⊙ f)
@@ -138,6 +142,7 @@ impl Lower<'_> {
                 if !self.is_feature(f) || self.s.shape(f).len() != 1 {
                     return None;
                 }
+                let f = self.canonical(f);
                 let shape = self.s.shape(f).clone();
                 let w = if self.s.shape(w).is_empty() {
                     self.s.fill(w, shape)
@@ -308,6 +313,30 @@ impl Inputs {
             .iter()
             .find(|(f, _)| f.term == t)
             .map(|(f, at)| (*at, f.centre))
+    }
+
+    /// True where some feature's columns depend on the configuration of finite variables.
+    #[must_use]
+    pub fn differ(&self) -> bool {
+        self.features.iter().any(|(f, _)| !f.by.is_empty())
+    }
+
+    /// The inputs of one configuration as adjacent columns, copied.
+    pub fn adjacent_at(&self, b: &mut FuncBuilder<'_>, env: &HashMap<IxId, Index>) -> crate::ir::Rows {
+        let buf = b.buffer("inputs", BufKind::Temp, self.cols.max(1));
+        for (f, at) in &self.features {
+            let mut first = Index::constant(f.first);
+            for (ix, stride) in &f.by {
+                first = first + env.get(ix).cloned().unwrap_or_default() * *stride;
+            }
+            b.for_(f.cols, |b, j| {
+                b.rows(|b| {
+                    let v = b.load_row(f.buf.col(first.clone() + j));
+                    b.store_row(buf.col(Index::from(j) + *at), v);
+                });
+            });
+        }
+        buf.col(0)
     }
 
     /// The inputs as adjacent columns: where they lie, if one buffer holds them in order, otherwise copied.

@@ -191,6 +191,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         columns: HashMap::new(),
         temps: HashMap::new(),
         defined: BTreeSet::new(),
+        configured: false,
         features: vec![],
         fixed,
         stats: stats::Stats::default(),
@@ -252,15 +253,28 @@ impl Lower<'_> {
         for set in self.stats.sets.clone() {
             let table = (!set.resp.is_empty()).then(|| self.weights_for(b, &set.resp));
             let table = match set.by {
-                Some(by) => Some(self.weighted_by(b, table, by, set.configs)),
+                Some(by) => Some(self.weighted_by(b, table, by, &set)),
                 None => table,
             };
             match &set.kind {
                 SetKind::Second(inputs) | SetKind::Squares(inputs) => {
                     let diagonal = matches!(set.kind, SetKind::Squares(_));
                     let len = crate::lens::syrk_len(inputs.cols, diagonal);
-                    let x = inputs.adjacent(b);
                     let Some(acc) = set.acc else { continue };
+                    if inputs.differ() {
+                        self.each_config(b, &set.resp.clone(), &mut |l, b, scope, at| {
+                            let x = inputs.adjacent_at(b, &scope.env);
+                            b.kernel(Kernel::Syrk {
+                                x,
+                                inputs: inputs.cols,
+                                w: l.weight_column(table, at.clone()),
+                                acc: acc.at(at.clone() * len),
+                                diagonal,
+                            });
+                        });
+                        continue;
+                    }
+                    let x = inputs.adjacent(b);
                     b.for_(set.configs, |b, k| {
                         let w = self.weight_column(table, k.into());
                         let kernel = Kernel::Syrk {
@@ -271,6 +285,21 @@ impl Lower<'_> {
                             diagonal,
                         };
                         b.kernel(kernel);
+                    });
+                }
+                SetKind::First(inputs) if inputs.differ() => {
+                    let Some(acc) = set.acc else { continue };
+                    let ones = self.ones(b);
+                    self.each_config(b, &set.resp.clone(), &mut |l, b, scope, at| {
+                        let x = inputs.adjacent_at(b, &scope.env);
+                        let w = l.weight_column(table, at.clone()).unwrap_or_else(|| ones.col(0));
+                        b.kernel(Kernel::Moments {
+                            x,
+                            inputs: inputs.cols,
+                            w,
+                            weights: 1,
+                            acc: acc.at(at.clone() * (1 + inputs.cols)),
+                        });
                     });
                 }
                 SetKind::First(inputs) => {
@@ -306,22 +335,40 @@ impl Lower<'_> {
     }
 
     /// Posterior weights (1 where there are none) times a feature.
-    fn weighted_by(&mut self, b: &mut FuncBuilder<'_>, table: Option<BufId>, by: Term, configs: usize) -> BufId {
-        let out = b.buffer("weights", BufKind::Temp, configs);
-        let mut scope = RowScope::default();
-        self.ensure_row(b, &mut scope, by);
-        b.for_(configs, |b, k| {
-            let w = self.weight_column(table, k.into());
+    fn weighted_by(&mut self, b: &mut FuncBuilder<'_>, table: Option<BufId>, by: Term, set: &Set) -> BufId {
+        let out = b.buffer("weights", BufKind::Temp, set.configs);
+        self.each_config(b, &set.resp, &mut |l, b, scope, at| {
+            let mut rows = RowScope {
+                flat: scope.clone(),
+                ..RowScope::default()
+            };
+            l.ensure_row(b, &mut rows, by);
+            let w = l.weight_column(table, at.clone());
             b.rows(|b| {
-                let mut v = self.row_elem(b, &mut scope, by, &[]);
+                let mut v = l.row_elem(b, &mut rows, by, &[]);
                 if let Some(w) = w {
                     let w = b.load_row(w);
                     v = b.mul(w, v);
                 }
-                b.store_row(out.col(k), v);
+                b.store_row(out.col(at.clone()), v);
             });
         });
         out
+    }
+
+    /// Loops over the values of some finite variables, their indices bound.
+    fn each_config(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        resp: &[SymId],
+        f: &mut dyn FnMut(&mut Self, &mut FuncBuilder<'_>, &mut context::Scope, &Index),
+    ) {
+        let ixs: Vec<lvmc_term::IxId> = resp
+            .iter()
+            .filter_map(|&x| self.finite_of(x))
+            .map(|v| self.plan.finite[v].ix)
+            .collect();
+        self.nest(b, &ixs, context::Scope::default(), Index::default(), f);
     }
 
     /// A column of row weights (1 where the function is not masked).

@@ -185,6 +185,13 @@ impl Lower<'_> {
 
     /// The posterior weight, a feature that weights the rows besides, and the body of a row sum.
     pub fn read(&mut self, t: Term) -> (Vec<(SymId, Term)>, Option<Term>, Body) {
+        self.configured = true;
+        let found = self.read_sum(t);
+        self.configured = false;
+        found
+    }
+
+    fn read_sum(&mut self, t: Term) -> (Vec<(SymId, Term)>, Option<Term>, Body) {
         let Node::RowSum(inner) = *self.s.node(t) else {
             return (vec![], None, Body::Direct(t));
         };
@@ -211,7 +218,7 @@ impl Lower<'_> {
                 }
                 let inner = self.read_body(&others);
                 if matches!(inner, Body::Linear(_) | Body::Bilinear(..)) {
-                    return (resp, Some(w), inner);
+                    return (resp, Some(self.canonical(w)), inner);
                 }
             }
         }

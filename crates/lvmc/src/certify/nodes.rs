@@ -9,9 +9,12 @@ use crate::failure::Failure;
 use lvmc_term::{Array, Support};
 
 /// Points of the trapezoidal rule.
-const POINTS: usize = 72;
+const POINTS: usize = 240;
 /// What the log density may fall by from its top before the rest is left out.
-const DROP: f64 = 36.0;
+const DROP: f64 = 60.0;
+
+/// Weights below this add nothing.
+const LEAST: f64 = 1e-25;
 
 /// A continuous latent.
 #[derive(Debug, Clone)]
@@ -176,9 +179,11 @@ fn trapezoid(latent: &Latent, f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure
     }
     let top = values.iter().map(|v| v.1).fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = values.iter().map(|v| (v.1 - top).exp()).sum();
+    // where u rounds to an end of its support the density is 0, and its log no number
     let nodes = values
         .iter()
         .map(|(u, log)| ((log - top).exp() / sum, vec![Array::scalar(*u)]))
+        .filter(|(w, _)| *w > LEAST)
         .collect();
     Ok(Integral {
         log: top + (sum * step).ln(),
