@@ -12,7 +12,7 @@ pub mod joint;
 mod marginal;
 pub mod occur;
 pub mod plan;
-mod posterior;
+pub mod posterior;
 pub mod rules;
 pub mod steps;
 

@@ -259,6 +259,8 @@ pub enum Left {
     Word(&'static str),
     /// A term.
     Term(Term),
+    /// Coefficients side by side, transposed: `[W, μ]ᵀ`.
+    Beside(Vec<Term>),
 }
 
 /// The plan.

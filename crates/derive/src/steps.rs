@@ -57,7 +57,9 @@ fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
     let of = row_values(plan);
     let (mut complete, mut expected) = (vec![], vec![]);
     let both = plan.complete.iter().zip(&plan.expected);
-    let lists: Vec<(RowFactor, bool)> = both.flat_map(|(c, e)| [(c.clone(), false), (e.clone(), true)]).collect();
+    let lists: Vec<(RowFactor, bool)> = both
+        .flat_map(|(c, e)| [(c.clone(), false), (e.clone(), true)])
+        .collect();
     for (f, is_expected) in lists {
         for case in &f.cases {
             let (values, bound) = positions(plan, &f, &case.fixed);
@@ -164,7 +166,11 @@ fn definitions(plan: &mut Plan, out: &mut Vec<Step>) {
             Value::Term(t) => (d.atom, t, ""),
             Value::InverseRoot(t) => {
                 let root = s.transpose(d.atom);
-                (s.matmul(root, d.atom), s.inv(t), "the posterior's covariance, from its root")
+                (
+                    s.matmul(root, d.atom),
+                    s.inv(t),
+                    "the posterior's covariance, from its root",
+                )
             }
         };
         let mut line = step(Section::EStep, Left::Term(left), right, rule);
@@ -198,15 +204,11 @@ fn m_step(s: &mut Store, u: &Update, out: &mut Vec<Step>) {
         }
         Solution::Linear { h, g, .. } => {
             let matrix = s.shape(*g).len() == 2;
-            let left = if u.targets.len() == 1 || matrix {
-                u.targets[0]
-            } else {
-                s.stack(&u.targets)
-            };
-            let left = if matrix && s.shape(left).len() == 2 {
-                s.transpose(left)
-            } else {
-                left
+            let left = match u.targets[..] {
+                [one] if matrix => Left::Term(s.transpose(one)),
+                [one] => Left::Term(one),
+                _ if matrix => Left::Beside(u.targets.clone()),
+                _ => Left::Term(s.stack(&u.targets)),
             };
             let inverse = s.inv(*h);
             let right = if matrix {
@@ -214,7 +216,7 @@ fn m_step(s: &mut Store, u: &Update, out: &mut Vec<Step>) {
             } else {
                 s.matvec(inverse, *g)
             };
-            push(Left::Term(left), right, None, "normal equations");
+            push(left, right, None, "normal equations");
         }
         Solution::Newton { parts } => {
             let f = newton_objective(s, parts);

@@ -84,7 +84,7 @@ pub fn densities(store: &mut Store, graph: &ModelGraph, plan: &Plan, style: Styl
         .collect();
     let log = if style == Style::Unicode { "log " } else { "\\log " };
     let mut out: Vec<Short> = vec![];
-    for row in &plan.factors {
+    for row in &plan.complete {
         for case in &row.cases {
             let mut with = one_hot.clone();
             for &(v, value) in &case.fixed {

@@ -105,7 +105,11 @@ fn update_terms(plan: &Plan) -> Vec<Term> {
 
 fn title(plan: &Plan, section: Section) -> String {
     let latent = !plan.finite.is_empty() || !plan.posteriors.is_empty();
-    let symbols = plan.finite.iter().map(|f| f.sym).chain(plan.posteriors.iter().map(|p| p.sym));
+    let symbols = plan
+        .finite
+        .iter()
+        .map(|f| f.sym)
+        .chain(plan.posteriors.iter().map(|p| p.sym));
     let names: Vec<&str> = symbols.map(|x| plan.store.sym(x).name.as_str()).collect();
     match section {
         Section::Joint => "Joint, one row".into(),
@@ -143,7 +147,9 @@ impl Writer<'_> {
         };
         line.left = left(&mut self.store, &step.left, self.style);
         line.right = match (step.section, &step.left) {
-            (Section::EStep, Left::Term(t)) if matches!(self.store.node(*t), Node::Resp(_)) => {
+            (Section::EStep, Left::Term(t))
+                if matches!(self.store.node(*t), Node::Resp(_)) && self.plan.posteriors.is_empty() =>
+            {
                 line.remark = self.posterior_remark();
                 self.posterior()
             }

@@ -42,7 +42,7 @@ pub fn explain(graph: &ModelGraph, plan: &Plan, var: &Var) -> Explanation {
         declined: vec![],
         edits: vec![],
     };
-    for row in &plan.factors {
+    for row in &plan.expected {
         for case in row.cases.iter().filter(|c| plan.store.depends_on_sym(c.term, var.sym)) {
             out.terms.push((
                 graph.source.line(row.span.start),

@@ -34,6 +34,13 @@ pub fn left(store: &mut Store, left: &Left, style: Style) -> String {
                 .replace("ELBO", "\\mathrm{ELBO}"),
         },
         Left::Term(t) => term(store, *t, style),
+        Left::Beside(parts) => {
+            let parts: Vec<String> = parts.iter().map(|&t| term(store, t, style)).collect();
+            match style {
+                Style::Unicode => format!("[{}]ᵀ", parts.join(", ")),
+                Style::Latex => format!("\\left[{}\\right]^\\top", parts.join(", ")),
+            }
+        }
         Left::Density { of, row } => {
             let mut names: Vec<String> = vec![];
             for &sym in of {

@@ -101,6 +101,13 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
             rule: "finite-posterior".into(),
         });
     }
+    for p in &plan.posteriors {
+        out.push(Inference {
+            names: vec![plan.store.sym(p.sym).name.clone()],
+            how: "exact posterior, integrated out".into(),
+            rule: p.rule.into(),
+        });
+    }
     for u in &plan.updates {
         let names = targets(&plan.store, u)
             .iter()
@@ -132,7 +139,7 @@ fn objective(plan: &Plan) -> String {
         ObjectiveKind::LogLikelihood => "log-likelihood",
         ObjectiveKind::Penalised => "log-likelihood + log prior of the parameters (MAP)",
     };
-    if plan.finite.iter().any(|f| !f.observed) {
+    if plan.finite.iter().any(|f| !f.observed) || !plan.posteriors.is_empty() {
         format!("{what}: the bound is tight, every step raises it")
     } else if plan.updates.len() == 1
         && plan

@@ -81,7 +81,9 @@ impl Points {
         let mut out = self.clone();
         let mut d = 0;
         for slot in &lowered.columns {
-            let Some(moments) = data.moments.get(&slot.name) else { continue };
+            let Some(moments) = data.moments.get(&slot.name) else {
+                continue;
+            };
             if slot.categories.is_some() {
                 return out;
             }
@@ -357,7 +359,14 @@ fn components(points: &Points, wanted: usize) -> Vec<Vec<f64>> {
         .map(|c| {
             let by = 1.0 / values[c].sqrt();
             (0..n)
-                .map(|r| by * points.row(r).iter().enumerate().map(|(i, x)| x * vectors[(i, c)]).sum::<f64>())
+                .map(|r| {
+                    by * points
+                        .row(r)
+                        .iter()
+                        .enumerate()
+                        .map(|(i, x)| x * vectors[(i, c)])
+                        .sum::<f64>()
+                })
                 .collect()
         })
         .collect()

@@ -1,9 +1,12 @@
-//! Scalar latents whose log joint is linear in the statistics of an exponential family: Gamma {log u, u}, inverse Gamma
-//! {log u, 1/u}, Beta {log u, log(1 − u)}.
+//! conjugate-posterior: scalar latents whose log joint is linear in the statistics of an exponential family.
 //!
-//! With log p(x, u) = f(x) + Σ cᵢ(x) tᵢ(u), the posterior is the member with natural parameters c, and
-//! log p(x) = f(x) + A(c) with its log-normaliser A. The family is found from the statistics that occur, not from the
-//! prior's name.
+//! Statement: where log p(x, u) = f(x) + Σ cᵢ(x) tᵢ(u), the posterior is the member of the family with statistics t and
+//! natural parameters c, and log p(x) = f(x) + A(c) with its log-normaliser A. Families: Gamma {log u, u}, inverse Gamma
+//! {log u, 1/u}, Beta {log u, log(1 − u)}; which one is read off the statistics that occur, not off the prior's name.
+//!
+//! Side conditions: log u with exactly one of u, 1/u and log(1 − u); coefficients free of other continuous latents.
+//!
+//! Proof: p(u | x) ∝ exp Σ cᵢ(x) tᵢ(u), whose integral is exp A(c).
 
 use super::{Continuous, define, factor_of, report, scope_of, touching};
 use crate::flatten::flatten;
@@ -145,7 +148,10 @@ pub fn eliminate(joint: &mut LogJoint, latent: &Continuous) -> Result<(), Declin
         for t in flatten(&mut joint.store, term) {
             let found = addend(&mut joint.store, t, u);
             addends.push(found.ok_or_else(|| {
-                Decline::at("an addend of the log joint is not linear in log u, u, 1/u or log(1 − u)", span)
+                Decline::at(
+                    "an addend of the log joint is not linear in log u, u, 1/u or log(1 − u)",
+                    span,
+                )
             })?);
         }
         read.push(addends);
@@ -175,7 +181,10 @@ pub fn eliminate(joint: &mut LogJoint, latent: &Continuous) -> Result<(), Declin
     let log = coefficient(joint, Statistic::Log).unwrap_or_else(|| joint.store.num(0.0));
     for t in [log, c] {
         if joint.store.depends_on_kind(t, SymKind::Latent) {
-            return Err(Decline::at("its posterior depends on another continuous latent", latent.span));
+            return Err(Decline::at(
+                "its posterior depends on another continuous latent",
+                latent.span,
+            ));
         }
     }
     let Some(pair) = PAIRS.iter().find(|p| p.second == second) else {
@@ -187,7 +196,14 @@ pub fn eliminate(joint: &mut LogJoint, latent: &Continuous) -> Result<(), Declin
     let b = define(joint, format!("b_{name}"), &ixs, Value::Term(b), &[], true);
     let (mean_log, mean) = (pair.expected)(&mut joint.store, a, b);
     let mean_log = define(joint, format!("E_log_{name}"), &ixs, Value::Term(mean_log), &[], false);
-    let mean = define(joint, mean_name(second, &name), &ixs, Value::Term(mean), &[], second != Statistic::LogRest);
+    let mean = define(
+        joint,
+        mean_name(second, &name),
+        &ixs,
+        Value::Term(mean),
+        &[],
+        second != Statistic::LogRest,
+    );
     for (&f, addends) in factors.iter().zip(&read) {
         let (mut plain, mut expected) = (vec![], vec![]);
         for x in addends {

@@ -1,12 +1,17 @@
-//! Gaussian latents: the log joint is quadratic in them.
+//! gaussian-posterior: latents in which the log joint is quadratic.
 //!
-//! With g = ∂/∂z log p(x, z) = η − Λ z for the stacked latents z of a row, q(z) = p(z | x) is Normal(Λ⁻¹ η, Λ⁻¹), and
-//! log p(x) = log p(x, m) + ½ log|2πΛ⁻¹| at its mean m. Several latents are eliminated one after the other (block
-//! Gaussian elimination), so that no term is a matrix of blocks: given the later ones,
-//! z_c = a_c + Σ_o B_co z_o + noise of covariance Λ_c⁻¹, with Λ_c the Schur complement.
+//! Statement: let ∂/∂z log p(x, z) = η − Λ z for the stacked latents z of a row. Then p(z | x) is Normal(m, Λ⁻¹) with
+//! m = Λ⁻¹ η, and log p(x) = log p(x, m) + ½ log|2πΛ⁻¹|. Several latents are eliminated one after the other (block
+//! Gaussian elimination): given the later ones z_c = a_c + Σ_o B_co z_o + noise of covariance Λ_c⁻¹, with Λ_c the Schur
+//! complement, so that no term is a matrix of blocks. For e affine in z, E|e(z)|² = |e(m)|² + Σ_p |e′ℓ_p|² where
+//! Σ_p ℓ_p ℓ_pᵀ is the posterior covariance: the expectation keeps squares whole, and the rules of the M-step read it as
+//! they read data.
 //!
-//! Expectations keep squares whole: for e affine in z, E|e(z)|² = |e(m)|² + Σ_p |e′ℓ_p|² with Σ_p ℓ_p ℓ_pᵀ the posterior
-//! covariance. So the rules of the M-step read the expectation as they read data.
+//! Side conditions: the gradient is affine in the latents, and Λ is the same for all rows (given the finite variables, on
+//! which it may depend); the latents stand in the same form in every case of a statement.
+//!
+//! Proof: a quadratic is its value at the maximum plus its curvature; its exponential integrates to a Gaussian's
+//! constant. Eliminating z_c completes the square in it.
 
 use super::{Continuous, define, factor_of, report, scope_of, touching};
 use crate::affine::{apply, jacobian};
@@ -48,7 +53,8 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
     let mut roots = vec![];
     for c in 0..n {
         let name = joint.store.sym(syms[c]).name.clone();
-        let own = system.precision[c][c].ok_or_else(|| Decline::at("no square of it stands in the joint", first.span))?;
+        let own =
+            system.precision[c][c].ok_or_else(|| Decline::at("no square of it stands in the joint", first.span))?;
         let shape = joint.store.shape(atoms[c]).to_vec();
         roots.push(root(joint, &name, &ixs, own, &shape));
         norm.push(half_log_normaliser(&mut joint.store, own));
@@ -80,8 +86,18 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
             }
         }
         let value = joint.store.sum(&parts);
-        let (name, shape) = (joint.store.sym(syms[c]).name.clone(), joint.store.shape(atoms[c]).to_vec());
-        means.push(define(joint, format!("m_{name}"), &ixs, Value::Term(value), &shape, false));
+        let (name, shape) = (
+            joint.store.sym(syms[c]).name.clone(),
+            joint.store.shape(atoms[c]).to_vec(),
+        );
+        means.push(define(
+            joint,
+            format!("m_{name}"),
+            &ixs,
+            Value::Term(value),
+            &shape,
+            false,
+        ));
     }
     means.reverse();
     let mut block = vec![];
@@ -282,7 +298,11 @@ fn rewrite(
         joint.expected[f] = factor_of(joint, &joint.factors[f], whole);
         joint.factors[f] = factor_of(joint, &joint.factors[f], mean);
     }
-    let prior = joint.factors.iter().position(|f| f.factor == first.factor).unwrap_or(factors[0]);
+    let prior = joint
+        .factors
+        .iter()
+        .position(|f| f.factor == first.factor)
+        .unwrap_or(factors[0]);
     let norm = joint.store.sum(norm);
     let like = joint.factors[prior].clone();
     let factor = factor_of(joint, &like, norm);
@@ -317,7 +337,8 @@ fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<Term, String
         let mut change = vec![];
         for (b, moves) in block[..=c].iter().zip(&z.moves) {
             let Some(moves) = *moves else { continue };
-            let Some(j) = jacobian(s, e, b.atom).map_err(|_| "it stands in a square that is not affine in it".to_owned())?
+            let Some(j) =
+                jacobian(s, e, b.atom).map_err(|_| "it stands in a square that is not affine in it".to_owned())?
             else {
                 continue;
             };

@@ -6,7 +6,10 @@
 //! Everything after this sees data, finite variables, parameters and defined symbols only.
 
 mod conjugate;
+mod evaluate;
 mod gaussian;
+
+pub use evaluate::define as evaluate;
 
 use crate::error::DeriveError;
 use crate::joint::LogJoint;
@@ -49,7 +52,8 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     }
     for block in blocks {
         let syms: Vec<SymId> = block.iter().map(|l| l.sym).collect();
-        gaussian::eliminate(joint, &syms, block[0]).map_err(|why| refused(graph, block[0], &[(gaussian::NAME, why)]))?;
+        gaussian::eliminate(joint, &syms, block[0])
+            .map_err(|why| refused(graph, block[0], &[(gaussian::NAME, why)]))?;
     }
     Ok(())
 }
@@ -153,7 +157,12 @@ fn define(joint: &mut LogJoint, name: String, ixs: &[IxId], value: Value, shape:
     });
     let (whole, at): (Term, Vec<Term>) = (s.var(sym), ranges.iter().map(|&i| s.index(i)).collect());
     let atom = if at.is_empty() { whole } else { s.at(whole, &at) };
-    joint.definitions.push(Definition { sym, ranges, value, atom });
+    joint.definitions.push(Definition {
+        sym,
+        ranges,
+        value,
+        atom,
+    });
     atom
 }
 

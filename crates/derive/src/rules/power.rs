@@ -53,7 +53,8 @@ pub fn apply(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Re
 /// θ = (−A / (p B))^{1/p}; for negative p written (pB / −A)^{−1/p}, a mean of residuals rather than its inverse.
 fn stationary(s: &mut Store, a: Term, b: Term, p: f64) -> Term {
     let (above, below, e) = if p < 0.0 {
-        (s.scale(p, b), s.neg(a), -1.0 / p)
+        let parts: Vec<Term> = s.addends(b).into_iter().map(|t| s.scale(p, t)).collect();
+        (s.sum(&parts), s.neg(a), -1.0 / p)
     } else {
         let pb = s.scale(p, b);
         (a, s.neg(pb), 1.0 / p)

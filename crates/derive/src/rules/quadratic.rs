@@ -263,7 +263,7 @@ fn regression(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Square)
         .iter()
         .map(|sh| sh.first().cloned().unwrap_or(Size::Const(1)))
         .collect();
-    Ok(linear(s, block, h, g, widths))
+    Ok(linear(s, block, h, g, widths, None))
 }
 
 /// A penalty Σ C (θ − m)² on one unknown of the block: a diagonal block of H, and C m in g.
@@ -316,7 +316,7 @@ fn ridge(
 /// e = y − W f − …: the same normal equations for every output.
 fn multivariate(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Square)]) -> Result<Update, Decline> {
     let atoms: Vec<Term> = block.unknowns.iter().map(|u| u.atom).collect();
-    let (mut hs, mut gs) = (vec![], vec![]);
+    let (mut hs, mut gs, mut zeros) = (vec![], vec![], vec![]);
     for (o, q) in squares {
         let (phi, y) = design(s, q.residual, &atoms, o.span)?;
         // the noise covariance cancels where it is the same for all rows and values that are summed over
@@ -329,6 +329,10 @@ fn multivariate(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Squar
         let (h, g) = (s.mul(scale, phi_phi), s.mul(scale, phi_y));
         hs.push(o.expect(s, h));
         gs.push(o.expect(s, g));
+        // φ eᵀ summed: what the normal equations say
+        let phi_e = s.outer(phi, q.residual);
+        let weighted = s.mul(scale, phi_e);
+        zeros.push(o.expect(s, weighted));
     }
     let noise = |q: &Square| (q.covariance, q.total.then_some(q.weight));
     if squares.iter().any(|(_, q)| noise(q) != noise(&squares[0].1)) {
@@ -354,7 +358,8 @@ fn multivariate(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Squar
             }
         })
         .collect();
-    Ok(linear(s, block, h, g, widths))
+    let zero = s.sum(&zeros);
+    Ok(linear(s, block, h, g, widths, Some(zero)))
 }
 
 /// φ and y of e = y − [W₁ … ] φ: W f contributes f, a vector μ (times a scalar) contributes its scalar.
@@ -424,15 +429,14 @@ fn cancel(s: &mut Store, hs: Vec<Term>, gs: Vec<Term>) -> (Vec<Term>, Vec<Term>)
     (by(s, hs), by(s, gs))
 }
 
-fn linear(s: &mut Store, block: &Block<'_>, h: Term, g: Term, widths: Vec<Size>) -> Update {
+/// β = H⁻¹ g; `zero` is what vanishes there, where it is not H β − g.
+fn linear(s: &mut Store, block: &Block<'_>, h: Term, g: Term, widths: Vec<Size>, zero: Option<Term>) -> Update {
     let atoms: Vec<Term> = block.unknowns.iter().map(|u| u.atom).collect();
-    let condition = if s.shape(g).len() == 1 {
+    let condition = zero.unwrap_or_else(|| {
         let beta = if let [one] = atoms[..] { one } else { s.stack(&atoms) };
         let left = s.matvec(h, beta);
         s.sub(left, g)
-    } else {
-        g
-    };
+    });
     Update {
         targets: atoms,
         ranges: block.unknowns[0].ranges.clone(),

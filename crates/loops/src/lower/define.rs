@@ -71,25 +71,31 @@ impl Lower<'_> {
         let dims = self.dims_of(d.atom);
         let stride = dims.iter().product::<usize>().max(1);
         let t = self.as_linear(t);
-        self.nest(b, &d.ranges, Scope::default(), Index::default(), &mut |l, b, scope, at| {
-            let mut rows = RowScope {
-                flat: scope.clone(),
-                ..RowScope::default()
-            };
-            if start.is_none() {
-                l.ensure_row(b, &mut rows, t);
-            }
-            each(b, &dims.clone(), &mut |b, i| {
-                let col = Index::row_major(i, &dims);
-                b.rows(|b| {
-                    let v = match start {
-                        Some(buf) => b.load_row(buf.col(col.clone())),
-                        None => l.row_elem(b, &mut rows, t, i),
-                    };
-                    b.store_row(out.col(at.clone() * stride + col), v);
+        self.nest(
+            b,
+            &d.ranges,
+            Scope::default(),
+            Index::default(),
+            &mut |l, b, scope, at| {
+                let mut rows = RowScope {
+                    flat: scope.clone(),
+                    ..RowScope::default()
+                };
+                if start.is_none() {
+                    l.ensure_row(b, &mut rows, t);
+                }
+                each(b, &dims.clone(), &mut |b, i| {
+                    let col = Index::row_major(i, &dims);
+                    b.rows(|b| {
+                        let v = match start {
+                            Some(buf) => b.load_row(buf.col(col.clone())),
+                            None => l.row_elem(b, &mut rows, t, i),
+                        };
+                        b.store_row(out.col(at.clone() * stride + col), v);
+                    });
                 });
-            });
-        });
+            },
+        );
     }
 
     /// Where the posteriors of the continuous latents are written.

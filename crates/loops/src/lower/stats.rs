@@ -617,9 +617,9 @@ fn merge(wishes: Vec<Wish>) -> Vec<Wish> {
     let (second, first): (Vec<Wish>, Vec<Wish>) = wishes.into_iter().partition(|w| w.second);
     let mut sets: Vec<Wish> = vec![];
     for mut wish in second {
-        let (joined, rest): (Vec<Wish>, Vec<Wish>) = sets
-            .into_iter()
-            .partition(|s| (&s.resp, s.by) == (&wish.resp, wish.by) && s.features.iter().any(|f| wish.features.contains(f)));
+        let (joined, rest): (Vec<Wish>, Vec<Wish>) = sets.into_iter().partition(|s| {
+            (&s.resp, s.by) == (&wish.resp, wish.by) && s.features.iter().any(|f| wish.features.contains(f))
+        });
         sets = rest;
         for s in joined {
             for f in s.features {
@@ -635,12 +635,16 @@ fn merge(wishes: Vec<Wish>) -> Vec<Wish> {
         sets.push(wish);
     }
     for wish in first {
-        let fits = |s: &Wish| (&s.resp, s.by) == (&wish.resp, wish.by) && (s.second && wish.features.iter().all(|f| s.features.contains(f)));
+        let fits = |s: &Wish| {
+            (&s.resp, s.by) == (&wish.resp, wish.by)
+                && (s.second && wish.features.iter().all(|f| s.features.contains(f)))
+        };
         if let Some(s) = sets.iter_mut().find(|s| fits(s)) {
             s.users.extend(wish.users);
         } else if let Some(s) = sets
             .iter_mut()
-            .find(|s| !s.second && (&s.resp, s.by) == (&wish.resp, wish.by)) {
+            .find(|s| !s.second && (&s.resp, s.by) == (&wish.resp, wish.by))
+        {
             wish.features.iter().for_each(|f| {
                 if !s.features.contains(f) {
                     s.features.push(*f)

@@ -271,6 +271,8 @@ impl Case {
         }
         env.set_row_count(self.rows);
         env.set_weights(self.weights.clone());
+        lvmc_derive::posterior::evaluate(&self.plan.store, &self.plan.definitions, &mut env, self.rows)
+            .unwrap_or_else(|e| panic!("{e}"));
         env
     }
 

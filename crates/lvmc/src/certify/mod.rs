@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 
 /// Rows of simulated data.
 const ROWS: usize = 300;
+/// Rows where latents are integrated point by point.
+const INTEGRATED_ROWS: usize = 60;
 /// Iterations along which the bound must not fall.
 const ITERATIONS: usize = 40;
 /// What may be left to gain per row in an M-step: finite differences see no less.
@@ -52,7 +54,18 @@ pub struct Certificate {
 /// # Errors
 /// The model cannot be simulated or compiled.
 pub fn certify(graph: &ModelGraph, plan: &Plan, seed: u64) -> Result<Vec<Certificate>, Failure> {
-    certify_on(graph, plan, seed, ROWS)
+    certify_on(graph, plan, seed, rows(plan))
+}
+
+/// How many rows [`certify`] simulates.
+#[must_use]
+pub fn rows(plan: &Plan) -> usize {
+    let curved = |p: &lvmc_derive::plan::Posterior| plan.store.sym(p.sym).support != lvmc_term::Support::Real;
+    if plan.posteriors.iter().any(curved) {
+        INTEGRATED_ROWS
+    } else {
+        ROWS
+    }
 }
 
 /// As [`certify`], on that many simulated rows.
@@ -315,7 +328,7 @@ fn agreement(fast: &mut Engine<'_>, slow: &mut Engine<'_>, start: &Values) -> Ce
 
 /// For a terminal.
 #[must_use]
-pub fn text(list: &[Certificate], seed: u64) -> String {
+pub fn text(list: &[Certificate], rows_used: usize, seed: u64) -> String {
     let mut rows: Vec<Vec<String>> = vec![];
     for c in list {
         let value = if c.value == 0.0 {
@@ -333,7 +346,7 @@ pub fn text(list: &[Certificate], seed: u64) -> String {
         ]);
     }
     let table = lvmc_report::layout::table(&rows, &[], 2, 3);
-    format!("\n  certificates on simulated data ({ROWS} rows, seed {seed})\n{table}")
+    format!("\n  certificates on simulated data ({rows_used} rows, seed {seed})\n{table}")
 }
 
 /// As data.

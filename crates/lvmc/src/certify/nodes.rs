@@ -38,10 +38,7 @@ pub struct Integral {
 ///
 /// # Errors
 /// f cannot be evaluated, or the latents are of a kind that this does not integrate.
-pub fn integrate(
-    latents: &[Latent],
-    f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure>,
-) -> Result<Integral, Failure> {
+pub fn integrate(latents: &[Latent], f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure>) -> Result<Integral, Failure> {
     if latents.is_empty() {
         let nodes = vec![(1.0, vec![])];
         return Ok(Integral { log: f(&[])?, nodes });
@@ -116,7 +113,11 @@ fn gaussian(latents: &[Latent], f: &mut dyn FnMut(&[Array]) -> Result<f64, Failu
         let square: f64 = white.data.iter().map(|x| x * x).sum();
         log = here + 0.5 * square + 0.5 * n as f64 * (2.0 * std::f64::consts::PI).ln() - log_det;
         // a quadratic of that curvature, at a point that none of the above was
-        let far: Vec<f64> = mean.iter().enumerate().map(|(i, m)| m + 0.7 * (1.3 * i as f64).cos()).collect();
+        let far: Vec<f64> = mean
+            .iter()
+            .enumerate()
+            .map(|(i, m)| m + 0.7 * (1.3 * i as f64).cos())
+            .collect();
         let e = Array::vector(far.iter().zip(&mean).map(|(a, b)| a - b).collect());
         let bent = l.transposed().matmul(&e);
         let linear: f64 = e.data.iter().zip(&gradient.data).map(|(a, b)| a * b).sum();

@@ -313,7 +313,7 @@ impl<'a> Oracle<'a> {
                 .sum()
         };
         let mut env = self.environment(values);
-        self.define(&mut env)?;
+        lvmc_derive::posterior::evaluate(&self.store, &self.definitions, &mut env, self.rows).map_err(bug)?;
         env.set_resp(&weight);
         let value = self.store.eval_scalar(self.objective, &env).map_err(bug)?;
         Ok((!value.is_nan()).then_some(value))
@@ -336,52 +336,6 @@ impl<'a> Oracle<'a> {
             }
         }
         out
-    }
-
-    /// What the plan's posteriors define, at the environment's parameters.
-    fn define(&self, env: &mut Env<'_>) -> Result<(), Failure> {
-        for d in &self.definitions {
-            let mut sizes = vec![];
-            for &i in &d.ranges {
-                sizes.push(env.size(&self.store, &self.store.ix(i).size).map_err(bug)?);
-            }
-            if self.store.sym(d.sym).per_row {
-                let mut rows = vec![];
-                for row in 0..self.rows {
-                    env.set_row(row);
-                    rows.push(self.value_of(d, &sizes, env)?);
-                }
-                env.set_rows(d.sym, rows);
-            } else {
-                let value = self.value_of(d, &sizes, env)?;
-                env.set(d.sym, value);
-            }
-        }
-        Ok(())
-    }
-
-    fn value_of(&self, d: &Definition, sizes: &[usize], env: &mut Env<'_>) -> Result<Array, Failure> {
-        let count: usize = sizes.iter().product();
-        let (mut data, mut own) = (vec![], vec![]);
-        for number in 0..count {
-            let mut rest = number;
-            for (&i, &n) in d.ranges.iter().zip(sizes).rev() {
-                env.set_index(i, rest % n);
-                rest /= n;
-            }
-            let value = match d.value {
-                lvmc_derive::plan::Value::Term(t) => self.store.eval(t, env).map_err(bug)?,
-                lvmc_derive::plan::Value::InverseRoot(t) => {
-                    let precision = self.store.eval(t, env).map_err(bug)?;
-                    let l = precision.cholesky().ok_or_else(|| bug("a precision is not positive definite"))?;
-                    l.solve_lower(&Array::eye(l.rows()))
-                }
-            };
-            own = value.shape;
-            data.extend(value.data);
-        }
-        let shape = sizes.iter().copied().chain(own).collect();
-        Ok(Array { shape, data })
     }
 
     /// What a step along some direction of one parameter could still gain in Q, per row: g² / (2 |h|) by differences.

@@ -102,15 +102,14 @@ fn bound(slots: &[ParamSlot], free: &[f64]) -> Values {
 #[cfg(test)]
 mod tests {
     use super::{bound, extrapolated, free};
-    use lvmc_base::id::Id;
     use lvmc_loops::lowered::ParamSlot;
     use lvmc_term::{Support, SymId};
 
     fn slot(support: Support, shape: &[usize]) -> ParamSlot {
         ParamSlot {
-            sym: SymId::from_index(0),
+            sym: SymId(0),
             name: "p".into(),
-            buf: lvmc_loops::ir::BufId::from_index(0),
+            buf: lvmc_loops::ir::BufId(0),
             shape: shape.to_vec(),
             family: 0,
             support,

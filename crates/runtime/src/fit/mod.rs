@@ -180,7 +180,13 @@ fn from_components(
         engine.seed();
         runs.push(climb(&mut engine, data.weight_sum, until, hooks.stop)?);
     }
-    let key = |r: &Outcome| if r.objective.is_nan() { f64::NEG_INFINITY } else { r.objective };
+    let key = |r: &Outcome| {
+        if r.objective.is_nan() {
+            f64::NEG_INFINITY
+        } else {
+            r.objective
+        }
+    };
     runs.sort_by(|a, b| key(b).total_cmp(&key(a)));
     let objectives: Vec<f64> = runs.iter().map(|r| r.objective).collect();
     let best = runs.swap_remove(0);

@@ -178,6 +178,8 @@ impl Mixture {
                 first: 1,
                 observed: false,
             }],
+            starts: vec![],
+            moments: vec![],
             row_score: id(SCORE),
             objective: id(OBJECTIVE),
             constant: id(CONSTANT),

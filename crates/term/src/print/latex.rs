@@ -149,7 +149,14 @@ fn subscripted(m: &Math, above: Option<&str>) -> String {
             if !digits.is_empty() {
                 subs.insert(0, digits.clone());
             }
-            (word(base), *square)
+            // a name's own subscript comes before those of its position: LaTeX allows one
+            match base.split_once('_') {
+                Some((head, tail)) if head.chars().count() == 1 && !tail.is_empty() => {
+                    subs.insert(0, format!("\\mathrm{{{}}}", tail.replace('_', "\\_")));
+                    (word(head), *square)
+                }
+                _ => (word(base), *square),
+            }
         }
         Math::Call(..) | Math::List(..) => (write(head), false),
         other => (format!("({})", write(other)), false),
