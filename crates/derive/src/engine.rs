@@ -293,7 +293,14 @@ impl Engine {
         } else {
             ObjectiveKind::Penalised
         };
+        let rotations = crate::symmetry::rotations(
+            &mut self.joint.store,
+            &self.joint.posteriors,
+            &self.joint.complete,
+            &self.joint.priors,
+        );
         let mut plan = Plan {
+            rotations,
             store: self.joint.store,
             finite: self.joint.finite,
             complete: self.joint.complete,

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod posterior;
 pub mod rules;
 pub mod steps;
+pub mod symmetry;
 
 pub use engine::{derive, iterated};
 pub use error::DeriveError;

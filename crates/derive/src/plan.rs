@@ -280,6 +280,8 @@ pub struct Plan {
     pub definitions: Vec<Definition>,
     /// Posteriors of the continuous latents.
     pub posteriors: Vec<Posterior>,
+    /// Latents that may be rotated with their loadings.
+    pub rotations: Vec<crate::symmetry::Rotation>,
     /// Priors on parameters.
     pub priors: Vec<Prior>,
     /// Variable elimination, in order.

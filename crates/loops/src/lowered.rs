@@ -101,6 +101,27 @@ pub struct MomentSlot {
     pub cols: usize,
 }
 
+/// A latent whose loadings are determined up to rotations.
+#[derive(Debug, Clone)]
+pub struct RotationSlot {
+    /// The latent, as the user wrote it.
+    pub latent: String,
+    /// Positions of its loadings in [`Lowered::params`]: families of matrices of `size` columns.
+    pub loadings: Vec<usize>,
+    /// Q.
+    pub size: usize,
+    /// Members of the loadings' families, each with rotations of its own.
+    pub members: usize,
+}
+
+impl RotationSlot {
+    /// Directions in which the likelihood is flat.
+    #[must_use]
+    pub fn flat(&self) -> usize {
+        self.members * self.size * self.size.saturating_sub(1) / 2
+    }
+}
+
 /// A block of parameters that moves along a direction inside EM (not in closed form). `update` writes the step; the
 /// runtime keeps α = 1 and, where the objective fell, halves α, calls `backtrack` and sweeps again.
 #[derive(Debug, Clone)]
@@ -140,6 +161,8 @@ pub struct Lowered {
     pub starts: Vec<ScoreSlot>,
     /// Posteriors of the continuous latents.
     pub moments: Vec<MomentSlot>,
+    /// Latents that may be rotated with their loadings.
+    pub rotations: Vec<RotationSlot>,
     /// `Out`, one column: log-likelihood of a row, written by `score`.
     pub row_score: BufId,
     /// `Stat` [1]: Σ lse without data-only terms.

@@ -178,7 +178,24 @@ pub fn summarise(
     around: Circumstances,
 ) -> Fit {
     let out = &fitted.outcome;
-    let free: usize = lowered.params.iter().map(|p| p.free).sum();
+    let flat: usize = lowered
+        .rotations
+        .iter()
+        .map(lvmc_loops::lowered::RotationSlot::flat)
+        .sum();
+    let free = lowered
+        .params
+        .iter()
+        .map(|p| p.free)
+        .sum::<usize>()
+        .saturating_sub(flat);
+    let mut remarks = binding.remarks.clone();
+    remarks.extend(
+        lowered
+            .rotations
+            .iter()
+            .filter_map(|r| crate::fit::rotation_remark(lowered, r)),
+    );
     let finite = |x: f64| x.is_finite().then_some(x);
     let log_likelihood = finite(out.log_likelihood);
     #[allow(clippy::cast_precision_loss)]
@@ -215,7 +232,7 @@ pub fn summarise(
         rows: data.rows,
         weight_sum: data.weight_sum,
         log_likelihood,
-        elbo: log_likelihood.filter(|_| !lowered.latents.iter().all(|l| l.observed)),
+        elbo: log_likelihood.filter(|_| !lowered.moments.is_empty() || !lowered.latents.iter().all(|l| l.observed)),
         objective: out.objective,
         penalised: lowered.penalised,
         free_parameters: free,
@@ -228,7 +245,7 @@ pub fn summarise(
         restarts: fitted.restarts.iter().copied().filter(|x| x.is_finite()).collect(),
         trace: out.trace.iter().copied().filter(|x| x.is_finite()).collect(),
         warnings: fitted.suspicions.iter().map(crate::fit::Suspicion::text).collect(),
-        remarks: binding.remarks.clone(),
+        remarks,
         seed: settings.seed,
         seconds: around.seconds,
     }

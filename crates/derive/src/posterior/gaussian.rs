@@ -60,12 +60,12 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
         norm.push(half_log_normaliser(&mut joint.store, own));
         let mean = solved(&mut joint.store, own, system.eta[c]);
         let mut slope = vec![None; n];
-        for o in c + 1..n {
+        for (o, slope) in slope.iter_mut().enumerate().skip(c + 1) {
             let Some(cross) = system.precision[c][o] else { continue };
             let b = solved(&mut joint.store, own, cross);
             let b = joint.store.neg(b);
             let shape = joint.store.shape(b).to_vec();
-            slope[o] = Some(define(joint, format!("B_{name}"), &ixs, Value::Term(b), &shape, false));
+            *slope = Some(define(joint, format!("B_{name}"), &ixs, Value::Term(b), &shape, false));
         }
         let later = slope.iter().any(Option::is_some);
         offsets.push(if later {

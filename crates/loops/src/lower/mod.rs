@@ -149,6 +149,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
             names: a.moving().old.iter().map(|o| l.s.sym(o.0).name.clone()).collect(),
         })
         .collect();
+    let rotations = l.rotation_slots(&params);
     Ok(Lowered {
         program: pb.finish(),
         params,
@@ -156,6 +157,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         consts,
         weight: fixed.weight,
         latents,
+        rotations,
         starts,
         moments,
         row_score: fixed.row_score,

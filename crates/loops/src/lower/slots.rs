@@ -3,7 +3,7 @@
 use super::context::Lower;
 use crate::builder::ProgramBuilder;
 use crate::ir::BufKind;
-use crate::lowered::{ColumnSlot, ConstSlot, LatentSlot, ParamSlot};
+use crate::lowered::{ColumnSlot, ConstSlot, LatentSlot, ParamSlot, RotationSlot};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::Role;
 use lvmc_term::Support;
@@ -73,6 +73,22 @@ impl Lower<'_> {
             });
         }
         slots
+    }
+
+    /// The rotations of latents with their loadings.
+    pub fn rotation_slots(&self, params: &[ParamSlot]) -> Vec<RotationSlot> {
+        let slot = |r: &lvmc_derive::symmetry::Rotation| {
+            let position = |w: &lvmc_term::SymId| params.iter().position(|p| p.sym == *w);
+            let loadings: Vec<usize> = r.loadings.iter().filter_map(position).collect();
+            let first = &params[*loadings.first()?];
+            Some(RotationSlot {
+                latent: self.s.sym(r.latent).name.clone(),
+                size: self.size(&r.size),
+                members: first.shape[..first.family].iter().product(),
+                loadings,
+            })
+        };
+        self.plan.rotations.iter().filter_map(slot).collect()
     }
 
     /// What the runtime is told of the columns.

@@ -1,6 +1,7 @@
 //! A fit: starts, restarts, convergence, and what to think of the result.
 
 mod accelerate;
+mod canonical;
 mod climb;
 mod search;
 mod suspect;
@@ -13,6 +14,7 @@ use miette::Diagnostic;
 use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 
+pub use canonical::remark as rotation_remark;
 pub use climb::{Outcome, Until, climb, remaining};
 pub use suspect::{Suspicion, suspicions};
 
@@ -244,8 +246,11 @@ fn finished(
     mut restarts: Vec<f64>,
     starts: usize,
     reached: usize,
-    outcome: Outcome,
+    mut outcome: Outcome,
 ) -> Result<Fitted, FitError> {
+    if settings.tol > 0.0 {
+        canonical::canonical(compiled.lowered, &mut outcome.values);
+    }
     if !outcome.objective.is_finite() {
         return Err(FitError::Numerical {
             value: format!("{}", outcome.objective),

@@ -178,6 +178,7 @@ impl Mixture {
                 first: 1,
                 observed: false,
             }],
+            rotations: vec![],
             starts: vec![],
             moments: vec![],
             row_score: id(SCORE),
