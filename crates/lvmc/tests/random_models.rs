@@ -2,7 +2,8 @@
 //! compiled and certified (posterior against enumeration, M-steps stationary, bound monotone, interpreter = JIT, with
 //! and without block kernels). Every rule and every family must fire often.
 //!
-//! `LVMC_MODELS=n` asks for more models, `LVMC_SEED=s` for others.
+//! `LVMC_MODELS=n` asks for more models, `LVMC_SEED=s` for others; `LVMC_INTEGRATE=1` (minutes) has Gamma, Beta and
+//! inverse Gamma latents among them.
 
 use lvmc_base::Source;
 use lvmc_model::graph::{Dist, ModelGraph};
@@ -11,6 +12,8 @@ use std::fmt::Write;
 
 /// Simulated rows: enough for every combination of the latents, few enough for many models.
 const ROWS: usize = 120;
+/// Rows where a latent is integrated point by point.
+const INTEGRATED_ROWS: usize = 8;
 
 /// A small deterministic generator.
 struct Random(u64);
@@ -288,6 +291,93 @@ fn regression(w: &mut Writer, r: &mut Random, x: &str, latent: Option<(&str, &st
     w.state(&format!("{x} ~ Normal(dot({slope}, u{x}) + {offset}, {noise})"));
 }
 
+/// Latents that the certificate integrates point by point are part of the long run.
+fn integrates() -> bool {
+    std::env::var_os("LVMC_INTEGRATE").is_some()
+}
+
+/// A continuous latent with what depends on it: Gaussian ones in a row, or a scale, rate or probability.
+fn continuous(w: &mut Writer, r: &mut Random, latent: Option<(&str, &str)>, several: bool) {
+    let x = w.name("x");
+    // points are integrated for every combination of the finite latents: few
+    let most = if several || !integrates() { 28 } else { 50 };
+    match r.below(100) {
+        kind if kind >= most => {}
+        0..14 => {
+            let q = r.pick(&["1", "2"]);
+            w.state(&format!("f{x} ~ Normal(0, I[{q}])"));
+            let load = w.param(r, "W", &format!("real[3, {q}]"), latent, None);
+            let mean = w.param(r, "mu", "real[3]", latent, Some("Normal(0, 10 * I)"));
+            let noise = match r.below(3) {
+                0 => format!("diag({})", w.param(r, "s", "positive[3]", latent, None)),
+                1 => format!("{} * I", w.param(r, "s", "positive", latent, None)),
+                _ => w.param(r, "S", "cov[3]", latent, None),
+            };
+            w.declare(&format!("data {x} : real[3]"));
+            w.state(&format!("{x} ~ Normal({load} * f{x} + {mean}, {noise})"));
+        }
+        14..28 => {
+            w.declare(&format!("data {x} : real\ndata y{x} : real"));
+            let (level, slope) = (
+                w.param(r, "m", "real", None, None),
+                w.param(r, "c", "real", latent, None),
+            );
+            let spread = w.param(r, "t", "positive", latent, None);
+            w.state(&format!("f{x} ~ Normal({level}, 1)"));
+            w.state(&format!("h{x} ~ Normal({slope} * f{x}, {spread})"));
+            let (a, v) = (
+                w.param(r, "a", "real", latent, None),
+                w.param(r, "v", "positive", latent, None),
+            );
+            w.state(&format!("{x} ~ Normal({a} + h{x}, {v})"));
+            let (b, u) = (
+                w.param(r, "b", "real", None, Some("Normal(0, 4)")),
+                w.param(r, "u", "positive", None, None),
+            );
+            w.state(&format!("y{x} ~ Normal(h{x} + {b} * f{x}, {u})"));
+        }
+        28..35 => {
+            w.declare(&format!("data {x} : real"));
+            let (m, v) = (
+                w.param(r, "m", "real", latent, None),
+                w.param(r, "v", "positive", latent, None),
+            );
+            w.state(&format!("u{x} ~ Gamma(2, 2)"));
+            w.state(&format!("{x} ~ Normal({m}, {v} / u{x})"));
+        }
+        35..41 => {
+            w.declare(&format!("data {x} : count\ndata y{x} : count"));
+            let (a, b) = (
+                w.param(r, "a", "positive", None, None),
+                w.param(r, "b", "positive", latent, None),
+            );
+            w.state(&format!("u{x} ~ Gamma({a}, 1)"));
+            w.state(&format!("{x} ~ Poisson({b} * u{x})"));
+            w.state(&format!("y{x} ~ Poisson(u{x})"));
+        }
+        41..46 => {
+            w.declare(&format!("data {x} : binary\ndata y{x} : binary"));
+            let (a, b) = (
+                w.param(r, "a", "positive", latent, None),
+                w.param(r, "b", "positive", None, None),
+            );
+            w.state(&format!("u{x} ~ Beta({a}, {b})"));
+            w.state(&format!("{x} ~ Bernoulli(u{x})"));
+            w.state(&format!("y{x} ~ Bernoulli(u{x})"));
+        }
+        46..50 => {
+            w.declare(&format!("data {x} : real"));
+            let (m, b) = (
+                w.param(r, "m", "real", latent, None),
+                w.param(r, "b", "positive", latent, None),
+            );
+            w.state(&format!("u{x} ~ InverseGamma(3, {b})"));
+            w.state(&format!("{x} ~ Normal({m}, u{x})"));
+        }
+        _ => {}
+    }
+}
+
 fn model(seed: u64) -> String {
     let mut r = Random(seed.wrapping_mul(0x5851_f42d_4c95_7f2d) + 11);
     let mut w = Writer::default();
@@ -301,6 +391,8 @@ fn model(seed: u64) -> String {
         let latent = at.map(|i| (indices[i].0.as_str(), indices[i].1.as_str()));
         observed(&mut w, &mut r, latent, switch.as_deref());
     }
+    let at = indices.first().map(|i| (i.0.as_str(), i.1.as_str()));
+    continuous(&mut w, &mut r, at, indices.len() > 1);
     // a latent that nothing observed depends on would be data
     for (z, k) in &indices {
         let x = w.name("x");
@@ -357,10 +449,20 @@ fn run(seed: u64, rules: &mut BTreeMap<String, usize>, families: &mut BTreeMap<S
     for u in &plan.updates {
         *rules.entry(u.rule.to_owned()).or_default() += 1;
     }
+    for p in &plan.posteriors {
+        *rules.entry(p.rule.to_owned()).or_default() += 1;
+    }
+    let integrated = plan.posteriors.iter().any(|p| p.rule == "conjugate-posterior");
+    let rows = match (integrated, plan.posteriors.is_empty()) {
+        (true, _) => INTEGRATED_ROWS,
+        // an integral per row and combination
+        (false, false) => ROWS / 2,
+        (false, true) => ROWS,
+    };
     if !plan.finite.is_empty() {
         *rules.entry("finite-posterior".into()).or_default() += 1;
     }
-    let certificates = lvmc::certify::certify_on(&graph, &plan, seed, ROWS).map_err(|e| fail(format!("{e:?}")))?;
+    let certificates = lvmc::certify::certify_on(&graph, &plan, seed, rows).map_err(|e| fail(format!("{e:?}")))?;
     let bad: Vec<String> = certificates
         .iter()
         .filter(|c| !c.ok)
@@ -419,6 +521,12 @@ fn random_models_are_certified_and_every_rule_and_family_fires() {
         "newton-step",
         "gradient-step",
         "finite-posterior",
+        "gaussian-posterior",
+        if integrates() {
+            "conjugate-posterior"
+        } else {
+            "gaussian-posterior"
+        },
     ] {
         assert!(
             rules.get(rule).is_some_and(|&n| n >= 20),

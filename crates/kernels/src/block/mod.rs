@@ -131,6 +131,6 @@ pub fn block_rows(max_inputs: usize) -> usize {
     match max_inputs {
         0..=3 => 320,
         4..=15 => 160,
-        _ => 64,
+        _ => 128,
     }
 }

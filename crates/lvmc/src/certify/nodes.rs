@@ -14,7 +14,7 @@ const POINTS: usize = 240;
 const DROP: f64 = 60.0;
 
 /// Weights below this add nothing.
-const LEAST: f64 = 1e-25;
+const LEAST: f64 = 1e-15;
 
 /// A continuous latent.
 #[derive(Debug, Clone)]
@@ -33,6 +33,12 @@ pub struct Integral {
     /// Weight, and a value for each latent. Weights sum to 1.
     pub nodes: Vec<(f64, Vec<Array>)>,
 }
+
+/// The integral of a density that is 0: what is observed has probability 0 under the finite variables' values.
+const NOTHING: Integral = Integral {
+    log: f64::NEG_INFINITY,
+    nodes: vec![],
+};
 
 /// Integrates exp f over the latents.
 ///
@@ -79,6 +85,9 @@ fn gaussian(latents: &[Latent], f: &mut dyn FnMut(&[Array]) -> Result<f64, Failu
     // the second pass is around the mean, where the gradient is rounding
     for _ in 0..2 {
         let here = at(&mean)?;
+        if here == f64::NEG_INFINITY {
+            return Ok(NOTHING);
+        }
         let moved = |steps: &[(usize, f64)]| {
             let mut z = mean.clone();
             steps.iter().for_each(|&(i, by)| z[i] += by);
@@ -179,6 +188,9 @@ fn trapezoid(latent: &Latent, f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure
         values.push(at(low + step * i as f64)?);
     }
     let top = values.iter().map(|v| v.1).fold(f64::NEG_INFINITY, f64::max);
+    if top == f64::NEG_INFINITY {
+        return Ok(NOTHING);
+    }
     let sum: f64 = values.iter().map(|v| (v.1 - top).exp()).sum();
     // where u rounds to an end of its support the density is 0, and its log no number
     let nodes = values
