@@ -129,6 +129,24 @@ fn predictions_hold_mean_and_deviation() {
 }
 
 #[test]
+fn absent_columns_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (fit, labels) = (folder.path().join("fit.json"), folder.path().join("labels.csv"));
+    std::fs::write(&labels, "label\n1\n2\n").expect("a file");
+    let (fit, labels) = (fit.to_string_lossy(), labels.to_string_lossy());
+    let bind = "x=sepal_length..petal_width";
+    let made = lvmc(&["fit", "models/ppca.lvm", "data/iris.csv", "--bind", bind, "--out", &fit]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let output = lvmc(&["predict", &fit, &labels]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("give the columns of `x`"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn threads_and_routes_agree() {
     let base = ["models/factor_analysis.lvm", "data/wine_std.csv"];
     let run = |extra: &[&str]| fitted(&[&base[..], extra].concat());

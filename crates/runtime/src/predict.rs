@@ -2,7 +2,7 @@
 
 use crate::apply::{ApplyError, Model, rebind, sizes};
 use crate::bind::Binding;
-use crate::data::{Table, show_number};
+use crate::data::{DataError, Table, show_number};
 use crate::dataset::Dataset;
 use crate::rowmodel::{RowModel, row_values, values_of};
 use lvmc_loops::lowered::{LatentSlot, MomentSlot};
@@ -65,6 +65,13 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
         .filter(|c| !c.may_miss && binding.absent.contains(&c.sym))
         .map(|c| c.sym)
         .collect();
+    if let (Some(sym), false) = (unfilled.first(), model.lowered.moments.is_empty()) {
+        let variable = model.graph.store.sym(*sym).name.clone();
+        let help = format!(
+            "give the columns of `{variable}`: a model with continuous latents says nothing of absent columns yet"
+        );
+        return Err(DataError::Unbound { variable, help }.into());
+    }
     if unfilled.is_empty() {
         let found = model.posterior(&data)?;
         for (slot, m) in model.lowered.latents.iter().zip(&found.marginals) {

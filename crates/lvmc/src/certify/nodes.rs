@@ -14,7 +14,7 @@ const POINTS: usize = 240;
 const DROP: f64 = 60.0;
 
 /// Weights below this add nothing.
-const LEAST: f64 = 1e-15;
+const LEAST: f64 = 1e-25;
 
 /// A continuous latent.
 #[derive(Debug, Clone)]

@@ -25,8 +25,8 @@ pub fn remark(lowered: &Lowered, r: &RotationSlot) -> Option<String> {
     }
     let names: Vec<&str> = r.loadings.iter().map(|&i| lowered.params[i].name.as_str()).collect();
     Some(format!(
-        "{} {} determined up to a rotation of {} ({} free directions less): shown with orthogonal columns, the longest \
-         first, the largest entry of each positive",
+        "{} {} determined up to a rotation of {} ({} of the parameters not counted as free): shown with orthogonal columns, the \
+         longest first, the largest entry of each positive",
         names.join(", "),
         if names.len() == 1 { "is" } else { "are" },
         r.latent,
