@@ -69,6 +69,10 @@ pub struct Definition {
     pub value: Value,
     /// The symbol at its ranges.
     pub atom: Term,
+    /// The rule that gave it.
+    pub rule: &'static str,
+    /// How far a latent spreads around its mean: 0 where the latent is known.
+    pub spread: bool,
 }
 
 /// What a definition computes.

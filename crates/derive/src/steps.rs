@@ -159,7 +159,6 @@ fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
 
 /// What the posteriors of the continuous latents are made of.
 fn definitions(plan: &mut Plan, out: &mut Vec<Step>) {
-    let rule = plan.posteriors.first().map_or("", |p| p.rule);
     let s = &mut plan.store;
     for d in plan.definitions.clone() {
         let (left, right, remark) = match d.value {
@@ -173,12 +172,13 @@ fn definitions(plan: &mut Plan, out: &mut Vec<Step>) {
                 )
             }
         };
-        let mut line = step(Section::EStep, Left::Term(left), right, rule);
+        let mut line = step(Section::EStep, Left::Term(left), right, d.rule);
         line.remark = remark.into();
         out.push(line);
     }
     if plan.finite.is_empty() && !plan.posteriors.is_empty() {
         let zero = plan.store.num(0.0);
+        let rule = plan.posteriors.first().map_or("", |p| p.rule);
         let mut h = step(Section::Elbo, Left::Word("gap"), zero, rule);
         h.remark = "ELBO = log-likelihood: the posterior is exact".into();
         out.push(h);

@@ -159,6 +159,8 @@ pub struct Lowered {
     pub latents: Vec<LatentSlot>,
     /// Continuous latents whose means `seed` reads.
     pub starts: Vec<ScoreSlot>,
+    /// Tables of how far the continuous latents spread around their means, which starting values make small.
+    pub spreads: Vec<BufId>,
     /// Posteriors of the continuous latents.
     pub moments: Vec<MomentSlot>,
     /// Latents that may be rotated with their loadings.

@@ -7,6 +7,9 @@ use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
 use lvmc_term::{Array, SymId};
 use std::sync::Arc;
 
+/// How far starting values of a continuous latent spread around their means, relative to the default parameters'.
+const START_SPREAD: f64 = 1e-5;
+
 /// Parameters' values, in the order of [`Lowered::params`].
 pub type Values = Vec<Vec<f64>>;
 
@@ -200,36 +203,39 @@ impl<'a> Engine<'a> {
     }
 
     /// Sets the marginal of latent number `latent` to `value(row, k)`.
-    pub fn set_marginal(&mut self, latent: usize, mut value: impl FnMut(usize, usize) -> f64) {
-        let Some(slot) = self.compiled.lowered.latents.get(latent) else {
-            return;
-        };
-        let layout = self.memory.layout();
-        let data = self.memory.want(slot.marginal);
-        for row in 0..layout.blocks() * layout.block {
-            for k in 0..slot.size {
-                data[layout.at(slot.size, row, k)] = value(row.min(layout.rows.saturating_sub(1)), k);
-            }
+    pub fn set_marginal(&mut self, latent: usize, value: impl FnMut(usize, usize) -> f64) {
+        if let Some(slot) = self.compiled.lowered.latents.get(latent) {
+            self.fill(slot.marginal, slot.size, value);
         }
     }
 
     /// Sets the starting mean of continuous latent number `start` to `value(row, column)`.
-    pub fn set_start(&mut self, start: usize, mut value: impl FnMut(usize, usize) -> f64) {
-        let Some(slot) = self.compiled.lowered.starts.get(start) else {
-            return;
-        };
+    pub fn set_start(&mut self, start: usize, value: impl FnMut(usize, usize) -> f64) {
+        if let Some(slot) = self.compiled.lowered.starts.get(start) {
+            self.fill(slot.buf, slot.cols, value);
+        }
+    }
+
+    /// Stores columns of a buffer; padding repeats the last row.
+    fn fill(&mut self, buf: BufId, cols: usize, mut value: impl FnMut(usize, usize) -> f64) {
         let layout = self.memory.layout();
-        let data = self.memory.want(slot.buf);
+        let data = self.memory.want(buf);
         for row in 0..layout.blocks() * layout.block {
-            for c in 0..slot.cols {
-                data[layout.at(slot.cols, row, c)] = value(row.min(layout.rows.saturating_sub(1)), c);
+            for c in 0..cols {
+                data[layout.at(cols, row, c)] = value(row.min(layout.rows.saturating_sub(1)), c);
             }
         }
     }
 
     /// Parameters from the marginals as they were set: the statistics, and updates until blocks agree.
+    ///
+    /// The means of continuous latents that were set count as nearly known: with the spread that the default parameters
+    /// give them, the statistics would say little of the start.
     pub fn seed(&mut self) {
         self.call(self.prepare);
+        for &buf in &self.compiled.lowered.spreads {
+            self.memory.flat_mut(buf).iter_mut().for_each(|l| *l *= START_SPREAD);
+        }
         if let Some(s) = self.seed.clone() {
             self.pass(&s);
             let times = if self.compiled.lowered.iterated { 5 } else { 1 };

@@ -8,6 +8,7 @@
 use crate::dataset::Dataset;
 use crate::engine::{Engine, Values};
 use crate::random::{below, uniform, weighted};
+use lvmc_kernels::dense::eig_sym;
 use lvmc_loops::lowered::{LatentSlot, Lowered};
 use lvmc_term::Support;
 use rand::rngs::StdRng;
@@ -26,6 +27,8 @@ pub struct Points {
     pub dims: usize,
     /// Row-major.
     pub data: Vec<f64>,
+    /// What every coordinate was divided by.
+    spread: Vec<f64>,
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -37,7 +40,7 @@ impl Points {
     /// The points of a data set. Missing cells are at the mean; constant columns are left out.
     #[must_use]
     pub fn new(lowered: &Lowered, data: &Dataset) -> Self {
-        let mut axes: Vec<Vec<f64>> = Vec::new();
+        let mut axes: Vec<(Vec<f64>, f64)> = Vec::new();
         for slot in &lowered.columns {
             for col in 0..slot.cols {
                 let values: Vec<f64> = (0..data.rows)
@@ -63,7 +66,7 @@ impl Points {
         }
         let dims = axes.len();
         let mut out = vec![0.0; data.rows * dims];
-        for (d, axis) in axes.iter().enumerate() {
+        for (d, (axis, _)) in axes.iter().enumerate() {
             for (r, x) in axis.iter().enumerate() {
                 out[r * dims + d] = *x;
             }
@@ -72,30 +75,55 @@ impl Points {
             rows: data.rows,
             dims,
             data: out,
+            spread: axes.into_iter().map(|a| a.1).collect(),
         }
     }
 
-    /// The numeric columns on their own scale.
+    /// The coordinates on their own scale.
     #[must_use]
-    pub fn unscaled(&self, lowered: &Lowered, data: &Dataset) -> Self {
+    pub fn unscaled(&self) -> Self {
         let mut out = self.clone();
-        let mut d = 0;
-        for slot in &lowered.columns {
-            let Some(moments) = data.moments.get(&slot.name) else {
-                continue;
-            };
-            if slot.categories.is_some() {
-                return out;
-            }
-            for &variance in &moments.scale {
-                if d < out.dims {
-                    (0..out.rows).for_each(|r| out.data[r * out.dims + d] *= variance.sqrt());
+        for row in out.data.chunks_mut(out.dims.max(1)) {
+            row.iter_mut().zip(&self.spread).for_each(|(x, s)| *x *= s);
+        }
+        out
+    }
+
+    /// Scores of the leading principal components, each of variance 1, as many as the continuous latents want.
+    #[must_use]
+    pub fn components(&self, lowered: &Lowered) -> Vec<Vec<f64>> {
+        let wanted: usize = lowered.starts.iter().map(|s| s.cols).sum();
+        let (n, d) = (self.rows, self.dims);
+        if wanted == 0 || d == 0 {
+            return vec![];
+        }
+        let mut moments = vec![0.0; d * d];
+        for r in 0..n {
+            let x = self.row(r);
+            for i in 0..d {
+                for j in 0..=i {
+                    moments[i * d + j] += x[i] * x[j] / as_f64(n);
                 }
-                d += 1;
             }
         }
-        // a constant column has no coordinate: then the scales are not the coordinates'
-        if d == out.dims { out } else { self.clone() }
+        // eigenvalues ascend, eigenvectors are columns
+        let (values, vectors) = eig_sym(&moments, d);
+        (0..d)
+            .rev()
+            .take(wanted)
+            .filter(|&c| values[c] > 1e-12)
+            .map(|c| {
+                let by = 1.0 / values[c].sqrt();
+                let score = |r| -> f64 {
+                    self.row(r)
+                        .iter()
+                        .enumerate()
+                        .map(|(i, x)| x * vectors[i * d + c])
+                        .sum()
+                };
+                (0..n).map(|r| by * score(r)).collect()
+            })
+            .collect()
     }
 
     fn row(&self, r: usize) -> &[f64] {
@@ -103,18 +131,16 @@ impl Points {
     }
 }
 
-/// Mean 0 and variance 1 / `shared`; `None` for a constant.
-fn standardised(values: &[f64], shared: f64) -> Option<Vec<f64>> {
+/// Mean 0 and variance 1 / `shared`, and what the values were divided by; `None` for a constant.
+fn standardised(values: &[f64], shared: f64) -> Option<(Vec<f64>, f64)> {
     let seen: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan()).collect();
     let n = as_f64(seen.len());
     let mean = seen.iter().sum::<f64>() / n;
     let var = seen.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
     let by = 1.0 / (var * shared).sqrt();
     (var > 0.0 && by.is_finite()).then(|| {
-        values
-            .iter()
-            .map(|x| if x.is_nan() { 0.0 } else { (x - mean) * by })
-            .collect()
+        let scaled = |x: &f64| if x.is_nan() { 0.0 } else { (x - mean) * by };
+        (values.iter().map(scaled).collect(), 1.0 / by)
     })
 }
 
@@ -197,6 +223,7 @@ fn projected(points: &Points, rng: &mut StdRng) -> Points {
     Points {
         rows: points.rows,
         dims: kept.len(),
+        spread: kept.iter().map(|&d| points.spread[d]).collect(),
         data: (0..points.rows)
             .flat_map(|r| kept.iter().map(move |&d| points.row(r)[d]))
             .collect(),
@@ -318,58 +345,15 @@ pub fn shaken(
     out
 }
 
-/// Sets the means of the continuous latents to the leading principal components of the points, standardised: one after
-/// the other, beginning again where there are no more.
-pub fn start_scores(engine: &mut Engine<'_>, points: &Points) {
-    let lowered = engine.lowered();
-    if lowered.starts.is_empty() || points.dims == 0 {
-        return;
-    }
-    let scores = components(points, lowered.starts.iter().map(|s| s.cols).sum());
-    let found = scores.len().max(1);
+/// Sets the means of the continuous latents to principal components (see [`Points::components`]): one after the other,
+/// beginning again where there are no more.
+pub fn start_scores(engine: &mut Engine<'_>, scores: &[Vec<f64>]) {
     let mut first = 0;
-    for (i, slot) in lowered.starts.iter().enumerate() {
-        let at = first;
-        engine.set_start(i, |row, c| scores.get((at + c) % found).map_or(0.0, |s| s[row]));
+    for (i, slot) in engine.lowered().starts.iter().enumerate() {
+        let score = |c: usize| scores.get((first + c) % scores.len().max(1));
+        engine.set_start(i, |row, c| score(c).map_or(0.0, |s| s[row]));
         first += slot.cols;
     }
-}
-
-/// Scores of the leading principal components, each of variance 1.
-fn components(points: &Points, wanted: usize) -> Vec<Vec<f64>> {
-    let (n, d) = (points.rows, points.dims);
-    let mut moments = faer::Mat::<f64>::zeros(d, d);
-    for r in 0..n {
-        let x = points.row(r);
-        for i in 0..d {
-            for j in 0..=i {
-                moments[(i, j)] += x[i] * x[j] / as_f64(n);
-            }
-        }
-    }
-    // eigenvalues ascend
-    let Ok(eigen) = moments.self_adjoint_eigen(faer::Side::Lower) else {
-        return vec![];
-    };
-    let (values, vectors) = (eigen.S(), eigen.U());
-    (0..d)
-        .rev()
-        .take(wanted)
-        .filter(|&c| values[c] > 1e-12)
-        .map(|c| {
-            let by = 1.0 / values[c].sqrt();
-            (0..n)
-                .map(|r| {
-                    by * points
-                        .row(r)
-                        .iter()
-                        .enumerate()
-                        .map(|(i, x)| x * vectors[(i, c)])
-                        .sum::<f64>()
-                })
-                .collect()
-        })
-        .collect()
 }
 
 /// Parameters before any statistics.

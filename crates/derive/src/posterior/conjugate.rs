@@ -8,7 +8,7 @@
 //!
 //! Proof: p(u | x) ∝ exp Σ cᵢ(x) tᵢ(u), whose integral is exp A(c).
 
-use super::{Continuous, define, factor_of, report, scope_of, touching};
+use super::{Continuous, Defined, define, factor_of, report, scope_of, touching};
 use crate::flatten::flatten;
 use crate::joint::LogJoint;
 use crate::plan::Value;
@@ -192,18 +192,13 @@ pub fn eliminate(joint: &mut LogJoint, latent: &Continuous) -> Result<(), Declin
     };
     let name = joint.store.sym(latent.sym).name.clone();
     let (a, b) = (pair.parameters)(&mut joint.store, log, c);
-    let a = define(joint, format!("a_{name}"), &ixs, Value::Term(a), &[], true);
-    let b = define(joint, format!("b_{name}"), &ixs, Value::Term(b), &[], true);
+    let named = |name: String| Defined::new(NAME, name, &ixs);
+    let a = define(joint, named(format!("a_{name}")).positive(true), Value::Term(a), &[]);
+    let b = define(joint, named(format!("b_{name}")).positive(true), Value::Term(b), &[]);
     let (mean_log, mean) = (pair.expected)(&mut joint.store, a, b);
-    let mean_log = define(joint, format!("E_log_{name}"), &ixs, Value::Term(mean_log), &[], false);
-    let mean = define(
-        joint,
-        mean_name(second, &name),
-        &ixs,
-        Value::Term(mean),
-        &[],
-        second != Statistic::LogRest,
-    );
+    let mean_log = define(joint, named(format!("E_log_{name}")), Value::Term(mean_log), &[]);
+    let mean_symbol = named(mean_name(second, &name)).positive(second != Statistic::LogRest);
+    let mean = define(joint, mean_symbol, Value::Term(mean), &[]);
     for (&f, addends) in factors.iter().zip(&read) {
         let (mut plain, mut expected) = (vec![], vec![]);
         for x in addends {

@@ -13,7 +13,7 @@
 //! Proof: a quadratic is its value at the maximum plus its curvature; its exponential integrates to a Gaussian's
 //! constant. Eliminating z_c completes the square in it.
 
-use super::{Continuous, define, factor_of, report, scope_of, touching};
+use super::{Continuous, Defined, define, factor_of, report, scope_of, touching};
 use crate::affine::{apply, jacobian};
 use crate::flatten::flatten;
 use crate::joint::LogJoint;
@@ -65,11 +65,21 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
             let b = solved(&mut joint.store, own, cross);
             let b = joint.store.neg(b);
             let shape = joint.store.shape(b).to_vec();
-            *slope = Some(define(joint, format!("B_{name}"), &ixs, Value::Term(b), &shape, false));
+            *slope = Some(define(
+                joint,
+                Defined::new(NAME, format!("B_{name}"), &ixs),
+                Value::Term(b),
+                &shape,
+            ));
         }
         let later = slope.iter().any(Option::is_some);
         offsets.push(if later {
-            define(joint, format!("a_{name}"), &ixs, Value::Term(mean), &shape, false)
+            define(
+                joint,
+                Defined::new(NAME, format!("a_{name}"), &ixs),
+                Value::Term(mean),
+                &shape,
+            )
         } else {
             mean
         });
@@ -90,14 +100,8 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
             joint.store.sym(syms[c]).name.clone(),
             joint.store.shape(atoms[c]).to_vec(),
         );
-        means.push(define(
-            joint,
-            format!("m_{name}"),
-            &ixs,
-            Value::Term(value),
-            &shape,
-            false,
-        ));
+        let mean = Defined::new(NAME, format!("m_{name}"), &ixs);
+        means.push(define(joint, mean, Value::Term(value), &shape));
     }
     means.reverse();
     let mut block = vec![];
@@ -219,20 +223,14 @@ fn half_log_normaliser(s: &mut Store, precision: Term) -> Term {
 
 /// ℓ_p of one latent's own noise, in rows; of a scalar latent the standard deviation.
 fn root(joint: &mut LogJoint, name: &str, ixs: &[IxId], precision: Term, shape: &[Size]) -> Term {
+    let what = Defined::new(NAME, format!("l_{name}"), ixs).spread();
     if shape.is_empty() {
         let half = joint.store.num(-0.5);
         let sd = joint.store.pow(precision, half);
-        return define(joint, format!("l_{name}"), ixs, Value::Term(sd), shape, true);
+        return define(joint, what.positive(true), Value::Term(sd), shape);
     }
     let square = [shape[0].clone(), shape[0].clone()];
-    define(
-        joint,
-        format!("l_{name}"),
-        ixs,
-        Value::InverseRoot(precision),
-        &square,
-        false,
-    )
+    define(joint, what, Value::InverseRoot(precision), &square)
 }
 
 /// How latents 0..=c move with the noise of latent c: rows for its p.
@@ -270,7 +268,12 @@ fn moves(
             };
             let shape = s.shape(value).to_vec();
             let name = format!("l_{}_{}", s.sym(syms[b]).name, s.sym(syms[c]).name);
-            define(joint, name, ixs, Value::Term(value), &shape, false)
+            define(
+                joint,
+                Defined::new(NAME, name, ixs).spread(),
+                Value::Term(value),
+                &shape,
+            )
         }));
     }
     out.push(Some(roots[c]));

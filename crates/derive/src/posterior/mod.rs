@@ -137,23 +137,56 @@ fn factor_of(joint: &LogJoint, like: &RowFactor, term: Term) -> RowFactor {
     }
 }
 
+/// What a symbol is, and for which rule an iteration computes it.
+struct Defined<'a> {
+    rule: &'static str,
+    name: String,
+    ixs: &'a [IxId],
+    positive: bool,
+    spread: bool,
+}
+
+impl<'a> Defined<'a> {
+    fn new(rule: &'static str, name: String, ixs: &'a [IxId]) -> Self {
+        Self {
+            rule,
+            name,
+            ixs,
+            positive: false,
+            spread: false,
+        }
+    }
+
+    fn positive(self, positive: bool) -> Self {
+        Self { positive, ..self }
+    }
+
+    fn spread(self) -> Self {
+        Self { spread: true, ..self }
+    }
+}
+
 /// A symbol that an iteration computes, for every value of some indices; its atom at those indices.
-fn define(joint: &mut LogJoint, name: String, ixs: &[IxId], value: Value, shape: &[Size], positive: bool) -> Term {
+fn define(joint: &mut LogJoint, what: Defined<'_>, value: Value, shape: &[Size]) -> Term {
     let term = match value {
         Value::Term(t) | Value::InverseRoot(t) => t,
     };
     let s: &mut Store = &mut joint.store;
     let free = s.free_indices(term);
-    let ranges: Vec<IxId> = ixs.iter().copied().filter(|i| free.contains(i)).collect();
+    let ranges: Vec<IxId> = what.ixs.iter().copied().filter(|i| free.contains(i)).collect();
     let sizes = ranges.iter().map(|&i| s.ix(i).size.clone());
     let per_row = s.per_row(term);
     let sym = s.add_sym(Sym {
-        name,
+        name: what.name,
         kind: SymKind::Aux,
         shape: sizes.chain(shape.iter().cloned()).collect(),
         family: ranges.len(),
         per_row,
-        support: if positive { Support::Positive } else { Support::Real },
+        support: if what.positive {
+            Support::Positive
+        } else {
+            Support::Real
+        },
     });
     let (whole, at): (Term, Vec<Term>) = (s.var(sym), ranges.iter().map(|&i| s.index(i)).collect());
     let atom = if at.is_empty() { whole } else { s.at(whole, &at) };
@@ -162,6 +195,8 @@ fn define(joint: &mut LogJoint, name: String, ixs: &[IxId], value: Value, shape:
         ranges,
         value,
         atom,
+        rule: what.rule,
+        spread: what.spread,
     });
     atom
 }

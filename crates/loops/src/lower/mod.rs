@@ -150,6 +150,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         })
         .collect();
     let rotations = l.rotation_slots(&params);
+    let spreads = plan.definitions.iter().filter(|d| d.spread);
+    let spreads = spreads.filter_map(|d| l.flat.get(&d.sym).copied()).collect();
     Ok(Lowered {
         program: pb.finish(),
         params,
@@ -159,6 +161,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         latents,
         rotations,
         starts,
+        spreads,
         moments,
         row_score: fixed.row_score,
         objective: fixed.objective,

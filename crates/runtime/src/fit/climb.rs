@@ -49,6 +49,18 @@ pub struct Outcome {
     pub trace: Vec<f64>,
 }
 
+impl Outcome {
+    /// What runs are compared by: NaN is last.
+    #[must_use]
+    pub fn rank(&self) -> f64 {
+        if self.objective.is_nan() {
+            f64::NEG_INFINITY
+        } else {
+            self.objective
+        }
+    }
+}
+
 /// What is left to gain, from the last three objectives: EM's steps shrink geometrically (Aitken).
 #[must_use]
 pub fn remaining(trace: &[f64], noise: f64) -> f64 {

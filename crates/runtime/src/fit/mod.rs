@@ -173,29 +173,19 @@ fn from_components(
 ) -> Result<Fitted, FitError> {
     let lowered = compiled.lowered;
     let points = init::Points::new(lowered, data);
-    let raw = points.unscaled(lowered, data);
+    let raw = points.unscaled();
     let mut runs: Vec<Outcome> = vec![];
     for points in [points, raw] {
         let mut engine = Engine::new(compiled, data, settings.threads);
         engine.set_params(&init::defaults(lowered, data));
-        init::start_scores(&mut engine, &points);
+        init::start_scores(&mut engine, &points.components(lowered));
         engine.seed();
         runs.push(climb(&mut engine, data.weight_sum, until, hooks.stop)?);
     }
-    let key = |r: &Outcome| {
-        if r.objective.is_nan() {
-            f64::NEG_INFINITY
-        } else {
-            r.objective
-        }
-    };
-    runs.sort_by(|a, b| key(b).total_cmp(&key(a)));
+    runs.sort_by(|a, b| b.rank().total_cmp(&a.rank()));
     let objectives: Vec<f64> = runs.iter().map(|r| r.objective).collect();
     let best = runs.swap_remove(0);
-    let reached = objectives
-        .iter()
-        .filter(|&&o| (o - best.objective).abs() <= search::SAME * (1.0 + best.objective.abs()))
-        .count();
+    let reached = objectives.iter().filter(|&&o| search::same(o, best.objective)).count();
     finished(compiled, data, settings, objectives, 2, reached.max(1), best)
 }
 

@@ -39,20 +39,14 @@ struct Run {
 impl Run {
     /// Honest optima first, then by objective; NaN last.
     fn before(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |r: &Self| {
-            if r.outcome.objective.is_nan() {
-                f64::NEG_INFINITY
-            } else {
-                r.outcome.objective
-            }
-        };
         self.degenerate
             .cmp(&other.degenerate)
-            .then(key(other).total_cmp(&key(self)))
+            .then(other.outcome.rank().total_cmp(&self.outcome.rank()))
     }
 }
 
-fn same(a: f64, b: f64) -> bool {
+/// The same optimum.
+pub(super) fn same(a: f64, b: f64) -> bool {
     (a - b).abs() <= SAME * (1.0 + a.abs().max(b.abs()))
 }
 
@@ -72,10 +66,12 @@ pub(super) fn search(
         }
         None => data,
     };
+    let points = Points::new(compiled.lowered, small);
     let team = Team {
         compiled,
         data: small,
-        points: Points::new(compiled.lowered, small),
+        scores: points.components(compiled.lowered),
+        points,
         settings,
         hooks,
     };
@@ -163,6 +159,8 @@ struct Team<'a> {
     compiled: Compiled<'a>,
     data: &'a Dataset,
     points: Points,
+    /// Principal components, where continuous latents start.
+    scores: Vec<Vec<f64>>,
     settings: &'a Settings,
     hooks: Hooks<'a>,
 }
@@ -248,7 +246,7 @@ impl Team<'_> {
                 let k = lowered.latents[l].size;
                 engine.set_marginal(l, |row, value| m.get(row * k + value).copied().unwrap_or(0.0));
             }
-            init::start_scores(engine, &self.points);
+            init::start_scores(engine, &self.scores);
             engine.seed();
             climb(engine, self.data.weight_sum, until, self.hooks.stop)
         })
