@@ -6,9 +6,10 @@
 
 use crate::plan::Clique;
 
-/// Cliques for `variables` finite variables and factors with those scopes. Every factor with a scope is in one clique.
+/// Cliques for `variables` finite variables and factors with those scopes. Every factor with a scope is in one clique, but
+/// for factors of the `kept` variables alone: those are not summed out, and messages about them alone have no parent.
 #[must_use]
-pub fn eliminate(variables: usize, scopes: &[Vec<usize>]) -> Vec<Clique> {
+pub fn eliminate(variables: usize, scopes: &[Vec<usize>], kept: &[usize]) -> Vec<Clique> {
     // what is still to be multiplied: (scope, factor or clique)
     let mut open: Vec<(Vec<usize>, Item)> = scopes
         .iter()
@@ -16,7 +17,7 @@ pub fn eliminate(variables: usize, scopes: &[Vec<usize>]) -> Vec<Clique> {
         .filter(|(_, s)| !s.is_empty())
         .map(|(i, s)| (s.clone(), Item::Factor(i)))
         .collect();
-    let mut left: Vec<usize> = (0..variables).collect();
+    let mut left: Vec<usize> = (0..variables).filter(|v| !kept.contains(v)).collect();
     let mut cliques: Vec<Clique> = Vec::new();
     while let Some(at) = (0..left.len()).min_by_key(|&i| (neighbours(left[i], &open).len(), usize::MAX - left[i])) {
         let var = left.remove(at);
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn one_variable_is_one_clique() {
-        let c = eliminate(1, &[vec![0], vec![0]]);
+        let c = eliminate(1, &[vec![0], vec![0]], &[]);
         assert_eq!(c.len(), 1);
         assert_eq!(c[0].factors, vec![0, 1]);
         assert!(c[0].others.is_empty());
@@ -82,7 +83,7 @@ mod tests {
         let scopes: Vec<Vec<usize>> = std::iter::once(vec![0])
             .chain((1..12).map(|i| vec![i - 1, i]))
             .collect();
-        let c = eliminate(12, &scopes);
+        let c = eliminate(12, &scopes, &[]);
         assert_eq!(c.len(), 12);
         assert!(c.iter().all(|c| c.others.len() <= 1));
         assert_eq!(c.iter().filter(|c| c.parent.is_none()).count(), 1);
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn independent_parts_have_their_own_roots() {
-        let c = eliminate(2, &[vec![0], vec![1]]);
+        let c = eliminate(2, &[vec![0], vec![1]], &[]);
         assert!(c.iter().all(|c| c.parent.is_none() && c.children.is_empty()));
     }
 }

@@ -4,7 +4,7 @@ use crate::eliminate::eliminate;
 use crate::error::DeriveError;
 use crate::joint::{LogJoint, log_joint};
 use crate::occur::{Occurrence, Part, Unknown, occurrences, parts_of, parts_with, whole_occurrences};
-use crate::plan::{Declined, ObjectiveKind, Plan, Solution, Update};
+use crate::plan::{Chain, Declined, ObjectiveKind, Plan, Solution, Update};
 use crate::rules::{self, Decline, RULES, gradient, newton, predictor, quadratic};
 use lvmc_base::Span;
 use lvmc_model::graph::{ModelGraph, Role};
@@ -286,7 +286,13 @@ impl Engine {
     fn plan(mut self, unused: Vec<SymId>) -> Plan {
         self.order();
         let scopes: Vec<Vec<usize>> = self.joint.factors.iter().map(|f| f.scope.clone()).collect();
-        let cliques = eliminate(self.joint.finite.len(), &scopes);
+        let mut chain = self.joint.chain.take();
+        let kept = chain.as_ref().map(Chain::axes).unwrap_or_default();
+        let cliques = eliminate(self.joint.finite.len(), &scopes, &kept);
+        if let Some(chain) = &mut chain {
+            let open = |c: &usize| cliques[*c].parent.is_none() && !cliques[*c].others.is_empty();
+            chain.children = (0..cliques.len()).filter(open).collect();
+        }
         let remarks = self.remarks();
         let objective = if self.joint.priors.is_empty() {
             ObjectiveKind::LogLikelihood
@@ -310,6 +316,7 @@ impl Engine {
             posteriors: self.joint.posteriors,
             priors: self.joint.priors,
             cliques,
+            chain,
             updates: self.updates,
             unused,
             objective,

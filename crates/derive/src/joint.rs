@@ -3,8 +3,9 @@
 //! Discrete latents are one-hot: `f(mu[z])` is `Σ_k [z=k] f(mu_k)`, so logs and expectations pass through. A factor
 //! whose form depends on a value (`if z then … else …`, a number computed from z) is split into cases.
 
+use crate::chain::{self, Lagged};
 use crate::error::DeriveError;
-use crate::plan::{Case, Definition, Finite, Posterior, Prior, RowFactor};
+use crate::plan::{Case, Chain, Definition, Finite, Posterior, Prior, RowFactor};
 use crate::posterior::{self, Continuous};
 use lvmc_families::Family;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role, VarId};
@@ -18,6 +19,8 @@ pub struct LogJoint {
     pub store: Store,
     /// Finite variables.
     pub finite: Vec<Finite>,
+    /// The chain that joins rows.
+    pub chain: Option<Chain>,
     /// Factors of a row's density, the continuous latents in them.
     pub complete: Vec<RowFactor>,
     /// Factors of a row's marginal density: continuous latents integrated out.
@@ -42,6 +45,7 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
     let mut joint = LogJoint {
         store,
         finite,
+        chain: None,
         complete: vec![],
         factors: vec![],
         expected: vec![],
@@ -60,7 +64,11 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
             }
             None => whole,
         };
-        joint.written.push((i, term));
+        let marked = match graph.mark_term(&mut joint.store, factor.when) {
+            Some(mark) => joint.store.mul(mark, term),
+            None => term,
+        };
+        joint.written.push((i, marked));
         if matches!(graph.plates[factor.plate.index()], Plate::Global) {
             joint.priors.push(Prior {
                 factor: i,
@@ -73,10 +81,24 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
             joint.factors.push(row);
         }
     }
+    joint.chain = chain::chain_of(graph, &joint.finite);
     joint.complete.clone_from(&joint.factors);
     joint.expected.clone_from(&joint.factors);
     posterior::eliminate(&mut joint, graph, &continuous)?;
+    mark(&mut joint, graph);
+    chain::settle(&mut joint.store, graph, &mut joint.chain, &mut joint.factors);
     Ok(joint)
+}
+
+/// Factors of Q that hold in some rows of a chain only: times 1 there and 0 elsewhere.
+fn mark(joint: &mut LogJoint, graph: &ModelGraph) {
+    for f in joint.complete.iter_mut().chain(&mut joint.expected) {
+        if let Some(mark) = graph.mark_term(&mut joint.store, f.when) {
+            for case in &mut f.cases {
+                case.term = joint.store.mul(mark, case.term);
+            }
+        }
+    }
 }
 
 /// log p(value | arguments) of one statement.
@@ -121,14 +143,30 @@ fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
             "without `guide { }` the compiler derives the posterior itself, where the latents are finite",
         );
     }
+    if let Some((why, span)) = &graph.chain_left {
+        return missing(
+            &format!("a chain with {why}"),
+            "forward-backward",
+            *span,
+            "inside a chain a statement may look back a fixed number of steps: `z[t] ~ Categorical(A[z[t-1]])`",
+        );
+    }
+    if let (Some(chain), Some(x)) = (&graph.chain, continuous_chain(graph)) {
+        return missing(
+            &format!("the chain of `{}`, which is continuous", graph.store.sym(x).name),
+            "kalman-smoother",
+            chain.span,
+            "chains of finite latents can be fitted today",
+        );
+    }
     for factor in &graph.factors {
         match &graph.plates[factor.plate.index()] {
             Plate::Chain { span, .. } => {
                 return missing(
-                    "a chain",
-                    "forward-backward",
+                    "a chain over an index of the model's own",
+                    "chain-elimination",
                     *span,
-                    "rows are independent in every model that can be fitted today; leave `chain` out to fit the rows as a mixture",
+                    "a chain over the rows, `chain t { }` without a range, can be fitted",
                 );
             }
             Plate::Group { span, .. } => {
@@ -173,6 +211,15 @@ fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
         }
     }
     Ok(())
+}
+
+/// A continuous latent that other rows know.
+fn continuous_chain(graph: &ModelGraph) -> Option<SymId> {
+    let lags = chain::latent_lags(graph);
+    lags.into_iter().map(|l| l.1).find(|&of| {
+        let mut own = graph.factors.iter().filter(|f| graph.var(f.var).sym == of);
+        own.any(|f| finite_size(&graph.store, &f.dist).is_none() || !graph.store.shape(f.value).is_empty())
+    })
 }
 
 fn nets_of(graph: &ModelGraph, factor: &Factor) -> Option<u32> {
@@ -243,6 +290,9 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Cont
             Role::Data if referred() => true,
             _ => continue,
         };
+        if finite.iter().any(|f| f.sym == var.sym) {
+            continue; // a statement of its own for a position
+        }
         let size = finite_size(s, &factor.dist).filter(|_| s.shape(factor.value).is_empty());
         match size {
             Some(size) if s.sym(var.sym).shape.is_empty() => {
@@ -255,6 +305,16 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Cont
                 family: family_name(&factor.dist),
                 span: factor.span,
             }),
+        }
+    }
+    for (sym, of, by) in chain::latent_lags(graph) {
+        if let Some(of) = finite.iter().position(|f| f.sym == of) {
+            let size = finite[of].size.clone();
+            let lag = new_finite(s, sym, size, false, &mut taken);
+            finite.push(Finite {
+                lag: Some(Lagged { of, by }),
+                ..lag
+            });
         }
     }
     for sym in indexing_givens(graph) {
@@ -299,6 +359,7 @@ fn new_finite(s: &mut Store, sym: SymId, size: Size, observed: bool, taken: &mut
         size,
         observed,
         first,
+        lag: None,
     }
 }
 
@@ -317,6 +378,7 @@ fn row_factor(s: &mut Store, finite: &[Finite], graph: &ModelGraph, i: usize, te
         factor: i,
         scope,
         cases,
+        when: graph.factors[i].when,
         value,
         span: graph.factors[i].span,
     }

@@ -4,6 +4,8 @@
 //! each parameter), `rules` (one file per rule), `eliminate` (the order of the E-step), `steps` (the printed derivation).
 
 mod affine;
+pub mod chain;
+mod chain_steps;
 pub mod eliminate;
 pub mod engine;
 pub mod error;

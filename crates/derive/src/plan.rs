@@ -1,6 +1,8 @@
 //! What a derivation produces: the objects that are printed, certified and lowered.
 
+use crate::chain::Lagged;
 use lvmc_base::Span;
+use lvmc_model::graph::When;
 use lvmc_term::{IxId, Size, Store, SymId, Term};
 
 /// A variable with finitely many values that the E-step sums over: a finite latent, or an observed or given category
@@ -17,6 +19,8 @@ pub struct Finite {
     pub observed: bool,
     /// First value as the user counts: 1 for categories, 0 for binaries.
     pub first: i64,
+    /// It is another finite variable's value of an earlier row.
+    pub lag: Option<Lagged>,
 }
 
 /// One case of a row factor: what it is where some finite variables have given values.
@@ -39,6 +43,8 @@ pub struct RowFactor {
     pub scope: Vec<usize>,
     /// Its cases: disjoint, and together all values of the scope.
     pub cases: Vec<Case>,
+    /// In which rows of a chain it holds.
+    pub when: When,
     /// The data symbol it is the density of, where its cell may be missing and the factor then drops out.
     pub value: SymId,
     /// Place of the statement.
@@ -110,6 +116,23 @@ pub struct Clique {
     pub children: Vec<usize>,
     /// The later clique that receives the message; `None` for a root.
     pub parent: Option<usize>,
+}
+
+/// The finite states of a chain over the rows, and what joins one row's to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The index as written.
+    pub index: String,
+    /// The state's variables, by their places among the finite ones.
+    pub state: Vec<usize>,
+    /// For each of them, the variable that holds its value one row before.
+    pub previous: Vec<usize>,
+    /// Factors over the chain's variables alone.
+    pub factors: Vec<usize>,
+    /// Cliques whose messages are multiplied in.
+    pub children: Vec<usize>,
+    /// From this position on every row has the same tables.
+    pub regimes: usize,
 }
 
 /// How the maximising value of a block of parameters is found.
@@ -288,8 +311,10 @@ pub struct Plan {
     pub rotations: Vec<crate::symmetry::Rotation>,
     /// Priors on parameters.
     pub priors: Vec<Prior>,
-    /// Variable elimination, in order.
+    /// Variable elimination, in order; a chain's variables stay.
     pub cliques: Vec<Clique>,
+    /// The chain of states.
+    pub chain: Option<Chain>,
     /// Updates, in the order they run.
     pub updates: Vec<Update>,
     /// Parameters that no factor mentions (they keep their starting values).

@@ -28,7 +28,13 @@ fn step(section: Section, left: Left, right: Term, rule: &'static str) -> Step {
 }
 
 fn row_values(plan: &Plan) -> Vec<SymId> {
-    plan.complete.iter().map(|f| f.value).collect()
+    let mut of: Vec<SymId> = vec![];
+    for f in &plan.complete {
+        if !of.contains(&f.value) {
+            of.push(f.value);
+        }
+    }
+    of
 }
 
 fn joint(plan: &mut Plan, written: &[(usize, Term)], out: &mut Vec<Step>) {
@@ -56,13 +62,10 @@ fn joint(plan: &mut Plan, written: &[(usize, Term)], out: &mut Vec<Step>) {
 fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
     let of = row_values(plan);
     let (mut complete, mut expected) = (vec![], vec![]);
-    let both = plan.complete.iter().zip(&plan.expected);
-    let lists: Vec<(RowFactor, bool)> = both
-        .flat_map(|(c, e)| [(c.clone(), false), (e.clone(), true)])
-        .collect();
-    for (f, is_expected) in lists {
+    let lists = [(plan.complete.clone(), false), (plan.expected.clone(), true)];
+    for (f, is_expected) in lists.iter().flat_map(|(list, e)| list.iter().map(move |f| (f, *e))) {
         for case in &f.cases {
-            let (values, bound) = positions(plan, &f, &case.fixed);
+            let (values, bound) = positions(plan, f, &case.fixed);
             let s = &mut plan.store;
             let one_hot: Vec<Term> = values
                 .iter()
@@ -117,6 +120,9 @@ fn positions(plan: &mut Plan, f: &RowFactor, fixed: &[(usize, usize)]) -> (Vec<(
 /// The posterior, up to its normaliser: r ∝ exp(Σ factors); and the entropy of the bound.
 fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
     definitions(plan, out);
+    if let Some(chain) = plan.chain.clone() {
+        return crate::chain_steps::steps(plan, &chain, out);
+    }
     if plan.finite.is_empty() {
         return;
     }

@@ -55,6 +55,7 @@ pub fn build(model: &ast::Model, source: &Source, settings: &Settings) -> Result
         return Err(ModelErrors(t.errors));
     }
     graph.remarks = t.remarks;
+    crate::rows::flatten(&mut graph);
     Ok(graph)
 }
 
@@ -173,6 +174,8 @@ impl<'a> Lower<'a> {
             guide,
             fit,
             weight: self.t.weight.clone(),
+            chain: None,
+            chain_left: None,
             remarks: vec![],
         }
     }

@@ -112,6 +112,7 @@ impl<'a> Lower<'a> {
             var,
             value,
             ranges,
+            when: crate::graph::When::Always,
             position,
             condition,
             dist,

@@ -173,7 +173,9 @@ pub struct Factor {
     pub value: Term,
     /// Indices that the statement ranges over (`mu[k in 1..K] ~ …`), besides its plate.
     pub ranges: Vec<IxId>,
-    /// Inside a chain: the statement holds at positions where every reference exists; `Some(term)` fixes one position
+    /// In which rows of a chain the statement holds.
+    pub when: When,
+    /// Inside a chain over an index: the statement holds at positions where every reference exists; `Some(term)` fixes one position
     /// (`z[1] ~ …`), 0-based.
     pub position: Option<Term>,
     /// Of a family's general statement: it holds only where this is 1, other positions having statements of their own.
@@ -185,6 +187,69 @@ pub struct Factor {
     /// The plate.
     pub plate: PlateId,
     /// Place of the statement.
+    pub span: Span,
+}
+
+/// In which rows of a chain over the rows a statement holds; positions count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum When {
+    /// In all.
+    #[default]
+    Always,
+    /// At that position of every sequence.
+    At(usize),
+    /// From that position on.
+    From(usize),
+}
+
+impl When {
+    /// As people write it, positions from 1: `[t=1]`, `[t>1]`.
+    #[must_use]
+    pub fn text(self, index: &str) -> String {
+        match self {
+            Self::Always => String::new(),
+            Self::At(p) => format!("[{index}={}]", p + 1),
+            Self::From(p) => format!("[{index}>{p}]"),
+        }
+    }
+}
+
+/// A variable of a row that is another's value some rows before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lag {
+    /// The other.
+    pub of: VarId,
+    /// How many rows before.
+    pub by: usize,
+    /// The variable.
+    pub var: VarId,
+}
+
+/// A 0/1 variable of a row: in which rows a statement holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Which rows.
+    pub when: When,
+    /// The variable.
+    pub var: VarId,
+}
+
+/// A chain over the rows, flattened: its variables are the row's own, and these.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowChain {
+    /// The index as written.
+    pub index: String,
+    /// The ordering column; rows as they stand without one.
+    pub by: Option<String>,
+    /// Columns whose values together name a sequence, outermost first; all rows are one sequence without any.
+    pub groups: Vec<String>,
+    /// The row's position in its sequence, from 0, where a statement uses it as a number.
+    pub position: Option<VarId>,
+    /// Values of rows before.
+    pub lags: Vec<Lag>,
+    /// In which rows statements hold.
+    pub marks: Vec<Mark>,
+    /// Place of the `chain`.
     pub span: Span,
 }
 
@@ -250,6 +315,10 @@ pub struct ModelGraph {
     pub fit: Vec<(String, FitValue, Span)>,
     /// `weight COLUMN`.
     pub weight: Option<(String, Span)>,
+    /// The chain over the rows, if there is one: its variables are variables of a row.
+    pub chain: Option<RowChain>,
+    /// Why a chain over the rows could not be written so, and where.
+    pub chain_left: Option<(String, Span)>,
     /// Remarks that do not stop anything (a pseudo-likelihood, a suspicious name), for `check`.
     pub remarks: Vec<String>,
 }

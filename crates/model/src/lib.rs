@@ -30,6 +30,7 @@ mod nets;
 mod positions;
 mod reference;
 mod roles;
+mod rows;
 mod sizes;
 mod supports;
 mod tables;

@@ -116,6 +116,11 @@ pub fn print_graph(graph: &ModelGraph) -> String {
         let value = value.map_or("?".into(), |t| term(graph, t));
         let _ = writeln!(out, "{} = {value}", graph.var(*var).name);
     }
+    if let Some(c) = &graph.chain {
+        let by = c.by.as_ref().map(|b| format!(" by {b}")).unwrap_or_default();
+        let groups: String = c.groups.iter().map(|g| format!("for each {g} ")).collect();
+        let _ = writeln!(out, "{groups}chain {}{by} over the rows", c.index);
+    }
     for f in &graph.factors {
         factor(&mut out, graph, f);
     }
@@ -184,6 +189,10 @@ fn factor(out: &mut String, graph: &ModelGraph, f: &Factor) {
     }
     if let Some(p) = f.position {
         let _ = write!(out, " at {}", term(graph, p));
+    }
+    let when = graph.chain.as_ref().map(|c| f.when.text(&c.index)).unwrap_or_default();
+    if !when.is_empty() {
+        let _ = write!(out, " where {when}");
     }
     let _ = writeln!(out, " per {}", plate_text(graph, f.plate));
 }

@@ -16,7 +16,7 @@ use crate::joint::LogJoint;
 use crate::plan::{Case, Definition, Posterior, RowFactor, Value};
 use crate::rules::Decline;
 use lvmc_base::Span;
-use lvmc_model::graph::ModelGraph;
+use lvmc_model::graph::{ModelGraph, When};
 use lvmc_term::{IxId, Size, Store, Support, Sym, SymId, SymKind, Term};
 use std::collections::BTreeSet;
 
@@ -102,6 +102,9 @@ fn touching(joint: &LogJoint, syms: &[SymId]) -> Result<Vec<usize>, Decline> {
         if !f.cases.iter().any(mentions) {
             continue;
         }
+        if f.when != When::Always {
+            return Err(Decline::at("it stands in a statement that holds in some rows of the chain", f.span));
+        }
         if f.cases.len() > 1 || f.cases.iter().any(|c| !c.fixed.is_empty() || !c.excluded.is_empty()) {
             return Err(Decline::at(
                 "it stands in a statement that differs from case to case",
@@ -132,6 +135,7 @@ fn factor_of(joint: &LogJoint, like: &RowFactor, term: Term) -> RowFactor {
             excluded: vec![],
             term,
         }],
+        when: like.when,
         value: like.value,
         span: like.span,
     }

@@ -1,0 +1,119 @@
+//! The E-step of a chain as steps of the derivation: the recursions of the messages, and what they are for.
+
+use crate::chain::NAME;
+use crate::plan::{Chain, Left, Plan, RowFactor, Section, Step};
+use lvmc_model::graph::When;
+use lvmc_term::{Cmp, IxId, Size, Sym, SymId, SymKind, Support, Term};
+
+/// See the module.
+pub fn steps(plan: &mut Plan, chain: &Chain, out: &mut Vec<Step>) {
+    let index = &chain.index;
+    let mut line = |left: Term, right: Term, remark: &str| {
+        out.push(Step {
+            section: Section::EStep,
+            left: Left::Term(left),
+            right,
+            rule: NAME,
+            condition: None,
+            remark: remark.into(),
+        });
+    };
+    let state: Vec<IxId> = chain.state.iter().map(|&v| plan.finite[v].ix).collect();
+    let previous: Vec<IxId> = chain.previous.iter().map(|&v| plan.finite[v].ix).collect();
+    let old: Vec<IxId> = chain.axes().iter().filter(|v| !chain.state.contains(v)).map(|&v| plan.finite[v].ix).collect();
+    let new: Vec<IxId> = chain.state.iter().filter(|v| !chain.previous.contains(v)).map(|&v| plan.finite[v].ix).collect();
+    let before = format!("α[{index}-1]");
+    let (alpha, alpha_before) = (message(plan, "α", &state), message(plan, &before, &previous));
+    let (beta, beta_before) = (
+        message(plan, "β", &state),
+        message(plan, &format!("β[{index}-1]"), &previous),
+    );
+    let holds = |when: When, first: bool| match when {
+        When::Always => true,
+        When::At(p) => first && p == 0,
+        When::From(_) => !first,
+    };
+    let start = potential(plan, chain, &|f| holds(f.when, true));
+    line(alpha, start, &format!("{index} = 1; normalised over the states"));
+    let step = potential(plan, chain, &|f| holds(f.when, false));
+    let joined = plan.store.mul(alpha_before, step);
+    let summed = old.iter().rev().fold(joined, |t, &i| plan.store.ix_sum(i, t));
+    line(
+        alpha,
+        summed,
+        "normalised over the states; the log of the normaliser is log p(row | rows before)",
+    );
+    let back = plan.store.mul(step, beta);
+    let back = new.iter().rev().fold(back, |t, &i| plan.store.ix_sum(i, t));
+    line(beta_before, back, "from the last row, where β = 1");
+    let values: Vec<(SymId, Term)> = chain
+        .axes()
+        .iter()
+        .map(|&v| (plan.finite[v].sym, plan.finite[v].ix))
+        .map(|(x, i)| (x, plan.store.index(i)))
+        .collect();
+    let resp = plan.store.resp(&values);
+    let pair = plan.store.product_of(&[alpha_before, step, beta]);
+    line(resp, pair, "normalised; ELBO = log-likelihood: the posterior is exact");
+}
+
+/// α or β at some indices.
+fn message(plan: &mut Plan, name: &str, at: &[IxId]) -> Term {
+    let sizes: Vec<Size> = at.iter().map(|&i| plan.store.ix(i).size.clone()).collect();
+    let sym = plan.store.add_sym(Sym {
+        name: name.into(),
+        kind: SymKind::Aux,
+        shape: sizes.into(),
+        family: at.len(),
+        per_row: true,
+        support: Support::Positive,
+    });
+    let whole = plan.store.var(sym);
+    let at: Vec<Term> = at.iter().map(|&i| plan.store.index(i)).collect();
+    plan.store.at(whole, &at)
+}
+
+/// exp of the factors that hold, other latents of the row summed out.
+fn potential(plan: &mut Plan, chain: &Chain, holds: &dyn Fn(&RowFactor) -> bool) -> Term {
+    let axes = chain.axes();
+    let (mut own, mut mixed) = (vec![], vec![]);
+    for f in plan.factors.clone() {
+        if f.scope.is_empty() || !holds(&f) {
+            continue;
+        }
+        let inside = f.scope.iter().all(|v| axes.contains(v));
+        for case in &f.cases {
+            let s = &mut plan.store;
+            let mut product = vec![plain(s, case.term)];
+            for (list, equal) in [(&case.fixed, true), (&case.excluded, false)] {
+                for &(v, x) in list {
+                    let (ix, x) = (s.index(plan.finite[v].ix), s.num(x as f64));
+                    let same = s.cmp(Cmp::Eq, ix, x);
+                    product.push(if equal { same } else { s.not(same) });
+                }
+            }
+            let t = s.product_of(&product);
+            if inside { own.push(t) } else { mixed.push(t) }
+        }
+    }
+    let s = &mut plan.store;
+    let sum = s.sum(&own);
+    let own = s.exp(sum);
+    if mixed.is_empty() {
+        return own;
+    }
+    let sum = s.sum(&mixed);
+    let others = s.exp(sum);
+    let hidden = (0..plan.finite.len()).filter(|v| !axes.contains(v));
+    let ixs: Vec<IxId> = hidden.map(|v| plan.finite[v].ix).collect();
+    let others = ixs.into_iter().rev().fold(others, |t, i| s.ix_sum(i, t));
+    s.mul(own, others)
+}
+
+/// The density where it holds: without the mark of its rows.
+fn plain(s: &mut lvmc_term::Store, t: Term) -> Term {
+    match *s.node(t) {
+        lvmc_term::Node::Select(_, inside, otherwise) if s.as_num(otherwise) == Some(0.0) => inside,
+        _ => t,
+    }
+}
