@@ -57,7 +57,14 @@ pub fn chain_of(graph: &ModelGraph, finite: &[Finite]) -> Option<Chain> {
         factors: vec![],
         children: vec![],
         regimes: 1,
+        marks: marks(graph),
     })
+}
+
+/// The symbols of a graph's marks.
+fn marks(graph: &ModelGraph) -> Vec<(SymId, When)> {
+    let marks = graph.chain.iter().flat_map(|c| &c.marks);
+    marks.map(|m| (graph.var(m.var).sym, m.when)).collect()
 }
 
 impl Chain {
@@ -139,9 +146,12 @@ pub fn settle(s: &mut Store, graph: &ModelGraph, chain: &mut Option<Chain>, fact
         for (i, f) in factors.iter().enumerate() {
             if !f.scope.is_empty() && f.scope.iter().all(|v| axes.contains(v)) {
                 chain.factors.push(i);
-                if let (When::At(p) | When::From(p), true) = (f.when, chain.is_table(s, f)) {
-                    chain.regimes = chain.regimes.max(p.max(1));
-                }
+                // a table of its own for every position that differs from later ones
+                chain.regimes = chain.regimes.max(match f.when {
+                    When::At(p) => p + 1,
+                    When::From(p) => p,
+                    When::Always => 1,
+                });
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::chain::NAME;
 use crate::plan::{Chain, Left, Plan, RowFactor, Section, Step};
 use lvmc_model::graph::When;
-use lvmc_term::{Cmp, IxId, Size, Sym, SymId, SymKind, Support, Term};
+use lvmc_term::{Cmp, IxId, Size, Support, Sym, SymId, SymKind, Term};
 
 /// See the module.
 pub fn steps(plan: &mut Plan, chain: &Chain, out: &mut Vec<Step>) {
@@ -20,8 +20,18 @@ pub fn steps(plan: &mut Plan, chain: &Chain, out: &mut Vec<Step>) {
     };
     let state: Vec<IxId> = chain.state.iter().map(|&v| plan.finite[v].ix).collect();
     let previous: Vec<IxId> = chain.previous.iter().map(|&v| plan.finite[v].ix).collect();
-    let old: Vec<IxId> = chain.axes().iter().filter(|v| !chain.state.contains(v)).map(|&v| plan.finite[v].ix).collect();
-    let new: Vec<IxId> = chain.state.iter().filter(|v| !chain.previous.contains(v)).map(|&v| plan.finite[v].ix).collect();
+    let old: Vec<IxId> = chain
+        .axes()
+        .iter()
+        .filter(|v| !chain.state.contains(v))
+        .map(|&v| plan.finite[v].ix)
+        .collect();
+    let new: Vec<IxId> = chain
+        .state
+        .iter()
+        .filter(|v| !chain.previous.contains(v))
+        .map(|&v| plan.finite[v].ix)
+        .collect();
     let before = format!("α[{index}-1]");
     let (alpha, alpha_before) = (message(plan, "α", &state), message(plan, &before, &previous));
     let (beta, beta_before) = (

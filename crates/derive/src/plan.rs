@@ -133,6 +133,8 @@ pub struct Chain {
     pub children: Vec<usize>,
     /// From this position on every row has the same tables.
     pub regimes: usize,
+    /// The 0/1 symbols of a row that say where statements hold.
+    pub marks: Vec<(SymId, When)>,
 }
 
 /// How the maximising value of a block of parameters is found.

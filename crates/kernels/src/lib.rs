@@ -1,6 +1,7 @@
 //! Numerics without IR: special functions, SIMD block kernels chosen once for this machine, small dense linear algebra.
 
 pub mod block;
+pub mod chain;
 pub mod denormals;
 pub mod dense;
 pub mod pool;

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod memory;
 pub mod passes;
 pub mod route;
+pub mod scan;
 pub mod semantics;
 pub mod text;
 pub mod usage;

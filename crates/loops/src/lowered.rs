@@ -1,6 +1,7 @@
 //! What the runtime needs to know of a lowered model besides its program: which buffer holds what.
 
 use crate::ir::{BufId, Program};
+use crate::scan::ForwardBackward;
 use lvmc_term::{Support, SymId};
 
 /// A parameter's place.
@@ -44,6 +45,8 @@ pub struct ColumnSlot {
     pub categories: Option<usize>,
     /// Cells may be missing: they are stored as NaN (a missing category as NaN too).
     pub may_miss: bool,
+    /// It is made by a chain from other columns, or from the rows' order.
+    pub made: bool,
 }
 
 /// A constant of the model: an `Input` buffer the runtime fills with its value before `prepare`.
@@ -101,6 +104,24 @@ pub struct MomentSlot {
     pub cols: usize,
 }
 
+/// A variable of a chain's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateVar {
+    /// Its place in [`Lowered::latents`]; `None` for an earlier row's.
+    pub latent: Option<usize>,
+    /// Number of values.
+    pub size: usize,
+}
+
+/// The chain of finite states: how its scan is run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChainSlot {
+    /// The scan.
+    pub scan: ForwardBackward,
+    /// The state's variables; a state's number counts the last one fastest.
+    pub state: Vec<StateVar>,
+}
+
 /// A latent whose loadings are determined up to rotations.
 #[derive(Debug, Clone)]
 pub struct RotationSlot {
@@ -143,6 +164,9 @@ pub struct AscentSlot {
 /// - `update` (Once): new parameters from statistics.
 /// - `backtrack` (Once, where `ascent` is not empty): parameters = old + α · step for the ascent blocks.
 /// - `score` (Block): writes lse (full log-likelihood of the row, data-only terms included) and the marginals.
+///
+/// With a chain `potentials`, `potentials_w` (Block) and the scan go before `sweep`, the scan after `score` (which then
+/// writes potentials and what the chain does not touch), and `posterior` (Block) writes the marginals after that.
 #[derive(Debug, Clone)]
 pub struct Lowered {
     /// The program.
@@ -157,6 +181,8 @@ pub struct Lowered {
     pub weight: BufId,
     /// Finite variables.
     pub latents: Vec<LatentSlot>,
+    /// The chain that joins rows.
+    pub chain: Option<ChainSlot>,
     /// Continuous latents whose means `seed` reads.
     pub starts: Vec<ScoreSlot>,
     /// Tables of how far the continuous latents spread around their means, which starting values make small.

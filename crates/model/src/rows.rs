@@ -306,7 +306,14 @@ impl<'g> Pass<'g> {
             Some(v) => v,
             None => {
                 let name = self.graph.store.ix(i).name.clone();
-                let v = self.add(name.clone(), SymKind::Given, Support::Count, &[], Role::Given, "the row's position");
+                let v = self.add(
+                    name.clone(),
+                    SymKind::Given,
+                    Support::Count,
+                    &[],
+                    Role::Given,
+                    "the row's position",
+                );
                 self.position = Some(v);
                 v
             }
@@ -330,10 +337,7 @@ impl<'g> Pass<'g> {
             Some(0.0) => return Ok(var),
             Some(d) if d > 0.0 && d < 1000.0 => d as usize,
             Some(d) if d < 0.0 => {
-                return Err((
-                    format!("`{name}` at a later position than the statement's own"),
-                    span,
-                ));
+                return Err((format!("`{name}` at a later position than the statement's own"), span));
             }
             _ => return Err((format!("`{name}` at a position that is not some steps back"), span)),
         };
@@ -437,7 +441,14 @@ impl<'g> Pass<'g> {
             _ => "t".into(),
         };
         let name = when.text(&index);
-        let var = self.add(name, SymKind::Given, Support::Unit, &[], Role::Given, "1 where it holds");
+        let var = self.add(
+            name,
+            SymKind::Given,
+            Support::Unit,
+            &[],
+            Role::Given,
+            "1 where it holds",
+        );
         self.marks.insert(when, var);
     }
 }
@@ -459,9 +470,7 @@ impl RowChain {
     /// The variable is made by the chain (a lag, a mark, the position): it has no columns of its own.
     #[must_use]
     pub fn makes(&self, var: VarId) -> bool {
-        self.position == Some(var)
-            || self.lags.iter().any(|l| l.var == var)
-            || self.marks.iter().any(|m| m.var == var)
+        self.position == Some(var) || self.lags.iter().any(|l| l.var == var) || self.marks.iter().any(|m| m.var == var)
     }
 }
 

@@ -47,7 +47,10 @@ fn check(g: &ModelGraph) -> Result<(), String> {
         }
     }
     for (i, v) in g.vars.iter().enumerate() {
-        let made = g.chain.as_ref().is_some_and(|c| c.makes(crate::graph::VarId::from_index(i)));
+        let made = g
+            .chain
+            .as_ref()
+            .is_some_and(|c| c.makes(crate::graph::VarId::from_index(i)));
         let own = made || g.factors.iter().any(|f| f.var.index() == i);
         if matches!(v.role, Role::Latent | Role::Data) && !own {
             return Err(format!("{} has no factor", v.name));

@@ -127,7 +127,7 @@ impl Model<'_> {
         dataset::load(self.lowered, self.graph, binding, table, &options)
     }
 
-    /// Posterior marginals and scores of the rows.
+    /// Posterior marginals and scores of the rows, in the order of the table.
     ///
     /// # Errors
     /// A fit that does not hold the model's parameters.
@@ -147,6 +147,10 @@ impl Model<'_> {
         })?;
         let mut engine = Engine::new(compiled, data, self.threads);
         engine.set_params(&values);
-        Ok(engine.posterior())
+        let mut found = engine.posterior();
+        if data.order.rows.is_some() {
+            found.rearrange(&data.by_table());
+        }
+        Ok(found)
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::bind::{Binding, Bound, Labels};
 use crate::data::{DataError, Pieces, Table, listed};
+use crate::sequences::{self, Made, Order};
 use lvmc_base::{Bug, Limit};
 use lvmc_loops::ir::BufId;
 use lvmc_loops::lowered::{ColumnSlot, Lowered};
 use lvmc_loops::{AlignedVec, Padding, RowLayout};
-use lvmc_model::graph::ModelGraph;
+use lvmc_model::graph::{ModelGraph, When};
 use lvmc_term::{Array, Support, SymId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Dataset {
     pub moments: BTreeMap<String, Moments>,
     /// Missing cells by buffer.
     pub missing: HashMap<BufId, usize>,
+    /// The order of the rows, and their sequences.
+    pub order: Order,
 }
 
 /// How a [`Dataset`] is made.
@@ -67,9 +70,17 @@ pub fn load(
         rows: table.rows,
         block: lowered.program.block,
     };
+    let order = match &graph.chain {
+        Some(chain) => Order::new(chain, binding, &table)?,
+        None => Order::plain(table.rows),
+    };
     let weights: Option<Vec<f64>> = binding
         .weight
-        .and_then(|w| table.columns.get(w)?.as_numbers().map(|xs| xs.iter().collect()));
+        .and_then(|w| table.columns.get(w)?.as_numbers().cloned())
+        .map(|xs| order.sorted(xs).iter().collect());
+    if let (Some(weights), Some(_)) = (&weights, &lowered.chain) {
+        sequence_weights(weights, &order)?;
+    }
     let weighted = weights.as_ref().is_some_and(|w| w.iter().any(|&x| x != 1.0));
     let mut out = Dataset {
         rows: table.rows,
@@ -80,6 +91,7 @@ pub fn load(
         weighted,
         moments: BTreeMap::new(),
         missing: HashMap::new(),
+        order,
     };
     // how many slots still want a column: the last one takes it away
     let mut wanted = vec![0usize; table.columns.len()];
@@ -89,14 +101,16 @@ pub fn load(
         .map(|slot| source(slot.sym, graph, binding))
         .collect();
     for plan in &plans {
-        if let Source::Columns(b) = plan {
+        if let Source::Columns(b) | Source::Lag(b, _) = plan {
             b.columns.iter().for_each(|&c| wanted[c] += 1);
         }
     }
     for (slot, plan) in lowered.columns.iter().zip(&plans) {
         let columns: Vec<Pieces<f64>> = match plan {
-            Source::Columns(b) => take_columns(b, &mut table, &mut wanted)?,
-            Source::Computed => computed(slot, graph, binding, &table)?,
+            Source::Columns(b) | Source::Lag(b, _) => take_columns(b, &mut table, &mut wanted)?,
+            Source::Computed => computed(slot.sym, slot, graph, binding, &table)?,
+            Source::ComputedLag(of, _) => computed(*of, slot, graph, binding, &table)?,
+            Source::Position | Source::Mark(_) => vec![Pieces::default()],
             Source::Nothing if slot.may_miss || options.fill_absent => (0..slot.cols)
                 .map(|_| std::iter::repeat_n(f64::NAN, table.rows).collect())
                 .collect(),
@@ -111,6 +125,7 @@ pub fn load(
                 });
             }
         };
+        let columns: Vec<Pieces<f64>> = columns.into_iter().map(|c| out.order.sorted(c)).collect();
         if columns.len() != slot.cols {
             return Err(bug(format!(
                 "`{}` has {} columns, lowered for {}",
@@ -120,7 +135,7 @@ pub fn load(
             )));
         }
         let names = match plan {
-            Source::Columns(b) => b.column_names.clone(),
+            Source::Columns(b) | Source::Lag(b, _) => b.column_names.clone(),
             _ => vec![slot.name.clone(); slot.cols],
         };
         let missing = count_missing(&columns);
@@ -136,6 +151,7 @@ pub fn load(
                 help: "fill the cells or remove their rows; the model cannot integrate them out here".into(),
             });
         }
+        let columns = made_columns(plan, columns, &out.order);
         out.missing.insert(slot.buf, missing.total);
         let known = options
             .moments
@@ -173,12 +189,32 @@ fn bug(message: String) -> DataError {
 /// Where a slot's values come from.
 enum Source<'a> {
     Columns(&'a Bound),
+    /// Those columns, so many rows before.
+    Lag(&'a Bound, usize),
+    /// A transformed variable so many rows before.
+    ComputedLag(SymId, usize),
+    /// The row's position in its sequence.
+    Position,
+    /// 1 where a statement holds.
+    Mark(When),
     /// `observed_as`.
     Computed,
     Nothing,
 }
 
 fn source<'a>(sym: SymId, graph: &ModelGraph, binding: &'a Binding) -> Source<'a> {
+    match sequences::made(graph, sym) {
+        Some(Made::Position) => return Source::Position,
+        Some(Made::Mark(when)) => return Source::Mark(when),
+        Some(Made::Lag(of, by)) => {
+            return match source(graph.var(of).sym, graph, binding) {
+                Source::Columns(b) => Source::Lag(b, by),
+                Source::Computed => Source::ComputedLag(graph.var(of).sym, by),
+                other => other,
+            };
+        }
+        None => {}
+    }
     if let Some(b) = binding.var(sym) {
         return Source::Columns(b);
     }
@@ -187,6 +223,34 @@ fn source<'a>(sym: SymId, graph: &ModelGraph, binding: &'a Binding) -> Source<'a
         Some(t) if graph.store.symbols(t).iter().any(|s| binding.var(*s).is_some()) => Source::Computed,
         _ => Source::Nothing,
     }
+}
+
+/// What a chain makes of sorted columns.
+fn made_columns(plan: &Source<'_>, columns: Vec<Pieces<f64>>, order: &Order) -> Vec<Pieces<f64>> {
+    let positions = |f: &dyn Fn(usize) -> f64| vec![order.positions().map(f).collect::<Pieces<f64>>()];
+    match plan {
+        Source::Position => positions(&as_f64),
+        Source::Mark(when) => positions(&|p| {
+            f64::from(u8::from(match *when {
+                When::Always => true,
+                When::At(at) => p == at,
+                When::From(from) => p >= from,
+            }))
+        }),
+        Source::Lag(_, by) | Source::ComputedLag(_, by) => columns.iter().map(|c| order.lagged(c, *by)).collect(),
+        Source::Columns(_) | Source::Computed | Source::Nothing => columns,
+    }
+}
+
+/// A sequence counts as a whole.
+fn sequence_weights(weights: &[f64], order: &Order) -> Result<(), DataError> {
+    for w in order.starts.windows(2) {
+        if let Some(row) = (w[0] + 1..w[1]).find(|&r| weights[r] != weights[w[0]]) {
+            let row = order.rows.as_ref().map_or(row, |r| r[row]) + 1;
+            return Err(DataError::SequenceWeight { row });
+        }
+    }
+    Ok(())
 }
 
 fn take_columns(b: &Bound, table: &mut Table, wanted: &mut [usize]) -> Result<Vec<Pieces<f64>>, DataError> {
@@ -209,16 +273,17 @@ fn take_columns(b: &Bound, table: &mut Table, wanted: &mut [usize]) -> Result<Ve
 
 /// Values of a transformed variable, row by row.
 fn computed(
+    sym: SymId,
     slot: &ColumnSlot,
     graph: &ModelGraph,
     binding: &Binding,
     table: &Table,
 ) -> Result<Vec<Pieces<f64>>, DataError> {
-    let var = graph.var_of(slot.sym).map(|v| graph.var(v));
+    let var = graph.var_of(sym).map(|v| graph.var(v));
     let Some(term) = var.and_then(|v| v.observed_as) else {
         return Err(bug("no transformation".into()));
     };
-    let support = &graph.store.sym(slot.sym).support;
+    let support = &graph.store.sym(sym).support;
     let inputs: Vec<&Bound> = graph
         .store
         .symbols(term)
@@ -410,6 +475,10 @@ impl Dataset {
         };
         let mut out = self.clone();
         out.rows = rows.len();
+        out.order = Order {
+            rows: Some(rows.iter().map(|&r| self.table_row(r)).collect()),
+            starts: self.starts_of(rows),
+        };
         out.weight_sum = 0.0;
         for (buf, data) in &self.columns {
             let cols = lowered.program.buffers.get(buf.index()).map_or(1, |b| b.len);
@@ -425,6 +494,37 @@ impl Dataset {
                 out.weight_sum = part.iter().sum();
             }
             out.columns.insert(*buf, Arc::new(part));
+        }
+        out
+    }
+
+    /// Where sequences begin among some rows, in ascending order: rows that follow each other stay together.
+    fn starts_of(&self, rows: &[usize]) -> Vec<usize> {
+        let begins = |i: usize| {
+            let row = rows[i];
+            i == 0 || rows[i - 1] + 1 != row || self.order.starts.binary_search(&row).is_ok()
+        };
+        let mut starts: Vec<usize> = (0..rows.len()).filter(|&i| begins(i)).collect();
+        starts.push(rows.len());
+        starts
+    }
+
+    /// The table's row of a row.
+    #[must_use]
+    pub fn table_row(&self, row: usize) -> usize {
+        self.order
+            .rows
+            .as_ref()
+            .and_then(|r| r.get(row).copied())
+            .unwrap_or(row)
+    }
+
+    /// The rows in the order of the table.
+    #[must_use]
+    pub fn by_table(&self) -> Vec<usize> {
+        let mut out: Vec<usize> = (0..self.rows).collect();
+        if let Some(rows) = &self.order.rows {
+            out.sort_by_key(|&r| rows[r]);
         }
         out
     }

@@ -3,6 +3,7 @@
 use crate::dataset::Dataset;
 use lvmc_loops::ir::{BufId, Program};
 use lvmc_loops::lowered::Lowered;
+use lvmc_loops::scan::{self, Scan};
 use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
 use lvmc_term::{Array, SymId};
 use std::sync::Arc;
@@ -28,6 +29,28 @@ pub struct Compiled<'a> {
     pub floor: f64,
 }
 
+/// What scans along a chain need besides memory.
+struct Chain {
+    starts: Vec<usize>,
+    /// One per sequence.
+    weights: Vec<f64>,
+    scratch: scan::Scratch,
+    log_likelihood: f64,
+}
+
+impl Chain {
+    fn new(data: &Dataset) -> Self {
+        let starts = data.order.starts.clone();
+        let firsts = &starts[..starts.len().saturating_sub(1)];
+        Self {
+            weights: firsts.iter().map(|&row| data.weight_of(row)).collect(),
+            starts,
+            scratch: scan::Scratch::default(),
+            log_likelihood: 0.0,
+        }
+    }
+}
+
 /// What is known of the latents of every row.
 #[derive(Debug, Clone, Default)]
 pub struct Posteriors {
@@ -39,6 +62,22 @@ pub struct Posteriors {
     pub scores: Vec<f64>,
 }
 
+impl Posteriors {
+    /// Puts row `rows[i]` at place i.
+    pub fn rearrange(&mut self, rows: &[usize]) {
+        let moved = |values: &mut Vec<f64>| {
+            let cols = values.len() / rows.len().max(1);
+            *values = rows
+                .iter()
+                .flat_map(|&r| values[r * cols..(r + 1) * cols].to_vec())
+                .collect();
+        };
+        self.marginals.iter_mut().for_each(moved);
+        self.moments.iter_mut().flatten().for_each(moved);
+        moved(&mut self.scores);
+    }
+}
+
 /// The steps of an iteration on one data set.
 pub struct Engine<'a> {
     compiled: Compiled<'a>,
@@ -48,9 +87,12 @@ pub struct Engine<'a> {
     prepare: Option<usize>,
     update: Option<usize>,
     backtrack: Option<usize>,
+    potentials: Option<Sweep>,
     sweep: Option<Sweep>,
     seed: Option<Sweep>,
     score: Option<Sweep>,
+    posterior: Option<Sweep>,
+    chain: Chain,
 }
 
 impl<'a> Engine<'a> {
@@ -91,9 +133,12 @@ impl<'a> Engine<'a> {
             prepare: program.func("prepare"),
             update: program.func("update"),
             backtrack: program.func("backtrack"),
+            potentials: named("potentials", ""),
             sweep: named("sweep", "finish"),
             seed: named("seed", "finish"),
             score: named("score", ""),
+            posterior: named("posterior", ""),
+            chain: Chain::new(data),
             compiled,
         };
         if let Some(features) = named("features", "") {
@@ -149,6 +194,11 @@ impl<'a> Engine<'a> {
     /// Tables from parameters, then a pass over the rows; returns the objective of these parameters.
     pub fn evaluate(&mut self) -> f64 {
         self.call(self.prepare);
+        if let Some(s) = self.potentials.clone() {
+            self.want_chain();
+            self.pass(&s);
+            self.scan(Scan::Fit);
+        }
         if let Some(s) = self.sweep.clone() {
             self.pass(&s);
         }
@@ -165,7 +215,7 @@ impl<'a> Engine<'a> {
     #[must_use]
     pub fn log_likelihood(&self) -> f64 {
         let l = self.compiled.lowered;
-        self.number(l.objective) + self.number(l.constant)
+        self.number(l.objective) + self.number(l.constant) + self.chain.log_likelihood
     }
 
     /// The log density of the parameters under their priors.
@@ -236,6 +286,11 @@ impl<'a> Engine<'a> {
         for &buf in &self.compiled.lowered.spreads {
             self.memory.flat_mut(buf).iter_mut().for_each(|l| *l *= START_SPREAD);
         }
+        if self.potentials.is_some() {
+            self.want_chain();
+            self.independent_states();
+            self.scan(Scan::Independent);
+        }
         if let Some(s) = self.seed.clone() {
             self.pass(&s);
             let times = if self.compiled.lowered.iterated { 5 } else { 1 };
@@ -243,6 +298,63 @@ impl<'a> Engine<'a> {
                 self.update();
             }
         }
+    }
+
+    /// Makes the chain's buffers present.
+    fn want_chain(&mut self) {
+        if let Some(slot) = &self.compiled.lowered.chain {
+            self.memory.want(slot.scan.rows);
+            if let Some(pairs) = slot.scan.pairs {
+                self.memory.want(pairs);
+            }
+        }
+    }
+
+    /// Posteriors of the chain's states from their potentials.
+    fn scan(&mut self, scan: Scan) {
+        let Some(slot) = &self.compiled.lowered.chain else {
+            return;
+        };
+        let Chain {
+            starts,
+            weights,
+            scratch,
+            log_likelihood,
+        } = &mut self.chain;
+        *log_likelihood = scan::run(
+            &slot.scan,
+            &mut self.memory,
+            starts,
+            weights,
+            scan,
+            scratch,
+            self.threads,
+        );
+    }
+
+    /// The states' potentials as the marginals were set.
+    fn independent_states(&mut self) {
+        let lowered = self.compiled.lowered;
+        let Some(slot) = &lowered.chain else { return };
+        let layout = self.memory.layout();
+        let marginals: Vec<Option<Vec<f64>>> = slot
+            .state
+            .iter()
+            .map(|v| {
+                let latent = &lowered.latents[v.latent?];
+                Some(row_major(self.memory.rows(latent.marginal), layout, latent.size))
+            })
+            .collect();
+        self.fill(slot.scan.rows, slot.scan.states, |row, state| {
+            let mut rest = state;
+            let mut log = 0.0;
+            for (v, m) in slot.state.iter().zip(&marginals).rev() {
+                let value = rest % v.size;
+                rest /= v.size;
+                log += m.as_ref().map_or(0.0, |m| m[row * v.size + value].ln());
+            }
+            log
+        });
     }
 
     /// Posteriors of the latents and log-likelihoods of the rows at the present parameters.
@@ -255,7 +367,12 @@ impl<'a> Engine<'a> {
             self.memory.want(buf);
         }
         self.call(self.prepare);
+        self.want_chain();
         if let Some(s) = self.score.clone() {
+            self.pass(&s);
+        }
+        if let Some(s) = self.posterior.clone() {
+            self.scan(Scan::Score);
             self.pass(&s);
         }
         let layout = self.memory.layout();

@@ -41,7 +41,7 @@ impl Points {
     #[must_use]
     pub fn new(lowered: &Lowered, data: &Dataset) -> Self {
         let mut axes: Vec<(Vec<f64>, f64)> = Vec::new();
-        for slot in &lowered.columns {
+        for slot in lowered.columns.iter().filter(|s| !s.made) {
             for col in 0..slot.cols {
                 let values: Vec<f64> = (0..data.rows)
                     .map(|r| data.stored(slot.buf, slot.cols, r, col))

@@ -19,4 +19,5 @@ pub mod result;
 pub mod rowmodel;
 pub mod sample;
 pub mod score;
+pub mod sequences;
 pub mod terms;

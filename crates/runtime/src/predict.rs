@@ -182,7 +182,7 @@ fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Data
     for target in targets {
         let name = graph.store.sym(target).name.clone();
         let mut columns: Vec<Vec<Cell>> = Vec::new();
-        for row in 0..data.rows {
+        for row in data.by_table() {
             for (sym, value) in row_values(graph, model.lowered, binding, data, row) {
                 env.set(sym, value);
             }

@@ -31,10 +31,11 @@ pub fn score(model: Model<'_>, table: Table, binds: &[String]) -> Result<Scores,
     }
     let data = model.load(table, &binding, false)?;
     let rows = model.posterior(&data)?.scores;
+    let order = data.by_table();
     let total = rows
         .iter()
         .enumerate()
-        .map(|(i, l)| (data.weight_of(i), l))
+        .map(|(i, l)| (data.weight_of(order[i]), l))
         .filter(|(w, _)| *w != 0.0)
         .map(|(w, l)| w * l)
         .sum();

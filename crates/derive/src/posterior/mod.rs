@@ -103,7 +103,10 @@ fn touching(joint: &LogJoint, syms: &[SymId]) -> Result<Vec<usize>, Decline> {
             continue;
         }
         if f.when != When::Always {
-            return Err(Decline::at("it stands in a statement that holds in some rows of the chain", f.span));
+            return Err(Decline::at(
+                "it stands in a statement that holds in some rows of the chain",
+                f.span,
+            ));
         }
         if f.cases.len() > 1 || f.cases.iter().any(|c| !c.fixed.is_empty() || !c.excluded.is_empty()) {
             return Err(Decline::at(

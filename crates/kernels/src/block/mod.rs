@@ -7,6 +7,7 @@
 // loops over register tiles name their indices; counts of a generic tile may be 1
 #![allow(clippy::needless_range_loop, clippy::int_plus_one)]
 
+mod chain;
 mod external;
 mod linear;
 mod math;
@@ -71,6 +72,16 @@ pub struct Kernels {
     pub scatter: unsafe extern "C" fn(*const f64, usize, *const f64, usize, *mut f64, usize),
     /// `columns, n, by, rows`: `columns_i *= by`.
     pub mul_rows: unsafe extern "C" fn(*mut f64, usize, *const f64, usize),
+    /// `table, n, rows, p, out, top`: see [`crate::chain::load`], as for the next four.
+    pub chain_load: unsafe extern "C" fn(*const f64, usize, usize, usize, *mut f64, *mut f64),
+    /// `a, n, p, b, u, scale, rows`.
+    pub chain_forward: unsafe extern "C" fn(*const f64, usize, usize, *const f64, *mut f64, *mut f64, usize),
+    /// `transposed, n, p, b, v, rows`.
+    pub chain_backward: unsafe extern "C" fn(*const f64, usize, usize, *const f64, *mut f64, usize),
+    /// `u, v, b, before, p, e, rows`.
+    pub chain_posterior: unsafe extern "C" fn(*const f64, *mut f64, *const f64, *const f64, usize, *mut f64, usize),
+    /// `u, e, n, p, w, rows`.
+    pub chain_counts: unsafe extern "C" fn(*const f64, *const f64, usize, usize, *mut f64, usize),
     /// `op` (a [`Unary`] as usize), `n, out, a`: any n, as for all that follow.
     pub unary: unsafe extern "C" fn(usize, usize, *mut f64, *const f64),
     /// `op` (a [`Binary`]), `n, out, a, b, scalar`: bit 0 of `scalar`: a is one number, bit 1: b is.

@@ -3,7 +3,7 @@
 use super::quad::Quad;
 use super::simd::{LANES, Simd};
 use super::syrk::Syrk;
-use super::{Kernels, external, linear, pruned, quad, softmax, syrk, table, tape};
+use super::{Kernels, chain, external, linear, pruned, quad, softmax, syrk, table, tape};
 
 /// Instantiates the kernels and their table.
 macro_rules! width {
@@ -112,6 +112,46 @@ macro_rules! width {
             }
 
             $(#[$feature])*
+            unsafe extern "C" fn chain_load(
+                entries: *const f64, n: usize, rows: usize, p: usize, out: *mut f64, top: *mut f64,
+            ) {
+                // SAFETY: as above
+                unsafe { chain::load::<S>(entries, n, rows, p, out, top) }
+            }
+
+            $(#[$feature])*
+            unsafe extern "C" fn chain_forward(
+                a: *const f64, n: usize, p: usize, b: *const f64, u: *mut f64, scale: *mut f64, rows: usize,
+            ) {
+                // SAFETY: as above
+                unsafe { chain::forward::<S, H>(a, n, p, b, u, scale, rows) }
+            }
+
+            $(#[$feature])*
+            unsafe extern "C" fn chain_backward(
+                transposed: *const f64, n: usize, p: usize, b: *const f64, v: *mut f64, rows: usize,
+            ) {
+                // SAFETY: as above
+                unsafe { chain::backward::<S, H>(transposed, n, p, b, v, rows) }
+            }
+
+            $(#[$feature])*
+            unsafe extern "C" fn chain_posterior(
+                u: *const f64, v: *mut f64, b: *const f64, before: *const f64, p: usize, e: *mut f64, rows: usize,
+            ) {
+                // SAFETY: as above
+                unsafe { chain::posterior::<S, H>(u, v, b, before, p, e, rows) }
+            }
+
+            $(#[$feature])*
+            unsafe extern "C" fn chain_counts(
+                u: *const f64, e: *const f64, n: usize, p: usize, w: *mut f64, rows: usize,
+            ) {
+                // SAFETY: as above
+                unsafe { chain::counts::<S>(u, e, n, p, w, rows) }
+            }
+
+            $(#[$feature])*
             unsafe extern "C" fn unary(op: usize, n: usize, out: *mut f64, a: *const f64) {
                 // SAFETY: as above
                 unsafe { tape::run1::<S>(op, n, out, a) }
@@ -161,6 +201,11 @@ macro_rules! width {
                 gather,
                 scatter,
                 mul_rows,
+                chain_load,
+                chain_forward,
+                chain_backward,
+                chain_posterior,
+                chain_counts,
                 unary,
                 binary,
                 ternary,

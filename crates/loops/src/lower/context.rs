@@ -71,6 +71,8 @@ pub struct Lower<'a> {
     /// Features may differ by configuration of the finite variables: while statistics are read, which are accumulated
     /// configuration by configuration.
     pub configured: bool,
+    /// The chain's buffers.
+    pub chain: Option<super::chain::ChainBuffers>,
     /// The function being written multiplies by row weights.
     pub masked: bool,
 }

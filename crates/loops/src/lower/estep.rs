@@ -19,6 +19,8 @@ pub enum Ends {
     Objective,
     /// Adds it to the row's score.
     Score,
+    /// Nothing: another function did.
+    Weights,
 }
 
 /// The E-step's plan: cliques with their groups.
@@ -30,6 +32,8 @@ pub struct EStep {
     pub plain: Vec<Group>,
     /// Addends free of parameters and finite variables.
     pub data_only: Vec<Term>,
+    /// The chain's.
+    pub chain: Option<super::chain::ChainCode>,
 }
 
 /// A clique and what is multiplied into it.
@@ -39,6 +43,8 @@ pub struct CliqueCode {
     pub axes: Vec<usize>,
     /// The parent clique.
     pub parent: Option<usize>,
+    /// Its message goes to the chain.
+    pub to_chain: bool,
     /// Groups of addends.
     pub groups: Vec<Group>,
     /// Observed variables whose evidence enters here.
@@ -75,6 +81,7 @@ impl Lower<'_> {
             code.cliques.push(CliqueCode {
                 axes,
                 parent: c.parent,
+                to_chain: c.parent.is_none() && !c.others.is_empty(),
                 groups,
                 evidence,
                 children: c.children.clone(),
@@ -86,6 +93,7 @@ impl Lower<'_> {
         let (groups, mut data_only) = self.groups(b, &plain, &[]);
         code.plain = groups;
         code.data_only.append(&mut data_only);
+        code.chain = self.plan_chain(b, &mut code.data_only);
         code
     }
 
@@ -101,26 +109,43 @@ impl Lower<'_> {
     pub fn e_step(&mut self, b: &mut FuncBuilder<'_>, code: &mut EStep, ends: Ends) {
         self.weights.clear();
         self.plain_density(b, code, ends);
-        let mut tables: Vec<BufId> = vec![];
-        let mut messages: Vec<Option<BufId>> = vec![];
+        let (tables, _) = self.forward(b, code, ends);
+        self.spread_back(b, code, &tables);
+    }
+
+    /// Cliques in the order of elimination: their tables, conditional now, and their messages.
+    pub fn forward(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        code: &mut EStep,
+        ends: Ends,
+    ) -> (Vec<BufId>, Vec<Option<BufId>>) {
+        let (mut tables, mut messages) = (vec![], vec![]);
         for at in 0..code.cliques.len() {
             let all = code.cliques.clone();
-            let table = self.fill(b, &mut code.cliques[at], &messages, &all);
+            let n = self.configs_over(&code.cliques[at].axes);
+            let table = b.buffer("posterior", BufKind::Temp, n);
+            self.fill(b, &mut code.cliques[at], &messages, &all, table);
             let message = self.eliminate(b, &code.cliques[at], table, ends);
             tables.push(table);
             messages.push(message);
         }
+        (tables, messages)
+    }
+
+    /// The posterior weights of all cliques, from conditional tables.
+    pub fn spread_back(&mut self, b: &mut FuncBuilder<'_>, code: &EStep, tables: &[BufId]) {
         for at in (0..code.cliques.len()).rev() {
-            self.backward(b, code, &tables, at);
+            self.backward(b, code, tables, at);
         }
-        for (clique, &table) in code.cliques.iter().zip(&tables) {
+        for (clique, &table) in code.cliques.iter().zip(tables) {
             let key: Vec<SymId> = clique.axes.iter().map(|&v| self.plan.finite[v].sym).collect();
             self.weights.insert(key, table);
         }
     }
 
     /// Terms of the density that no finite variable touches: straight into the objective.
-    fn plain_density(&mut self, b: &mut FuncBuilder<'_>, code: &mut EStep, ends: Ends) {
+    pub fn plain_density(&mut self, b: &mut FuncBuilder<'_>, code: &mut EStep, ends: Ends) {
         for group in &mut code.plain {
             let t = self.tables(b, group);
             let out = b.buffer("density", BufKind::Temp, 1);
@@ -142,6 +167,7 @@ impl Lower<'_> {
         b.rows(|b| {
             let v = b.load_row(value);
             match ends {
+                Ends::Weights => {}
                 Ends::Score => {
                     let old = b.load_row(fixed.row_score.col(0));
                     let new = b.add(old, v);
@@ -162,16 +188,16 @@ impl Lower<'_> {
     }
 
     /// The log potentials of a clique.
-    fn fill(
+    pub fn fill(
         &mut self,
         b: &mut FuncBuilder<'_>,
         clique: &mut CliqueCode,
         messages: &[Option<BufId>],
         all: &[CliqueCode],
-    ) -> BufId {
+        table: BufId,
+    ) {
         let axes = clique.axes.clone();
-        let n: usize = axes.iter().map(|&v| self.finite_size(v)).product();
-        let table = b.buffer("posterior", BufKind::Temp, n);
+        let n = self.configs_over(&axes);
         let direct = clique
             .groups
             .iter()
@@ -203,7 +229,11 @@ impl Lower<'_> {
             let others = &child_axes[..child_axes.len() - 1];
             self.spread(b, message, others, &axes, table, &[], &[]);
         }
-        table
+    }
+
+    /// Configurations of some finite variables.
+    pub fn configs_over(&self, axes: &[usize]) -> usize {
+        axes.iter().map(|&v| self.finite_size(v)).product()
     }
 
     /// Computes a group for its own configurations and adds it to every configuration of the clique that it holds in.
@@ -323,11 +353,11 @@ impl Lower<'_> {
         } else {
             b.for_(count, |b, i| normalise(b, Index::from(i)));
         }
-        if clique.parent.is_some() {
+        if clique.parent.is_some() || clique.to_chain {
             return Some(message);
         }
         self.end_row(b, message.col(0), ends);
-        if self.masked && ends == Ends::Objective {
+        if self.masked && ends != Ends::Score {
             b.kernel(Kernel::MulRows {
                 rows: table.col(0),
                 n,
@@ -340,10 +370,16 @@ impl Lower<'_> {
     /// Conditional → joint: times the parent's marginal of the others.
     fn backward(&mut self, b: &mut FuncBuilder<'_>, code: &EStep, tables: &[BufId], at: usize) {
         let clique = &code.cliques[at];
-        let Some(parent) = clique.parent else { return };
         let (others, last) = clique.axes.split_at(clique.axes.len() - 1);
         let n = self.finite_size(last[0]);
-        let marginal = self.marginal(b, tables[parent], &code.cliques[parent].axes, others);
+        let marginal = match clique.parent {
+            Some(parent) => self.marginal(b, tables[parent], &code.cliques[parent].axes, others),
+            None if clique.to_chain => {
+                let others: Vec<SymId> = others.iter().map(|&v| self.plan.finite[v].sym).collect();
+                self.weights_for(b, &others)
+            }
+            None => return,
+        };
         let count: usize = others.iter().map(|&v| self.finite_size(v)).product();
         b.for_(count, |b, i| {
             b.kernel(Kernel::MulRows {
@@ -445,20 +481,26 @@ impl Lower<'_> {
     pub fn seed_weights(&mut self, b: &mut FuncBuilder<'_>, marginals: &[(SymId, BufId, usize)]) {
         self.weights.clear();
         for &(sym, stored, n) in marginals {
-            let table = b.buffer("seeded", BufKind::Temp, n);
-            let (masked, weight) = (self.masked, self.fixed.weight);
-            b.for_(n, |b, i| {
-                b.rows(|b| {
-                    let mut v = b.load_row(stored.col(i));
-                    if masked {
-                        let w = b.load_row(weight.col(0));
-                        v = b.mul(v, w);
-                    }
-                    b.store_row(table.col(i), v);
-                });
-            });
+            let table = self.weighted_copy(b, stored, n);
             self.weights.insert(vec![sym], table);
         }
+    }
+
+    /// Stored columns, times the row's weight where the function is masked.
+    pub fn weighted_copy(&mut self, b: &mut FuncBuilder<'_>, stored: BufId, n: usize) -> BufId {
+        let table = b.buffer("stored", BufKind::Temp, n);
+        let (masked, weight) = (self.masked, self.fixed.weight);
+        b.for_(n, |b, i| {
+            b.rows(|b| {
+                let mut v = b.load_row(stored.col(i));
+                if masked {
+                    let w = b.load_row(weight.col(0));
+                    v = b.mul(v, w);
+                }
+                b.store_row(table.col(i), v);
+            });
+        });
+        table
     }
 
     /// A group's value for each of its configurations into `out`, set or added.

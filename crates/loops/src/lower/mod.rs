@@ -5,6 +5,7 @@
 //! the M-step.
 
 mod ascent;
+mod chain;
 mod context;
 mod define;
 mod estep;
@@ -58,6 +59,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let starts = l.score_slots(&mut pb);
     let moments = l.moment_slots(&mut pb);
     let updates = l.settled();
+    l.add_chain(&mut pb, &updates);
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
     let alpha = updates
@@ -76,7 +78,11 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
                 (e, ascents)
             });
             l.define_rows(b, &[]);
-            l.e_step(b, e, Ends::Objective);
+            if l.chain.is_some() {
+                l.chain_weights(b, e);
+            } else {
+                l.e_step(b, e, Ends::Objective);
+            }
             l.accumulate_statistics(b);
             ascents.iter().for_each(|a| l.sweep_step(b, a));
         });
@@ -88,12 +94,22 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     if ascents.len() != planned {
         return Err(bug("a predictor's design is not linear in features", ""));
     }
+    if l.chain.is_some() {
+        for (name, masked) in [("potentials", false), ("potentials_w", true)] {
+            l.masked = masked;
+            pb.func(name, FuncKind::Block, |b| {
+                l.define_rows(b, &[]);
+                l.chain_potentials(b, &mut e, Ends::Objective);
+            });
+        }
+    }
     if !marginals.is_empty() || !starts.is_empty() {
         for (name, masked) in [("seed", false), ("seed_w", true)] {
             l.masked = masked;
             pb.func(name, FuncKind::Block, |b| {
                 l.define_rows(b, &starts);
                 l.seed_weights(b, &marginals);
+                l.stored_chain(b);
                 l.accumulate_statistics(b);
                 ascents.iter().for_each(|a| l.sweep_step(b, a));
             });
@@ -103,18 +119,20 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     pb.func("score", FuncKind::Block, |b| {
         l.zero_columns(b, l.fixed.row_score, 1);
         l.define_rows(b, &[]);
-        l.e_step(b, &mut e, Ends::Score);
-        l.write_moments(b, &moments);
-        for &(sym, out, n) in &marginals {
-            let w = l.weights_for(b, &[sym]);
-            b.for_(n, |b, i| {
-                b.rows(|b| {
-                    let v = b.load_row(w.col(i));
-                    b.store_row(out.col(i), v);
-                });
-            });
+        if l.chain.is_some() {
+            l.chain_potentials(b, &mut e, Ends::Score);
+        } else {
+            l.e_step(b, &mut e, Ends::Score);
+            l.write_posteriors(b, &moments, &marginals);
         }
     });
+    if l.chain.is_some() {
+        pb.func("posterior", FuncKind::Block, |b| {
+            l.define_rows(b, &[]);
+            l.chain_weights(b, &mut e);
+            l.write_posteriors(b, &moments, &marginals);
+        });
+    }
     pb.func("features", FuncKind::Block, |b| l.write_features(b, &e.data_only));
     pb.func("finish", FuncKind::Chunk, |b| {
         l.fold_statistics(b);
@@ -123,6 +141,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     pb.func("update", FuncKind::Once, |b| {
         let zero = b.num(0.0);
         b.store(l.fixed.floors.at(0), zero);
+        l.fold_transitions(b);
         ascents.iter().for_each(|a| l.keep_before(b, a.moving()));
         for u in &updates {
             l.write_update(b, u);
@@ -141,7 +160,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         l.write_log_prior(b);
     });
 
-    let columns = l.column_slots();
+    let columns = l.column_slots(graph);
     let fixed = l.fixed;
     let ascent = ascents
         .iter()
@@ -158,6 +177,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         columns,
         consts,
         weight: fixed.weight,
+        chain: l.chain_slot(&latents),
         latents,
         rotations,
         starts,
@@ -202,6 +222,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         stats: stats::Stats::default(),
         jobs: vec![],
         weights: HashMap::new(),
+        chain: None,
         masked: false,
     }
 }
@@ -253,9 +274,31 @@ fn statistic_terms(updates: &[Update]) -> Vec<Term> {
 }
 
 impl Lower<'_> {
+    /// Posteriors of the latents, where the runtime reads them.
+    fn write_posteriors(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        moments: &[crate::lowered::MomentSlot],
+        marginals: &[(SymId, BufId, usize)],
+    ) {
+        self.write_moments(b, moments);
+        for &(sym, out, n) in marginals {
+            let w = self.weights_for(b, &[sym]);
+            b.for_(n, |b, i| {
+                b.rows(|b| {
+                    let v = b.load_row(w.col(i));
+                    b.store_row(out.col(i), v);
+                });
+            });
+        }
+    }
+
     /// The statistics' part of a sweep.
     fn accumulate_statistics(&mut self, b: &mut FuncBuilder<'_>) {
         for set in self.stats.sets.clone() {
+            if matches!(set.kind, SetKind::Transitions(_)) {
+                continue;
+            }
             let table = (!set.resp.is_empty()).then(|| self.weights_for(b, &set.resp));
             let table = match set.by {
                 Some(by) => Some(self.weighted_by(b, table, by, &set)),
@@ -335,6 +378,7 @@ impl Lower<'_> {
                     b.kernel(kernel);
                 }
                 SetKind::Direct(body, values) => self.direct(b, &set, *body, values, table),
+                SetKind::Transitions(_) => {}
             }
         }
     }
@@ -453,7 +497,7 @@ impl Lower<'_> {
                         out,
                     });
                 }
-                SetKind::Codes(..) | SetKind::Direct(..) => {}
+                SetKind::Codes(..) | SetKind::Direct(..) | SetKind::Transitions(_) => {}
             }
         }
     }

@@ -59,7 +59,7 @@ impl Lower<'_> {
     /// An `Out` buffer for every finite variable's marginal.
     pub fn latent_slots(&mut self, pb: &mut ProgramBuilder) -> Vec<LatentSlot> {
         let mut slots = vec![];
-        for (i, f) in self.plan.finite.iter().enumerate() {
+        for (i, f) in self.plan.finite.iter().enumerate().filter(|(_, f)| f.lag.is_none()) {
             let name = self.s.sym(f.sym).name.clone();
             let size = self.finite_size(i);
             let marginal = pb.buffer(&format!("{name}.posterior"), BufKind::Out, size);
@@ -92,7 +92,7 @@ impl Lower<'_> {
     }
 
     /// What the runtime is told of the columns.
-    pub fn column_slots(&self) -> Vec<ColumnSlot> {
+    pub fn column_slots(&self, graph: &ModelGraph) -> Vec<ColumnSlot> {
         let mut slots: Vec<ColumnSlot> = self
             .columns
             .iter()
@@ -111,6 +111,9 @@ impl Lower<'_> {
                     scale: c.scale,
                     categories: category.then(|| self.category_size(x)),
                     may_miss,
+                    made: graph
+                        .var_of(x)
+                        .is_some_and(|v| graph.chain.as_ref().is_some_and(|c| c.makes(v))),
                 }
             })
             .collect();

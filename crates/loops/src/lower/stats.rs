@@ -38,6 +38,8 @@ pub enum Body {
     Bilinear(Form, Form, Product),
     /// [code = v] for the code's symbol and the term v.
     Code(SymId, Term),
+    /// Posterior sums of a chain's transitions, of some of its tables.
+    Transitions(Vec<usize>),
     /// Anything else, evaluated directly.
     Direct(Term),
 }
@@ -85,6 +87,8 @@ pub enum SetKind {
     First(Inputs),
     /// [code = v].
     Codes(SymId, usize),
+    /// Counts of transitions, from the scan.
+    Transitions(Vec<usize>),
     /// The body, with the index terms of the weight's values.
     Direct(Term, Vec<Term>),
 }
@@ -165,7 +169,7 @@ impl Lower<'_> {
                         users: vec![t],
                     });
                 }
-                Body::Count | Body::Code(..) | Body::Direct(_) => {}
+                Body::Count | Body::Code(..) | Body::Direct(_) | Body::Transitions(_) => {}
             }
             self.stats.uses.insert(
                 t,
@@ -202,6 +206,9 @@ impl Lower<'_> {
                 Node::Resp(values) => resp.extend(values.iter().copied()),
                 _ => rest.push(f),
             }
+        }
+        if let Some(tables) = self.transitions(t) {
+            return (resp, None, Body::Transitions(tables));
         }
         rest.retain(|&f| self.s.as_num(f) != Some(1.0));
         let body = self.read_body(&rest);
@@ -300,7 +307,7 @@ impl Lower<'_> {
         Some(Body::Bilinear(left, form, Product::Dot))
     }
 
-    fn configs_of(&self, resp: &[SymId]) -> usize {
+    pub fn configs_of(&self, resp: &[SymId]) -> usize {
         resp.iter()
             .filter_map(|&x| self.finite_of(x))
             .map(|v| self.finite_size(v))
@@ -360,6 +367,14 @@ impl Lower<'_> {
             let u = self.stats.uses[&t].clone();
             let resp: Vec<SymId> = u.resp.iter().map(|r| r.0).collect();
             let configs = self.configs_of(&resp);
+            if let Body::Transitions(tables) = u.body {
+                let set = self.transition_set(pb, resp, tables);
+                if let Some(u) = self.stats.uses.get_mut(&t) {
+                    u.set = self.stats.sets.len();
+                }
+                self.stats.sets.push(set);
+                continue;
+            }
             let (kind, stride, name) = match u.body {
                 Body::Code(x, v) => {
                     let n = match self.s.node(v) {

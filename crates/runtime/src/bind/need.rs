@@ -1,6 +1,6 @@
 //! What a model wants of a table.
 
-use lvmc_model::graph::{ModelGraph, Plate, Role};
+use lvmc_model::graph::{ModelGraph, Plate, Role, VarId};
 use lvmc_term::{Shape, Support, SymId, SymKind};
 
 /// A variable that takes columns.
@@ -34,7 +34,11 @@ pub(super) fn needs(graph: &ModelGraph) -> Vec<Need> {
             });
         }
     };
-    for var in &graph.vars {
+    for (i, var) in graph.vars.iter().enumerate() {
+        let made = graph.chain.as_ref().is_some_and(|c| c.makes(VarId::from_index(i)));
+        if made {
+            continue;
+        }
         let here = matches!(var.role, Role::Data | Role::Given);
         let global = matches!(graph.plates.get(var.plate.index()), Some(Plate::Global));
         match var.observed_as {

@@ -112,6 +112,48 @@ pub enum DataError {
         help: String,
     },
 
+    /// A missing cell in a column that names sequences or orders them.
+    #[error("column `{column}`, which {what}, is empty in row {row}")]
+    #[diagnostic(code(lvm::data::sequence), help("fill the cell, or remove the row"))]
+    Helper {
+        /// The column.
+        column: String,
+        /// 1-based data row.
+        row: usize,
+        /// What it does.
+        what: String,
+    },
+
+    /// Two rows of a sequence at one place.
+    #[error("rows {first} and {second} have the same place in their sequence: `{value}` in column `{column}`")]
+    #[diagnostic(
+        code(lvm::data::tie),
+        help(
+            "a chain needs an order: correct the column, choose a finer one, or name the column that tells the sequences apart with `for each COLUMN {{ chain … }}`"
+        )
+    )]
+    Tie {
+        /// The ordering column.
+        column: String,
+        /// What both rows hold.
+        value: String,
+        /// 1-based data row.
+        first: usize,
+        /// 1-based data row.
+        second: usize,
+    },
+
+    /// Rows of a sequence with different weights.
+    #[error("row {row} has another weight than the rows of its sequence before it")]
+    #[diagnostic(
+        code(lvm::data::sequence_weight),
+        help("a weight counts a whole sequence: give all of its rows the same one")
+    )]
+    SequenceWeight {
+        /// 1-based data row.
+        row: usize,
+    },
+
     /// Two columns of one name, and that name is asked for.
     #[error("the header names `{column}` {times} times")]
     #[diagnostic(code(lvm::data::duplicate_column), help("give every column a name of its own"))]

@@ -129,8 +129,11 @@ fn chosen_rows(compiled: &Compiled<'_>, data: &Dataset, seed: u64) -> Option<Vec
     if data.rows <= most {
         return None;
     }
-    // one row of each of `most` equal stretches: in order, without repetition
     let mut rng = keyed(seed, Purpose::Rows, 0);
+    if compiled.lowered.chain.is_some() {
+        return Some(whole_sequences(&data.order.starts, most, &mut rng));
+    }
+    // one row of each of `most` equal stretches: in order, without repetition
     Some(
         (0..most)
             .map(|i| {
@@ -139,6 +142,19 @@ fn chosen_rows(compiled: &Compiled<'_>, data: &Dataset, seed: u64) -> Option<Vec
             })
             .collect(),
     )
+}
+
+/// Rows of sequences that are drawn until there are enough; the last is cut.
+fn whole_sequences(starts: &[usize], most: usize, rng: &mut rand::rngs::StdRng) -> Vec<usize> {
+    let mut left: Vec<std::ops::Range<usize>> = starts.windows(2).map(|w| w[0]..w[1]).collect();
+    let mut rows: Vec<usize> = vec![];
+    while rows.len() < most && !left.is_empty() {
+        let next = left.swap_remove(below(rng, left.len()));
+        let room = most - rows.len();
+        rows.extend(next.take(room));
+    }
+    rows.sort_unstable();
+    rows
 }
 
 /// Work of an iteration: rows times numbers touched per row, roughly.
