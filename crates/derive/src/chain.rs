@@ -94,12 +94,7 @@ impl Chain {
         let mut parts = vec![];
         for &f in &self.factors {
             let f = &factors[f];
-            let holds = match f.when {
-                When::Always => true,
-                When::At(p) => p == position,
-                When::From(p) => position >= p,
-            };
-            if self.is_table(s, f) && holds {
+            if self.is_table(s, f) && f.when.holds(position) {
                 parts.push(whole(s, finite, f));
             }
         }

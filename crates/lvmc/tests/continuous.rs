@@ -95,7 +95,7 @@ fn certificates_hold() {
         let ast = lvmc_syntax::parse(&source).expect("a model");
         let graph = lvmc_model::build(&ast, &source, &lvmc_model::Settings::default()).expect("a typed model");
         let plan = lvmc_derive::derive(&graph).unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
-        let rows = lvmc::certify::rows(&plan) / 3;
+        let rows = lvmc::certify::rows(&graph, &plan) / 3;
         let list = lvmc::certify::certify_on(&graph, &plan, 3, rows).unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
         for c in list {
             assert!(c.ok, "{name:?}: {} of {}: {} ({})", c.part, c.of, c.value, c.what);

@@ -164,6 +164,21 @@ pub enum Dist {
     },
 }
 
+impl Dist {
+    /// An argument or a condition mentions the symbol.
+    #[must_use]
+    pub fn mentions(&self, store: &Store, sym: SymId) -> bool {
+        match self {
+            Self::Family { args, .. } => args.iter().any(|&a| store.depends_on_sym(a, sym)),
+            Self::If {
+                condition,
+                then,
+                otherwise,
+            } => store.depends_on_sym(*condition, sym) || then.mentions(store, sym) || otherwise.mentions(store, sym),
+        }
+    }
+}
+
 /// One `~` statement: a factor of the joint density.
 #[derive(Debug, Clone)]
 pub struct Factor {
@@ -203,6 +218,16 @@ pub enum When {
 }
 
 impl When {
+    /// True at a position.
+    #[must_use]
+    pub fn holds(self, position: usize) -> bool {
+        match self {
+            Self::Always => true,
+            Self::At(p) => position == p,
+            Self::From(p) => position >= p,
+        }
+    }
+
     /// As people write it, positions from 1: `[t=1]`, `[t>1]`.
     #[must_use]
     pub fn text(self, index: &str) -> String {

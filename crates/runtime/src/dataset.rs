@@ -230,13 +230,7 @@ fn made_columns(plan: &Source<'_>, columns: Vec<Pieces<f64>>, order: &Order) -> 
     let positions = |f: &dyn Fn(usize) -> f64| vec![order.positions().map(f).collect::<Pieces<f64>>()];
     match plan {
         Source::Position => positions(&as_f64),
-        Source::Mark(when) => positions(&|p| {
-            f64::from(u8::from(match *when {
-                When::Always => true,
-                When::At(at) => p == at,
-                When::From(from) => p >= from,
-            }))
-        }),
+        Source::Mark(when) => positions(&|p| f64::from(u8::from(when.holds(p)))),
         Source::Lag(_, by) | Source::ComputedLag(_, by) => columns.iter().map(|c| order.lagged(c, *by)).collect(),
         Source::Columns(_) | Source::Computed | Source::Nothing => columns,
     }

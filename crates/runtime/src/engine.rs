@@ -141,6 +141,8 @@ impl<'a> Engine<'a> {
             chain: Chain::new(data),
             compiled,
         };
+        // features may read tables of constants and centres
+        engine.call(engine.prepare);
         if let Some(features) = named("features", "") {
             engine.pass(&features);
         }

@@ -7,7 +7,7 @@ use lvmc_base::Bug;
 use lvmc_families::Family;
 use lvmc_loops::RowLayout;
 use lvmc_loops::lowered::Lowered;
-use lvmc_model::graph::{Dist, ModelGraph, Plate, Role};
+use lvmc_model::graph::{Dist, ModelGraph, Plate, Role, When};
 use lvmc_term::{Array, DimId, Env, Store, Support, SymId, Term};
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
@@ -33,8 +33,19 @@ struct Factor {
     sym: SymId,
     made: Made,
     elementwise: bool,
+    /// In which rows of a chain it holds.
+    when: When,
     /// Row variables that must have values before it.
     parents: Vec<SymId>,
+}
+
+/// What rows of a chain know of their place.
+#[derive(Default)]
+struct Place {
+    position: Option<SymId>,
+    marks: Vec<(SymId, When)>,
+    /// (symbol, that it is of, how many rows before).
+    lags: Vec<(SymId, SymId, usize)>,
 }
 
 /// The row plate of a model, with fitted parameters.
@@ -43,6 +54,7 @@ pub struct RowModel {
     factors: Vec<Factor>,
     sizes: BTreeMap<DimId, usize>,
     fixed: Vec<(SymId, Array)>,
+    place: Place,
 }
 
 fn bug(message: String) -> Bug {
@@ -53,7 +65,45 @@ fn bug(message: String) -> Bug {
     }
 }
 
+impl Place {
+    fn of(graph: &ModelGraph) -> Self {
+        let Some(chain) = &graph.chain else {
+            return Self::default();
+        };
+        let sym = |v| graph.var(v).sym;
+        Self {
+            position: chain.position.map(sym),
+            marks: chain.marks.iter().map(|m| (sym(m.var), m.when)).collect(),
+            lags: chain.lags.iter().map(|l| (sym(l.var), sym(l.of), l.by)).collect(),
+        }
+    }
+}
+
 impl RowModel {
+    /// Sets what a row of a chain knows of its place, at a position of its sequence, from the values of the rows `before`
+    /// it in the sequence, the last one last. Values of rows that do not exist are left: no statement that holds asks.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn enter(&self, env: &mut Env<'_>, position: usize, before: &[Vec<(SymId, Array)>]) {
+        if let Some(sym) = self.place.position {
+            env.set(sym, Array::scalar(position as f64));
+        }
+        for &(sym, when) in &self.place.marks {
+            env.set(sym, Array::scalar(f64::from(u8::from(when.holds(position)))));
+        }
+        for &(sym, of, by) in &self.place.lags {
+            let row = before.len().checked_sub(by).and_then(|i| before.get(i));
+            if let Some((_, value)) = row.and_then(|values| values.iter().find(|v| v.0 == of)) {
+                env.set(sym, value.clone());
+            }
+        }
+    }
+
+    /// How many rows back a row looks.
+    #[must_use]
+    pub fn reach(&self) -> usize {
+        self.place.lags.iter().map(|l| l.2).max().unwrap_or(0)
+    }
+
     /// The row model of a fit; factors come in an order in which parents go first.
     ///
     /// # Errors
@@ -88,6 +138,7 @@ impl RowModel {
                 sym: var.sym,
                 made,
                 elementwise: f.elementwise,
+                when: f.when,
                 parents,
             });
         }
@@ -97,7 +148,7 @@ impl RowModel {
             let ready = open.iter().position(|f| {
                 f.parents
                     .iter()
-                    .all(|p| !own.contains(p) || factors.iter().any(|done| done.sym == *p))
+                    .all(|p| !own.contains(p) || open.iter().all(|other| other.sym != *p))
             });
             let Some(i) = ready else {
                 return Err(bug("row variables depend on each other in a circle".into()));
@@ -109,6 +160,7 @@ impl RowModel {
             factors,
             sizes: sizes.clone(),
             fixed,
+            place: Place::of(graph),
         })
     }
 
@@ -153,13 +205,14 @@ impl RowModel {
         }
     }
 
-    /// Draws every row variable that `given` does not hold, parents first; sets them in `env` and returns them.
+    /// Draws every row variable, parents first, by the statements that hold at a position; sets them in `env` and returns
+    /// them.
     ///
     /// # Errors
     /// A [`Bug`] where a term cannot be evaluated.
-    pub fn draw(&self, env: &mut Env<'_>, rng: &mut StdRng, given: &[SymId]) -> Result<Vec<(SymId, Array)>, Bug> {
+    pub fn draw(&self, env: &mut Env<'_>, rng: &mut StdRng, position: usize) -> Result<Vec<(SymId, Array)>, Bug> {
         let mut out = Vec::new();
-        for f in self.factors.iter().filter(|f| !given.contains(&f.sym)) {
+        for f in self.factors.iter().filter(|f| f.when.holds(position)) {
             let Made::Family {
                 family,
                 signature,

@@ -6,6 +6,7 @@ use crate::data::{Column, DataError, Table, show_number};
 use crate::random::{Purpose, keyed};
 use crate::result::Fit;
 use crate::rowmodel::RowModel;
+use crate::sequences::Order;
 use lvmc_model::graph::{ModelGraph, Role};
 use lvmc_term::{Array, Support, SymId};
 use std::io::Write;
@@ -39,7 +40,7 @@ pub fn sample(
     let needs_given = graph
         .vars
         .iter()
-        .find(|v| v.role == Role::Given && fit.binding.iter().any(|b| b.0 == v.name));
+        .find(|v| v.role == Role::Given && fit.binding.iter().any(|b| b.0 == v.name) && is_used(graph, v.sym));
     let binding = match (given, needs_given) {
         (Some(table), _) => Some((bind_given(graph, fit, table, request)?, table)),
         (None, None) => None,
@@ -64,9 +65,17 @@ pub fn sample(
         })
         .map(|v| v.sym)
         .collect();
-    let mut out = csv::Writer::from_writer(to);
+    let sequences = match (&graph.chain, &binding) {
+        (Some(chain), Some((binding, table))) => Order::new(chain, binding, table)?,
+        _ => Order::plain(n),
+    };
+    let helpers = helper_columns(graph, binding.as_ref());
+    let mut lines: Vec<(usize, Vec<String>)> = Vec::with_capacity(n);
+    let mut header: Vec<String> = helpers.iter().map(|c| c.name.clone()).collect();
     let mut env = rows.environment();
-    for row in 0..n {
+    let mut before: Vec<Vec<(SymId, Array)>> = vec![];
+    for (i, position) in sequences.positions().enumerate() {
+        let row = sequences.rows.as_ref().map_or(i, |r| r[i]);
         let mut values: Vec<(SymId, Array)> = Vec::new();
         if let Some((binding, table)) = &binding {
             for b in binding.vars.iter().filter(|b| b.role == Role::Given) {
@@ -76,24 +85,51 @@ pub fn sample(
             }
         }
         let mut rng = keyed(request.seed, Purpose::Sample, row as u64);
-        values.extend(rows.draw(&mut env, &mut rng, &[])?);
-        let find = |s: &SymId| values.iter().find(|v| v.0 == *s).map(|v| &v.1);
-        if row == 0 {
-            let header: Vec<String> = order
-                .iter()
-                .filter_map(|s| Some(names(graph, fit, *s, find(s)?.data.len())))
-                .flatten()
-                .collect();
-            out.write_record(&header)?;
+        if position == 0 {
+            before.clear();
         }
-        let cells: Vec<String> = order
-            .iter()
-            .filter_map(|s| Some(texts(graph, fit, *s, find(s)?)))
-            .flatten()
-            .collect();
-        out.write_record(&cells)?;
+        rows.enter(&mut env, position, &before);
+        values.extend(rows.draw(&mut env, &mut rng, position)?);
+        let find = |s: &SymId| values.iter().find(|v| v.0 == *s).map(|v| &v.1);
+        if i == 0 {
+            let own = order.iter();
+            header.extend(
+                own.filter_map(|s| Some(names(graph, fit, *s, find(s)?.data.len())))
+                    .flatten(),
+            );
+        }
+        let own = order.iter().filter_map(|s| Some(texts(graph, fit, *s, find(s)?)));
+        let cells = helpers.iter().map(|c| c.show(row)).chain(own.flatten()).collect();
+        lines.push((row, cells));
+        before.push(values);
+        if before.len() > rows.reach() {
+            before.remove(0);
+        }
+    }
+    lines.sort_by_key(|l| l.0);
+    let mut out = csv::Writer::from_writer(to);
+    out.write_record(&header)?;
+    for (_, cells) in &lines {
+        out.write_record(cells)?;
     }
     Ok(out.flush()?)
+}
+
+/// A statement mentions it: it does not only order a chain.
+fn is_used(graph: &ModelGraph, sym: SymId) -> bool {
+    let by = graph.chain.as_ref().and_then(|c| c.by.as_ref());
+    let orders = by.is_some_and(|by| *by == graph.store.sym(sym).name);
+    !orders || graph.factors.iter().any(|f| f.dist.mentions(&graph.store, sym))
+}
+
+/// Columns that name or order sequences and are no variables of the model.
+fn helper_columns<'t>(graph: &ModelGraph, binding: Option<&(Binding, &'t Table)>) -> Vec<&'t Column> {
+    let (Some(_), Some((binding, table))) = (&graph.chain, binding) else {
+        return vec![];
+    };
+    let bound = |at: &usize| binding.vars.iter().any(|b| b.columns.contains(at));
+    let columns = binding.roles.iter().map(|r| r.1).filter(|at| !bound(at));
+    columns.filter_map(|at| table.columns.get(at)).collect()
 }
 
 fn bind_given(graph: &ModelGraph, fit: &Fit, table: &Table, request: &Request) -> Result<Binding, DataError> {

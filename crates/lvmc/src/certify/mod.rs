@@ -8,6 +8,7 @@
 
 mod nodes;
 mod oracle;
+mod paths;
 mod simulate;
 
 use crate::failure::Failure;
@@ -54,12 +55,27 @@ pub struct Certificate {
 /// # Errors
 /// The model cannot be simulated or compiled.
 pub fn certify(graph: &ModelGraph, plan: &Plan, seed: u64) -> Result<Vec<Certificate>, Failure> {
-    certify_on(graph, plan, seed, rows(plan))
+    certify_on(graph, plan, seed, rows(graph, plan))
 }
 
 /// How many rows [`certify`] simulates.
 #[must_use]
-pub fn rows(plan: &Plan) -> usize {
+pub fn rows(graph: &ModelGraph, plan: &Plan) -> usize {
+    let sizes = simulate::sizes(graph);
+    let number = |n: &lvmc_term::Size| match n {
+        lvmc_term::Size::Const(n) => *n,
+        lvmc_term::Size::Dim(d) => sizes.get(d).copied().unwrap_or(2),
+        lvmc_term::Size::Sum(_) => 2,
+    };
+    let values: Vec<usize> = plan.finite.iter().map(|f| number(&f.size)).collect();
+    if let Some(paths) = paths::Paths::new(plan, &values) {
+        let groups = graph.chain.as_ref().is_some_and(|c| !c.groups.is_empty());
+        return if groups {
+            paths.longest() * 3 / 2
+        } else {
+            paths.longest()
+        };
+    }
     let curved = |p: &lvmc_derive::plan::Posterior| plan.store.sym(p.sym).support != lvmc_term::Support::Real;
     if plan.posteriors.iter().any(curved) {
         INTEGRATED_ROWS

@@ -1,6 +1,7 @@
 //! What a plan is held against: the densities as written, enumerated and evaluated term by term.
 
 use super::nodes::{Latent, integrate};
+use super::paths::Paths;
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Bug;
@@ -38,6 +39,10 @@ pub struct Oracle<'a> {
     columns: Vec<(SymId, Vec<Array>)>,
     continuous: Vec<(SymId, Latent)>,
     definitions: Vec<Definition>,
+    /// Of a chain.
+    paths: Option<Paths>,
+    /// Where sequences begin.
+    starts: Vec<usize>,
     /// Per row: log p(x), the posterior of every combination, and points that stand for that of the continuous latents.
     posterior: Vec<Known>,
 }
@@ -126,6 +131,7 @@ impl<'a> Oracle<'a> {
             let support = sym.support;
             continuous.push((p.sym, Latent { shape, support }));
         }
+        let finite_sizes: Vec<usize> = finite.iter().map(|f| f.1).collect();
         let combinations = finite
             .iter()
             .try_fold(1usize, |n, f| n.checked_mul(f.1))
@@ -145,6 +151,8 @@ impl<'a> Oracle<'a> {
             finite,
             continuous,
             definitions: plan.definitions.clone(),
+            paths: Paths::new(plan, &finite_sizes),
+            starts: data.order.starts.clone(),
             rows: data.rows,
             sizes: binding.sizes.clone(),
             fixed: consts.to_vec(),
@@ -197,6 +205,8 @@ impl<'a> Oracle<'a> {
         let count: usize = self.finite.iter().map(|f| f.1).product();
         let mut env = self.environment(values);
         let mut out = Vec::with_capacity(self.rows);
+        let mut densities: Vec<Vec<f64>> = Vec::with_capacity(self.rows);
+        let latents: Vec<Latent> = self.continuous.iter().map(|c| c.1.clone()).collect();
         for row in 0..self.rows {
             env.set_row(row);
             let (mut logs, mut nodes) = (vec![], vec![]);
@@ -215,7 +225,6 @@ impl<'a> Oracle<'a> {
                     nodes.push(vec![]);
                     continue;
                 }
-                let latents: Vec<Latent> = self.continuous.iter().map(|c| c.1.clone()).collect();
                 let found = integrate(&latents, &mut |z| {
                     for (&(sym, _), z) in self.continuous.iter().zip(z) {
                         env.set(sym, z.clone());
@@ -236,6 +245,16 @@ impl<'a> Oracle<'a> {
                 weights: logs.iter().map(|l| (l - most).exp() / sum).collect(),
                 nodes,
             });
+            densities.push(logs);
+        }
+        if let Some(paths) = &self.paths {
+            for s in self.starts.windows(2) {
+                let rows: Vec<&[f64]> = densities[s[0]..s[1]].iter().map(Vec::as_slice).collect();
+                for (known, row) in out[s[0]..s[1]].iter_mut().zip(paths.sum(&rows)) {
+                    known.log = row.log;
+                    known.weights = row.weights;
+                }
+            }
         }
         self.posterior = out;
         Ok(())

@@ -126,7 +126,21 @@ fn columns(graph: &ModelGraph, var: &Var, sizes: &BTreeMap<DimId, usize>) -> Vec
 }
 
 fn observed(graph: &ModelGraph) -> impl Iterator<Item = &Var> {
-    graph.vars.iter().filter(|v| matches!(v.role, Role::Data | Role::Given))
+    let made = |i: usize| {
+        let chain = graph.chain.as_ref();
+        chain.is_some_and(|c| c.makes(lvmc_model::graph::VarId::from_index(i)))
+    };
+    let vars = graph.vars.iter().enumerate().filter(move |(i, _)| !made(*i));
+    vars.map(|v| v.1).filter(|v| matches!(v.role, Role::Data | Role::Given))
+}
+
+/// Columns that name or order the sequences of a chain and are no variables.
+fn helpers(graph: &ModelGraph) -> Vec<(String, bool)> {
+    let Some(chain) = &graph.chain else { return vec![] };
+    let by = chain.by.iter().map(|b| (b.clone(), true));
+    let all = chain.groups.iter().map(|g| (g.clone(), false)).chain(by);
+    all.filter(|(name, _)| observed(graph).all(|v| v.name != *name))
+        .collect()
 }
 
 /// Data drawn from the model at those parameters.
@@ -169,16 +183,26 @@ fn covariates(
     seed: u64,
 ) -> Result<Option<Table>, Failure> {
     let given: Vec<&Var> = observed(graph).filter(|v| v.role == Role::Given).collect();
-    if given.is_empty() {
+    let helpers = helpers(graph);
+    if given.is_empty() && helpers.is_empty() {
         return Ok(None);
     }
     let mut draws = Draws {
         rng: keyed(seed, Purpose::Rows, 7),
     };
-    let header: Vec<String> = given.iter().flat_map(|v| columns(graph, v, sizes)).collect();
+    let names = given.iter().flat_map(|v| columns(graph, v, sizes));
+    let header: Vec<String> = helpers.iter().map(|h| h.0.clone()).chain(names).collect();
     let mut text = format!("{}\n", header.join(","));
-    for _ in 0..rows {
-        let mut cells = vec![];
+    for row in 0..rows {
+        // two sequences, one after the other in no order
+        let place = |orders: bool| {
+            if orders {
+                draws.centred()
+            } else {
+                f64::from(u8::from(3 * row < rows))
+            }
+        };
+        let mut cells: Vec<String> = helpers.iter().map(|h| h.1).map(place).map(|x| x.to_string()).collect();
         for v in &given {
             for _ in columns(graph, v, sizes) {
                 cells.push(match &graph.store.sym(v.sym).support {

@@ -52,7 +52,7 @@ pub fn run(args: &Check) -> Result<Exit, Failure> {
         remarks.extend(binding.iter().flat_map(|b| b.remarks.iter().cloned()));
         output::print(&check::plan(&inference, &fallbacks, &remarks))?;
         if let Some(list) = &certificates {
-            output::print(&certify::text(list, certify::rows(&plan), args.seed))?;
+            output::print(&certify::text(list, certify::rows(&graph, &plan), args.seed))?;
         }
     }
     let failed = certificates.iter().flatten().find(|c| !c.ok);
