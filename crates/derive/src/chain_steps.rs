@@ -48,11 +48,7 @@ pub fn steps(plan: &mut Plan, chain: &Chain, out: &mut Vec<Step>) {
     let step = potential(plan, chain, &|f| holds(f.when, false));
     let joined = plan.store.mul(alpha_before, step);
     let summed = old.iter().rev().fold(joined, |t, &i| plan.store.ix_sum(i, t));
-    line(
-        alpha,
-        summed,
-        "normalised over the states; the log of the normaliser is log p(row | rows before)",
-    );
+    line(alpha, summed, "normalised; Σₙ of the normalisers' logs is log p");
     let back = plan.store.mul(step, beta);
     let back = new.iter().rev().fold(back, |t, &i| plan.store.ix_sum(i, t));
     line(beta_before, back, "from the last row, where β = 1");

@@ -49,6 +49,9 @@ pub fn names(known: Known<'_>) -> Vec<Row> {
     }
     for (i, var) in known.graph.vars.iter().enumerate() {
         let id = VarId::from_index(i);
+        if known.graph.chain.as_ref().is_some_and(|c| c.makes(id)) {
+            continue;
+        }
         let columns = known.binding.and_then(|b| b.var(var.sym));
         let because = match columns {
             Some(b) if b.automatic => format!("{} (all numeric columns left)", few(&b.column_names)),

@@ -3,7 +3,7 @@
 use crate::abbreviate::{Letter, Short, densities, density_text, replace, shared_sums};
 use crate::math::{Style, condition, dist_text, left, statement, term};
 use lvmc_derive::plan::{Condition, Left, ObjectiveKind, Plan, RowFactor, Section, Step};
-use lvmc_model::graph::{Dist, ModelGraph};
+use lvmc_model::graph::{Dist, ModelGraph, When};
 use lvmc_term::{Fun, Node, Store, Sym, SymKind, Term};
 use std::collections::HashMap;
 
@@ -50,7 +50,13 @@ pub fn derivation(graph: &ModelGraph, plan: &Plan, style: Style) -> Derivation {
     let statements = graph
         .factors
         .iter()
-        .map(|f| (statement(&graph.store, f, style), graph.source.line(f.span.start)))
+        .map(|f| {
+            let mut text = statement(&graph.store, f, style);
+            if let (Some(chain), true) = (&graph.chain, f.when != When::Always) {
+                text = format!("{text}   {}", f.when.text(&chain.index));
+            }
+            (text, graph.source.line(f.span.start))
+        })
         .collect();
     let mut writer = Writer {
         graph,
@@ -108,6 +114,7 @@ fn title(plan: &Plan, section: Section) -> String {
     let symbols = plan
         .finite
         .iter()
+        .filter(|f| f.lag.is_none())
         .map(|f| f.sym)
         .chain(plan.posteriors.iter().map(|p| p.sym));
     let names: Vec<&str> = symbols.map(|x| plan.store.sym(x).name.as_str()).collect();
@@ -147,6 +154,7 @@ impl Writer<'_> {
         };
         line.left = left(&mut self.store, &step.left, self.style);
         line.right = match (step.section, &step.left) {
+            (Section::EStep, Left::Term(_)) if step.rule == lvmc_derive::chain::NAME => self.chain_line(step),
             (Section::EStep, Left::Term(t))
                 if matches!(self.store.node(*t), Node::Resp(_)) && self.plan.posteriors.is_empty() =>
             {
@@ -190,6 +198,75 @@ impl Writer<'_> {
             text = text.replace(&token, &short.text);
         }
         text
+    }
+
+    /// A recursion of a chain's messages: densities by their distributions.
+    fn chain_line(&mut self, step: &Step) -> String {
+        let Some(chain) = self.plan.chain.clone() else {
+            return String::new();
+        };
+        let letters: Vec<String> = self
+            .plan
+            .finite
+            .iter()
+            .map(|f| self.store.ix(f.ix).name.clone())
+            .collect();
+        let subterms = self.store.subterms(step.right);
+        let messages: Vec<Term> = subterms
+            .into_iter()
+            .filter(|&t| matches!(self.store.node(t), Node::At(base, _) if matches!(self.store.node(*base), Node::Sym(x) if self.store.sym(*x).kind == SymKind::Aux && self.store.sym(*x).per_row)))
+            .collect();
+        let left = match step.left {
+            Left::Term(t) => self.store.free_indices(t),
+            _ => Default::default(),
+        };
+        let axes = chain.axes();
+        let first = messages.is_empty();
+        let mentioned = |v: usize| !first || chain.state.contains(&v);
+        // what neither the left side nor the first row has is summed over
+        let summed = (0..letters.len()).filter(|&v| {
+            let bound = matches!(
+                self.store.node(match step.left {
+                    Left::Term(t) => t,
+                    _ => step.right,
+                }),
+                Node::Resp(_)
+            );
+            let inside = axes.contains(&v);
+            if inside {
+                !bound && mentioned(v) && !left.contains(&self.plan.finite[v].ix)
+            } else {
+                true
+            }
+        });
+        let sums: Vec<String> = summed
+            .map(|v| match self.style {
+                Style::Unicode => format!("Σ{} ", subscript(&letters[v])),
+                Style::Latex => format!("\\sum_{{{}}} ", letters[v]),
+            })
+            .collect();
+        let holds = |when: When| {
+            if first {
+                when.holds(0)
+            } else {
+                matches!(when, When::Always | When::From(_))
+            }
+        };
+        let rows: Vec<RowFactor> = self
+            .plan
+            .factors
+            .iter()
+            .filter(|f| !f.scope.is_empty() && holds(f.when))
+            .cloned()
+            .collect();
+        let with = self.values(&letters);
+        let mut words: Vec<String> = messages.iter().map(|&m| term(&self.store, m, self.style)).collect();
+        let last = if words.len() > 1 { words.pop() } else { None };
+        for row in &rows {
+            words.push(self.density(row, &with));
+        }
+        words.extend(last);
+        format!("{}{}", sums.concat(), words.join(" "))
     }
 
     /// The normalised posterior: the densities of the statements that hold the variables, over their sum.
@@ -236,6 +313,16 @@ impl Writer<'_> {
 
     /// Π of the densities of the statements that hold finite variables, whose values are written with these letters.
     fn product(&mut self, letters: &[String]) -> String {
+        let with = self.values(letters);
+        let mut factors = vec![];
+        for row in self.plan.factors.iter().filter(|f| !f.scope.is_empty()) {
+            factors.push(self.density(row, &with));
+        }
+        factors.join(" ")
+    }
+
+    /// The finite variables by letters for their values.
+    fn values(&mut self, letters: &[String]) -> HashMap<Term, Term> {
         let mut with = HashMap::new();
         for (f, letter) in self.plan.finite.iter().zip(letters) {
             let sym = Sym {
@@ -248,11 +335,7 @@ impl Writer<'_> {
             let (from, to) = (self.store.var(f.sym), self.store.var(sym));
             with.insert(from, to);
         }
-        let mut factors = vec![];
-        for row in self.plan.factors.iter().filter(|f| !f.scope.is_empty()) {
-            factors.push(self.density(row, &with));
-        }
-        factors.join(" ")
+        with
     }
 
     fn density(&mut self, row: &RowFactor, with: &HashMap<Term, Term>) -> String {

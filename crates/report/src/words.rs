@@ -80,10 +80,12 @@ pub fn how(store: &Store, update: &Update) -> String {
 pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
     let mut out = vec![];
     let eliminated = plan.cliques.iter().any(|c| c.parent.is_some());
-    for f in &plan.finite {
+    for (i, f) in plan.finite.iter().enumerate().filter(|(_, f)| f.lag.is_none()) {
         let sym = plan.store.sym(f.sym);
         let count = size(&plan.store, &f.size);
+        let chained = plan.chain.as_ref().is_some_and(|c| c.state.contains(&i));
         let how = match (f.observed, eliminated) {
+            _ if chained => format!("exact posterior along the chain, {count} values"),
             (true, _)
                 if graph
                     .var_of(f.sym)
@@ -98,7 +100,12 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
         out.push(Inference {
             names: vec![sym.name.clone()],
             how,
-            rule: "finite-posterior".into(),
+            rule: if chained {
+                lvmc_derive::chain::NAME
+            } else {
+                "finite-posterior"
+            }
+            .into(),
         });
     }
     for p in &plan.posteriors {
