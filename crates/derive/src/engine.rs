@@ -305,8 +305,17 @@ impl Engine {
             &self.joint.complete,
             &self.joint.priors,
         );
+        let labels = crate::labels::exchangeable(
+            &mut self.joint.store,
+            &crate::labels::Joint {
+                finite: &self.joint.finite,
+                factors: &self.joint.complete,
+                priors: &self.joint.priors,
+            },
+        );
         let mut plan = Plan {
             rotations,
+            labels,
             store: self.joint.store,
             finite: self.joint.finite,
             complete: self.joint.complete,

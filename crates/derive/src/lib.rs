@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod flatten;
 pub mod joint;
+pub mod labels;
 mod marginal;
 pub mod occur;
 pub mod plan;

@@ -311,6 +311,8 @@ pub struct Plan {
     pub posteriors: Vec<Posterior>,
     /// Latents that may be rotated with their loadings.
     pub rotations: Vec<crate::symmetry::Rotation>,
+    /// Latents whose labels may be permuted.
+    pub labels: Vec<crate::labels::Labels>,
     /// Priors on parameters.
     pub priors: Vec<Prior>,
     /// Variable elimination, in order; a chain's variables stay.

@@ -143,6 +143,19 @@ impl RotationSlot {
     }
 }
 
+/// Finite latents whose labels the model does not tell apart, and what is permuted with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelSlot {
+    /// Positions in [`Lowered::latents`].
+    pub latents: Vec<usize>,
+    /// How many labels.
+    pub size: usize,
+    /// (position in [`Lowered::params`], axis): what runs over the labels.
+    pub axes: Vec<(usize, usize)>,
+    /// Position in [`Lowered::params`] of the labels' probabilities, where one parameter holds them.
+    pub weights: Option<usize>,
+}
+
 /// A block of parameters that moves along a direction inside EM (not in closed form). `update` writes the step; the
 /// runtime keeps α = 1 and, where the objective fell, halves α, calls `backtrack` and sweeps again.
 #[derive(Debug, Clone)]
@@ -191,6 +204,8 @@ pub struct Lowered {
     pub moments: Vec<MomentSlot>,
     /// Latents that may be rotated with their loadings.
     pub rotations: Vec<RotationSlot>,
+    /// Latents whose labels may be permuted.
+    pub labels: Vec<LabelSlot>,
     /// `Out`, one column: log-likelihood of a row, written by `score`.
     pub row_score: BufId,
     /// `Stat` [1]: Σ lse without data-only terms.

@@ -169,6 +169,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         })
         .collect();
     let rotations = l.rotation_slots(&params);
+    let labels = l.label_slots(&params, &latents);
     let spreads = plan.definitions.iter().filter(|d| d.spread);
     let spreads = spreads.filter_map(|d| l.flat.get(&d.sym).copied()).collect();
     Ok(Lowered {
@@ -180,6 +181,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         chain: l.chain_slot(&latents),
         latents,
         rotations,
+        labels,
         starts,
         spreads,
         moments,

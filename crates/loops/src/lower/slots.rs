@@ -3,7 +3,7 @@
 use super::context::Lower;
 use crate::builder::ProgramBuilder;
 use crate::ir::BufKind;
-use crate::lowered::{ColumnSlot, ConstSlot, LatentSlot, ParamSlot, RotationSlot};
+use crate::lowered::{ColumnSlot, ConstSlot, LabelSlot, LatentSlot, ParamSlot, RotationSlot};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::Role;
 use lvmc_term::Support;
@@ -89,6 +89,25 @@ impl Lower<'_> {
             })
         };
         self.plan.rotations.iter().filter_map(slot).collect()
+    }
+
+    /// The latents whose labels may be permuted.
+    pub fn label_slots(&self, params: &[ParamSlot], latents: &[LatentSlot]) -> Vec<LabelSlot> {
+        let position = |p: lvmc_term::SymId| params.iter().position(|slot| slot.sym == p);
+        let slot = |l: &lvmc_derive::labels::Labels| {
+            let syms = l.latents.iter().map(|&v| self.plan.finite[v].sym);
+            let found: Vec<usize> = syms
+                .filter_map(|sym| latents.iter().position(|slot| slot.sym == sym))
+                .collect();
+            let axes: Option<Vec<_>> = l.axes.iter().map(|&(p, axis)| Some((position(p)?, axis))).collect();
+            Some(LabelSlot {
+                size: latents.get(*found.first()?)?.size,
+                latents: found,
+                axes: axes?,
+                weights: l.weights.and_then(position),
+            })
+        };
+        self.plan.labels.iter().filter_map(slot).collect()
     }
 
     /// What the runtime is told of the columns.

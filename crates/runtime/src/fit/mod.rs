@@ -3,6 +3,7 @@
 mod accelerate;
 mod canonical;
 mod climb;
+mod labels;
 mod search;
 mod suspect;
 
@@ -15,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 
 pub use canonical::remark as rotation_remark;
+pub use labels::described as label_order;
 pub use climb::{Outcome, Until, climb, remaining};
 pub use suspect::{Suspicion, suspicions};
 
@@ -239,6 +241,9 @@ fn finished(
     mut outcome: Outcome,
 ) -> Result<Fitted, FitError> {
     if settings.tol > 0.0 {
+        if settings.init.is_none() {
+            labels::arrange(compiled, data, settings.threads, &mut outcome.values);
+        }
         canonical::canonical(compiled.lowered, &mut outcome.values);
     }
     if !outcome.objective.is_finite() {

@@ -179,6 +179,7 @@ impl Mixture {
                 observed: false,
             }],
             rotations: vec![],
+            labels: vec![],
             starts: vec![],
             moments: vec![],
             row_score: id(SCORE),
