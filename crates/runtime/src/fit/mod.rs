@@ -3,7 +3,10 @@
 mod accelerate;
 mod canonical;
 mod climb;
-mod labels;
+mod errors;
+mod free;
+mod information;
+pub mod labels;
 mod search;
 mod suspect;
 
@@ -16,8 +19,9 @@ use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 
 pub use canonical::remark as rotation_remark;
-pub use labels::described as label_order;
 pub use climb::{Outcome, Until, climb, remaining};
+pub use errors::{Errors, When, standard_errors};
+pub use labels::described as label_order;
 pub use suspect::{Suspicion, suspicions};
 
 /// Why a fit has no result.
