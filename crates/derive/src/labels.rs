@@ -295,7 +295,11 @@ impl Class {
             }
             Node::Diag(_) => {
                 // off the diagonal it is 0: constant along neither axis
-                let axis = if parts[0][0] == Axis::Constant { Axis::Other } else { parts[0][0] };
+                let axis = if parts[0][0] == Axis::Constant {
+                    Axis::Other
+                } else {
+                    parts[0][0]
+                };
                 vec![axis; 2]
             }
             Node::Stack { .. } | Node::Net { .. } | Node::Slice(..) | Node::Resp(_) | Node::At(..) => {

@@ -8,6 +8,7 @@ use lvmc_runtime::apply::ApplyError;
 use lvmc_runtime::data::DataError;
 use lvmc_runtime::fit::FitError;
 use lvmc_runtime::fitfile::FileError;
+use lvmc_runtime::holdout::HoldoutError;
 use lvmc_syntax::SyntaxError;
 use miette::{Diagnostic, Report};
 use thiserror::Error;
@@ -96,6 +97,12 @@ impl From<DataError> for Failure {
 
 impl From<FitError> for Failure {
     fn from(error: FitError) -> Self {
+        Self::new(error.exit(), error)
+    }
+}
+
+impl From<HoldoutError> for Failure {
+    fn from(error: HoldoutError) -> Self {
         Self::new(error.exit(), error)
     }
 }

@@ -12,6 +12,7 @@ pub mod certify;
 pub mod cli;
 pub mod failure;
 pub mod pipeline;
+pub mod selection;
 pub mod stage;
 
 pub use failure::Failure;

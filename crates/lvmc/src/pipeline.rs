@@ -1,7 +1,7 @@
 //! From text to fit. Each function is one arrow of the pipeline; [`fit`] reads as the whole of it.
 
 use crate::failure::Failure;
-use crate::stage;
+use crate::{selection, stage};
 use lvmc_base::Source;
 use lvmc_derive::Plan;
 use lvmc_derive::joint::LogJoint;
@@ -9,13 +9,16 @@ use lvmc_loops::ir::Program;
 use lvmc_loops::lower::Sizes;
 use lvmc_loops::lowered::Lowered;
 use lvmc_loops::{Interpreter, Machine, Options as Code};
+use lvmc_model::graph::Plate;
 use lvmc_model::{ModelGraph, Settings};
 use lvmc_runtime::bind::{self, Binding};
 use lvmc_runtime::data::Table;
 use lvmc_runtime::dataset::{self, LoadOptions};
-use lvmc_runtime::engine::Compiled;
+use lvmc_runtime::engine::{Compiled, Engine};
 use lvmc_runtime::fit::{self as fitting, Hooks};
+use lvmc_runtime::holdout::{self, Holdout};
 use lvmc_runtime::result::{Circumstances, Fit, Seconds, summarise};
+use lvmc_runtime::selection::Criterion;
 use lvmc_runtime::{apply, fitfile, terms};
 use lvmc_syntax::ast;
 use lvmc_term::DimId;
@@ -46,18 +49,52 @@ pub struct Request {
     pub init: Option<PathBuf>,
     /// Native code or the interpreter.
     pub how: How,
+    /// Sizes to select, each with the values to try.
+    pub select: Vec<(String, Vec<usize>)>,
+    /// What they are compared by.
+    pub by: Criterion,
+    /// The share of the rows to hold out.
+    pub holdout: Option<f64>,
+    /// Whether standard errors are wanted.
+    pub errors: fitting::When,
 }
 
-/// Fits a model's text to a table.
+/// What a selection asks of a fit besides the fit.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Aside {
+    /// A component has collapsed or vanished.
+    pub degenerate: bool,
+    /// BIC with the entropy of the finite latents.
+    pub icl: Option<f64>,
+}
+
+/// Fits a model's text to a table; where sizes are to be selected, the fit that the criterion prefers.
 ///
 /// # Errors
 /// Whatever the stages say.
 pub fn fit(source: &Source, table: Table, request: &Request, hooks: Hooks<'_>) -> Result<Fit, Failure> {
+    if request.select.is_empty() {
+        return one(source, table, request, hooks, false).map(|f| f.0);
+    }
+    selection::select(source, &table, request, hooks)
+}
+
+/// Fits a model of one size.
+///
+/// # Errors
+/// Whatever the stages say.
+pub fn one(
+    source: &Source,
+    table: Table,
+    request: &Request,
+    hooks: Hooks<'_>,
+    compared: bool,
+) -> Result<(Fit, Aside), Failure> {
     let start = Instant::now();
     let ast = parse(source)?;
     let graph = graph(&ast, source, &with_columns(&request.settings, &table))?;
     let plan = derive(&graph)?;
-    let binding = bind(&graph, &table, &request.bind)?;
+    let (binding, table, held) = held_out(&graph, table, request)?;
     let lowered = lower(&graph, &plan, &binding.sizes)?;
     let (program, machine) = compile(&lowered, request.how)?;
     let compiled_in = start.elapsed().as_secs_f64();
@@ -87,17 +124,122 @@ pub fn fit(source: &Source, table: Table, request: &Request, hooks: Hooks<'_>) -
         settings.init = Some(fitfile::read_init(path, &lowered)?);
     }
     let fitted = fitting::fit(compiled, &data, &settings, hooks)?;
+    let fit_in = start.elapsed().as_secs_f64();
+    let holdout = match held {
+        None => None,
+        Some((share, rows)) => {
+            stage::enter("held-out rows");
+            let options = LoadOptions {
+                moments: Some(data.moments.clone()),
+                fill_absent: false,
+            };
+            let rows = dataset::load(&lowered, &graph, &binding, rows, &options)?;
+            Some(score_held_out(compiled, &rows, &fitted, &data, settings.threads, share))
+        }
+    };
+
+    stage::enter("standard errors");
+    let start = Instant::now();
+    let errors = fitting::standard_errors(compiled, &data, &fitted, settings.threads, request.errors, hooks.stop);
     let seconds = Seconds {
         read: read_in,
         compile: compiled_in,
-        fit: start.elapsed().as_secs_f64(),
+        fit: fit_in,
+        errors: start.elapsed().as_secs_f64(),
     };
+    let entropy = compared
+        .then(|| posterior_entropy(&graph, &plan, compiled, &data, &fitted, settings.threads))
+        .flatten();
     let around = Circumstances {
         set: request.settings.set.clone(),
         weights,
         seconds,
+        errors,
+        holdout,
     };
-    Ok(summarise(&graph, &lowered, &binding, &data, &fitted, &settings, around))
+    let fit = summarise(&graph, &lowered, &binding, &data, &fitted, &settings, around);
+    let aside = Aside {
+        degenerate: fitted.suspicions.iter().any(fitting::Suspicion::is_degenerate),
+        icl: fit.bic.zip(entropy).map(|(bic, h)| bic + 2.0 * h),
+    };
+    Ok((fit, aside))
+}
+
+/// The table with its binding; where rows are held out, those that are left, and the share and the rows held out. Sizes and
+/// labels are those of all rows.
+fn held_out(
+    graph: &ModelGraph,
+    table: Table,
+    request: &Request,
+) -> Result<(Binding, Table, Option<(f64, Table)>), Failure> {
+    let whole = bind(graph, &table, &request.bind)?;
+    let Some(share) = request.holdout else {
+        return Ok((whole, table, None));
+    };
+    let units = holdout::units(graph, &whole, &table)?;
+    let (fitted, held) = holdout::split(&units, share, request.fit.seed)?;
+    let options = bind::Options {
+        sizes: whole.sizes.clone(),
+        labels: dataset::labels(&whole),
+        ..request.bind.clone()
+    };
+    let (rest, part) = (table.part(&fitted), table.part(&held));
+    let mut binding = bind(graph, &rest, &options)?;
+    // what the user should look at is said of the whole table
+    binding.remarks = whole.remarks;
+    Ok((binding, rest, Some((share, part))))
+}
+
+fn score_held_out(
+    compiled: Compiled<'_>,
+    rows: &dataset::Dataset,
+    fitted: &fitting::Fitted,
+    data: &dataset::Dataset,
+    threads: usize,
+    share: f64,
+) -> Holdout {
+    let mut engine = Engine::new(compiled, rows, threads);
+    engine.set_params(&fitted.outcome.values);
+    engine.evaluate();
+    let finite = |x: f64| x.is_finite().then_some(x);
+    let log_likelihood = finite(engine.log_likelihood());
+    Holdout {
+        share,
+        rows: rows.rows,
+        weight_sum: rows.weight_sum,
+        log_likelihood,
+        per_row: log_likelihood.and_then(|l| finite(l / rows.weight_sum)),
+        training_per_row: finite(fitted.outcome.log_likelihood / data.weight_sum),
+    }
+}
+
+/// The entropy of the finite latents' posterior; `None` where there are none, and where it is not the sum of its marginals'
+/// (latents that depend on each other given the data).
+fn posterior_entropy(
+    graph: &ModelGraph,
+    plan: &Plan,
+    compiled: Compiled<'_>,
+    data: &dataset::Dataset,
+    fitted: &fitting::Fitted,
+    threads: usize,
+) -> Option<f64> {
+    let hidden = |v: usize| !plan.finite[v].observed;
+    let of_rows = |v: &usize| {
+        let var = graph.var_of(plan.finite[*v].sym).map(|v| graph.var(v));
+        var.is_none_or(|v| matches!(graph.plates[v.plate.index()], Plate::Row { parent: None }))
+    };
+    let alone = |c: &lvmc_derive::plan::Clique| !hidden(c.var) || !c.others.iter().any(|&v| hidden(v));
+    let any = (0..plan.finite.len()).any(hidden);
+    if !any || !(0..plan.finite.len()).all(|v| of_rows(&v)) || !plan.cliques.iter().all(alone) {
+        return None;
+    }
+    let mut engine = Engine::new(compiled, data, threads);
+    engine.set_params(&fitted.outcome.values);
+    let sizes: Vec<usize> = compiled.lowered.latents.iter().map(|l| l.size).collect();
+    let posteriors = engine.posterior();
+    Some(lvmc_runtime::selection::entropy(&posteriors, &sizes, |row| {
+        data.weight_of(row)
+    }))
 }
 
 /// Text → syntax tree.

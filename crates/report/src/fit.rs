@@ -2,17 +2,34 @@
 
 use crate::numbers::{counted, fixed};
 use crate::parameters::parameters;
+use crate::selection;
+use lvmc_runtime::holdout::Holdout;
 use lvmc_runtime::result::Fit;
 use serde_json::{Map, Value, json};
 
-/// For a terminal.
+/// For a terminal; with standard errors where they are asked for and known.
 #[must_use]
-pub fn text(fit: &Fit) -> String {
-    let mut out = head(fit);
+pub fn text(fit: &Fit, errors: bool) -> String {
+    let mut out = fit.selection.as_ref().map(selection::text).unwrap_or_default();
+    out.push_str(&head(fit));
     out.push_str(&format!("  {}\n", figures(fit)));
+    if let Some(h) = &fit.holdout {
+        out.push_str(&format!("  {}\n", held_out(h)));
+    }
     out.push_str(&format!("  {}\n\n", search(fit)));
-    out.push_str(&parameters(&fit.parameters));
+    out.push_str(&parameters(&fit.parameters, errors));
     out
+}
+
+/// `held out 54 rows: log-likelihood −4.2000 each; of the rows fitted −4.1554 each`.
+fn held_out(h: &Holdout) -> String {
+    let each = |x: Option<f64>| x.map_or_else(|| "−∞".to_owned(), |x| fixed(x, 4));
+    format!(
+        "held out {}: log-likelihood {} each; of the rows fitted {} each",
+        counted(h.rows, "row"),
+        each(h.per_row),
+        each(h.training_per_row),
+    )
 }
 
 /// `gmm   272 rows   x = (eruptions, waiting)   K = 2`.
@@ -72,20 +89,31 @@ fn search(fit: &Fit) -> String {
 #[must_use]
 pub fn timings(fit: &Fit) -> String {
     let s = fit.seconds;
-    let total = s.read + s.compile + s.fit;
+    let total = s.read + s.compile + s.fit + s.errors;
+    let errors = |x: String| {
+        if s.errors > 0.0005 {
+            format!(", standard errors {x}")
+        } else {
+            String::new()
+        }
+    };
     if total >= 10.0 {
         return format!(
-            "{total:.1} s: read {:.1}, compile {:.1}, fit {:.1}",
-            s.read, s.compile, s.fit
+            "{total:.1} s: read {:.1}, compile {:.1}, fit {:.1}{}",
+            s.read,
+            s.compile,
+            s.fit,
+            errors(format!("{:.1}", s.errors))
         );
     }
     let ms = |x: f64| format!("{:.0}", 1000.0 * x);
     format!(
-        "{} ms: read {}, compile {}, fit {}",
+        "{} ms: read {}, compile {}, fit {}{}",
         ms(total),
         ms(s.read),
         ms(s.compile),
-        ms(s.fit)
+        ms(s.fit),
+        errors(ms(s.errors))
     )
 }
 
@@ -93,6 +121,11 @@ pub fn timings(fit: &Fit) -> String {
 #[must_use]
 pub fn json(fit: &Fit) -> Value {
     let parameters: Map<String, Value> = fit.parameters.iter().map(|p| (p.name.clone(), p.nested())).collect();
+    let errors = fit
+        .parameters
+        .iter()
+        .map(|p| Some((p.name.clone(), p.nested_errors()?)));
+    let standard_errors: Option<Map<String, Value>> = errors.collect();
     let binding: Map<String, Value> = fit
         .binding
         .iter()
@@ -117,14 +150,19 @@ pub fn json(fit: &Fit) -> Value {
         "restarts": fit.restarts,
         "trace": fit.trace,
         "parameters": parameters,
+        "standard_errors": standard_errors,
+        "label_order": fit.label_order,
+        "holdout": fit.holdout,
+        "selection": fit.selection.as_ref().map(selection::json),
         "warnings": fit.warnings,
-        "remarks": fit.remarks,
+        "remarks": fit.remarks.iter().chain(&fit.error_remarks).collect::<Vec<_>>(),
         "seed": fit.seed,
-        "seconds": fit.seconds.read + fit.seconds.compile + fit.seconds.fit,
+        "seconds": fit.seconds.read + fit.seconds.compile + fit.seconds.fit + fit.seconds.errors,
         "timing": {
             "read": fit.seconds.read,
             "compile": fit.seconds.compile,
             "fit": fit.seconds.fit,
+            "standard_errors": fit.seconds.errors,
         },
     })
 }

@@ -12,5 +12,6 @@ pub mod math;
 pub mod numbers;
 pub mod page;
 pub mod parameters;
+pub mod selection;
 pub mod stages;
 pub mod words;

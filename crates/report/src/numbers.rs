@@ -44,6 +44,23 @@ pub fn row(values: &[f64]) -> Vec<String> {
     values.iter().map(|&x| fixed(x, d)).collect()
 }
 
+/// A standard error to two digits of its own.
+#[must_use]
+pub fn error(x: Option<f64>) -> String {
+    let Some(x) = x.filter(|x| x.is_finite()) else {
+        return "–".into();
+    };
+    if x == 0.0 {
+        return "0".into();
+    }
+    if !(1e-4..1e8).contains(&x) {
+        return format!("{x:.1e}").replace('-', "−");
+    }
+    let order = x.log10().floor();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fixed(x, (1.0 - order).clamp(0.0, 12.0) as usize)
+}
+
 /// A number to four digits of its own.
 #[must_use]
 pub fn short(x: f64) -> String {

@@ -1,7 +1,7 @@
 //! Parameters as tables: what is indexed by a component stands side by side.
 
 use crate::layout::{Align, pad, width};
-use crate::numbers::{row, short};
+use crate::numbers::{error, row, short};
 use lvmc_runtime::result::Parameter;
 
 /// Columns of a page.
@@ -33,9 +33,17 @@ struct Line {
     cells: Vec<Vec<String>>,
 }
 
-/// All parameters.
+/// All parameters; each number with its standard error in brackets, where they are known and asked for.
 #[must_use]
-pub fn parameters(list: &[Parameter]) -> String {
+pub fn parameters(list: &[Parameter], errors: bool) -> String {
+    let list: Vec<Parameter> = list
+        .iter()
+        .map(|p| Parameter {
+            errors: p.errors.clone().filter(|_| errors),
+            ..p.clone()
+        })
+        .collect();
+    let list = &list[..];
     let shared = family_axes(list);
     let mut blocks: Vec<Block> = vec![];
     for p in list {
@@ -74,6 +82,21 @@ fn family_axes(list: &[Parameter]) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// Numbers with their standard errors, from `first` on.
+fn with_errors(p: &Parameter, first: usize, texts: Vec<String>) -> Vec<String> {
+    let Some(errors) = &p.errors else { return texts };
+    let shown: Vec<String> = (first..)
+        .zip(&texts)
+        .map(|(i, _)| format!("({})", error(errors.get(i).copied().flatten())))
+        .collect();
+    let width = shown.iter().map(|t| width(t)).max().unwrap_or(0);
+    texts
+        .into_iter()
+        .zip(shown)
+        .map(|(t, e)| format!("{t} {}", pad(&e, width, Align::Left)))
+        .collect()
+}
+
 fn block(p: &Parameter, shared: &[Vec<String>]) -> Block {
     let across = p.family == 1 || (p.family == 0 && p.shape.len() == 1 && shared.contains(&p.axes[0]));
     match (across, p.shape.len() - usize::from(across)) {
@@ -86,7 +109,7 @@ fn block(p: &Parameter, shared: &[Vec<String>]) -> Block {
             }
         }
         (true, 0) => {
-            let cells = row(&p.values).into_iter().map(|c| vec![c]).collect();
+            let cells = with_errors(p, 0, row(&p.values)).into_iter().map(|c| vec![c]).collect();
             Block {
                 header: p.axes[0].clone(),
                 lines: vec![Line {
@@ -97,7 +120,7 @@ fn block(p: &Parameter, shared: &[Vec<String>]) -> Block {
         }
         (true, own) => family(p, own),
         (false, 0) => {
-            let cells = vec![row(&p.values)];
+            let cells = vec![with_errors(p, 0, row(&p.values))];
             Block {
                 header: vec![],
                 lines: vec![Line {
@@ -128,7 +151,11 @@ fn family(p: &Parameter, own: usize) -> Block {
         } else {
             row(&all)
         };
-        let cells = texts.chunks(cols).map(<[String]>::to_vec).collect();
+        let cells = texts
+            .chunks(cols)
+            .enumerate()
+            .map(|(m, t)| with_errors(p, (m * rows + r) * cols, t.to_vec()))
+            .collect();
         lines.push(Line {
             label: format!("  {}", p.axes[1][r]),
             cells,
@@ -147,7 +174,8 @@ fn vector(p: &Parameter) -> Block {
         label: p.name.clone(),
         cells: vec![],
     }];
-    for (label, text) in p.axes[0].iter().zip(row(&p.values)).take(LONGEST) {
+    let texts = with_errors(p, 0, row(&p.values));
+    for (label, text) in p.axes[0].iter().zip(texts).take(LONGEST) {
         lines.push(Line {
             label: format!("  {label}"),
             cells: vec![vec![text]],
@@ -164,7 +192,8 @@ fn matrix(p: &Parameter) -> Block {
         cells: vec![],
     }];
     for r in 0..rows.min(LONGEST) {
-        let cells = vec![p.values[r * cols..(r + 1) * cols].iter().map(|&x| short(x)).collect()];
+        let texts = p.values[r * cols..(r + 1) * cols].iter().map(|&x| short(x)).collect();
+        let cells = vec![with_errors(p, r * cols, texts)];
         lines.push(Line {
             label: format!("  {}", p.axes[0][r]),
             cells,
@@ -252,6 +281,7 @@ mod tests {
             family,
             values: values.to_vec(),
             axes,
+            errors: None,
         }
     }
 
@@ -259,7 +289,7 @@ mod tests {
     fn components_stand_side_by_side() {
         let mut mu = parameter("mu", &[2, 2], 1, &[4.29, 79.968, 2.036, 54.479]);
         mu.axes[1] = vec!["eruptions".into(), "waiting".into()];
-        let text = parameters(&[parameter("pi", &[2], 0, &[0.644, 0.356]), mu]);
+        let text = parameters(&[parameter("pi", &[2], 0, &[0.644, 0.356], false), mu]);
         let expected = "                    1       2\n  \
                           pi           0.6440  0.3560\n  \
                           mu\n    \
@@ -269,15 +299,29 @@ mod tests {
     }
 
     #[test]
+    fn standard_errors_stand_in_brackets() {
+        let mut mu = parameter("mu", &[2], 0, &[10.0, -2.0]);
+        mu.errors = Some(vec![Some(0.123), None]);
+        assert_eq!(
+            parameters(&[mu.clone()], true),
+            "  mu\n    1  10.00 (0.12)\n    2  −2.00 (–)\n"
+        );
+        assert_eq!(parameters(&[mu], false), "  mu\n    1  10.00\n    2  −2.00\n");
+    }
+
+    #[test]
     fn scalars_and_vectors_are_columns() {
-        let text = parameters(&[parameter("b", &[], 0, &[1.5]), parameter("w", &[2], 0, &[10.0, -2.0])]);
+        let text = parameters(&[
+            parameter("b", &[], 0, &[1.5], false),
+            parameter("w", &[2], 0, &[10.0, -2.0]),
+        ]);
         assert_eq!(text, "  b    1.500\n  w\n    1  10.00\n    2  −2.00\n");
     }
 
     #[test]
     fn many_components_go_on_below() {
         let values: Vec<f64> = (0..40).map(f64::from).collect();
-        let text = parameters(&[parameter("s", &[40], 1, &values)]);
+        let text = parameters(&[parameter("s", &[40], 1, &values)], false);
         assert!(text.lines().all(|l| width(l) <= PAGE), "{text}");
         assert_eq!(text.split_whitespace().filter(|w| w.contains('.')).count(), 40);
     }

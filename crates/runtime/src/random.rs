@@ -14,6 +14,8 @@ pub enum Purpose {
     Shake,
     /// Drawing data.
     Sample,
+    /// Which rows are held out.
+    Holdout,
 }
 
 /// The generator of one purpose and index.

@@ -2,7 +2,9 @@
 
 use crate::bind::{Binding, Labels};
 use crate::dataset::{Dataset, Moments, labels};
-use crate::fit::{Fitted, Settings};
+use crate::fit::{Errors, Fitted, Settings};
+use crate::holdout::Holdout;
+use crate::selection::Selection;
 use lvmc_base::Exit;
 use lvmc_loops::lowered::{Lowered, ParamSlot};
 use lvmc_model::graph::{DimSource, ModelGraph};
@@ -26,24 +28,31 @@ pub struct Parameter {
     pub values: Vec<f64>,
     /// A name for every position of every axis: columns, categories, or numbers from 1.
     pub axes: Vec<Vec<String>>,
+    /// Standard errors, as the values; `None` where there is none, or where they were not computed.
+    #[serde(default)]
+    pub errors: Option<Vec<Option<f64>>>,
 }
 
 impl Parameter {
     /// As nested arrays.
     #[must_use]
     pub fn nested(&self) -> serde_json::Value {
-        fn level(shape: &[usize], values: &[f64]) -> serde_json::Value {
-            match shape {
-                [] => values
-                    .first()
-                    .map_or(serde_json::Value::Null, |&x| serde_json::json!(x)),
-                [_, rest @ ..] => {
-                    let step = rest.iter().product::<usize>().max(1);
-                    values.chunks(step).map(|v| level(rest, v)).collect()
-                }
-            }
+        nested(&self.shape, &self.values)
+    }
+    /// Standard errors as nested arrays.
+    #[must_use]
+    pub fn nested_errors(&self) -> Option<serde_json::Value> {
+        self.errors.as_ref().map(|e| nested(&self.shape, e))
+    }
+}
+
+fn nested<T: Serialize>(shape: &[usize], values: &[T]) -> serde_json::Value {
+    match shape {
+        [] => values.first().map_or(serde_json::Value::Null, |x| serde_json::json!(x)),
+        [_, rest @ ..] => {
+            let step = rest.iter().product::<usize>().max(1);
+            values.chunks(step).map(|v| nested(rest, v)).collect()
         }
-        level(&self.shape, &self.values)
     }
 }
 
@@ -56,6 +65,9 @@ pub struct Seconds {
     pub compile: f64,
     /// Fitting.
     pub fit: f64,
+    /// Standard errors.
+    #[serde(default)]
+    pub errors: f64,
 }
 
 /// A fit.
@@ -119,6 +131,18 @@ pub struct Fit {
     pub warnings: Vec<String>,
     /// What is worth a look.
     pub remarks: Vec<String>,
+    /// What the order of a finite latent's labels goes by, where they may be permuted.
+    #[serde(default)]
+    pub label_order: BTreeMap<String, String>,
+    /// What is said of the standard errors.
+    #[serde(default)]
+    pub error_remarks: Vec<String>,
+    /// How it does on rows held out.
+    #[serde(default)]
+    pub holdout: Option<Holdout>,
+    /// The fits that it was chosen from.
+    #[serde(default)]
+    pub selection: Option<Selection>,
     /// The seed.
     pub seed: u64,
     /// Time of each stage.
@@ -164,6 +188,10 @@ pub struct Circumstances {
     pub weights: Option<String>,
     /// Time of each stage.
     pub seconds: Seconds,
+    /// Standard errors.
+    pub errors: Option<Errors>,
+    /// How it does on rows held out.
+    pub holdout: Option<Holdout>,
 }
 
 /// Puts a fit into its final form.
@@ -204,12 +232,14 @@ pub fn summarise(
         .params
         .iter()
         .zip(&out.values)
-        .map(|(slot, values)| Parameter {
+        .enumerate()
+        .map(|(i, (slot, values))| Parameter {
             name: slot.name.clone(),
             shape: slot.shape.clone(),
             family: slot.family,
             values: values.clone(),
             axes: axes(graph, binding, slot),
+            errors: around.errors.as_ref().and_then(|e| e.of.get(i).cloned()),
         })
         .collect();
     Fit {
@@ -246,6 +276,14 @@ pub fn summarise(
         trace: out.trace.iter().copied().filter(|x| x.is_finite()).collect(),
         warnings: fitted.suspicions.iter().map(crate::fit::Suspicion::text).collect(),
         remarks,
+        label_order: if settings.tol > 0.0 && settings.init.is_none() {
+            crate::fit::label_order(lowered).into_iter().collect()
+        } else {
+            BTreeMap::new()
+        },
+        error_remarks: around.errors.map(|e| e.remarks).unwrap_or_default(),
+        holdout: around.holdout,
+        selection: None,
         seed: settings.seed,
         seconds: around.seconds,
     }

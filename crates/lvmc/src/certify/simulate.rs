@@ -260,6 +260,7 @@ fn fit(graph: &ModelGraph, lowered: &Lowered, sizes: &BTreeMap<DimId, usize>, tr
                 .iter()
                 .map(|&n| (1..=n).map(|i| i.to_string()).collect())
                 .collect(),
+            errors: None,
         })
         .collect();
     Fit {
@@ -297,6 +298,10 @@ fn fit(graph: &ModelGraph, lowered: &Lowered, sizes: &BTreeMap<DimId, usize>, tr
         trace: vec![],
         warnings: vec![],
         remarks: vec![],
+        label_order: BTreeMap::new(),
+        error_remarks: vec![],
+        holdout: None,
+        selection: None,
         seed: 0,
         seconds: Seconds::default(),
     }

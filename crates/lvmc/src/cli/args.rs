@@ -109,6 +109,9 @@ pub enum Kernels {
     after_help = "Examples:
   lvmc fit model.lvm data.csv --set K=2
   lvmc fit model.lvm data.csv --bind x=sepal_length..petal_width --out fit.json
+  lvmc fit model.lvm data.csv --select K=1..9              the size with the smallest BIC
+  lvmc fit model.lvm data.csv --select K=2,4,8 --holdout 0.2 --by holdout
+  lvmc fit model.lvm data.csv --set K=2 --se               estimates with standard errors
   lvmc fit model.lvm data.csv --init start.json --max-iter 20 --tol 0     a comparison: nothing is left open
   lvmc fit -e 'z ~ Categorical(pi); y ~ Poisson(rate[z])' data.csv --set K=3 --bind y=count"
 )]
@@ -125,6 +128,18 @@ pub struct Fit {
     /// Run options.
     #[command(flatten)]
     pub run: RunArgs,
+    /// Fit with each of these sizes and keep the best: K=1..9 or K=1,2,4 (repeatable: every combination)
+    #[arg(long, value_name = "NAME=SIZES", value_parser = parse_select)]
+    pub select: Vec<(String, Vec<usize>)>,
+    /// What --select compares: BIC, AIC, ICL (BIC with the entropy of the posterior), or rows held out
+    #[arg(long, value_enum, default_value_t = By::Bic, requires = "select")]
+    pub by: By,
+    /// Keep this share of the rows aside, and report the log-likelihood of both parts
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub holdout: Option<f64>,
+    /// Standard errors, from the curvature of the log-likelihood at its maximum
+    #[arg(long)]
+    pub se: bool,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -146,6 +161,19 @@ pub struct Fit {
     /// No progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
+}
+
+/// What sizes are selected by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// The Bayesian information criterion.
+    Bic,
+    /// Akaike's criterion.
+    Aic,
+    /// BIC with the entropy of the posterior of the finite latents.
+    Icl,
+    /// The log-likelihood of the rows held out.
+    Holdout,
 }
 
 /// `lvmc predict` and `lvmc score`.
@@ -382,6 +410,61 @@ fn parse_set(text: &str) -> Result<(String, f64), String> {
     match value.trim().parse::<f64>() {
         Ok(x) if x.is_finite() => Ok((name.to_owned(), x)),
         _ => Err(format!("`{}` is not a finite number", value.trim())),
+    }
+}
+
+/// The most values of one size that are tried.
+const MOST_SIZES: usize = 1000;
+
+/// `K=1..9`, `K=1,2,4`, `K=1..4,8`.
+fn parse_select(text: &str) -> Result<(String, Vec<usize>), String> {
+    const FORM: &str = "it takes the form NAME=FIRST..LAST or NAME=SIZE,SIZE, such as K=1..9";
+    let (name, list) = text.split_once('=').ok_or(FORM)?;
+    let (name, mut out) = (name.trim(), vec![]);
+    if name.is_empty() {
+        return Err("a name is missing before `=`".into());
+    }
+    for part in list.split(',').map(str::trim) {
+        let (first, last) = match part.split_once("..") {
+            Some((first, last)) => (parse_size(first)?, parse_size(last)?),
+            None => (parse_size(part)?, parse_size(part)?),
+        };
+        if first > last {
+            return Err(format!("{part} is empty: the first size is larger than the last"));
+        }
+        if last - first >= MOST_SIZES || out.len() + (last - first) >= MOST_SIZES {
+            return Err(format!(
+                "that is more than {MOST_SIZES} sizes: give fewer, such as {name}=1,2,4,8"
+            ));
+        }
+        out.extend(first..=last);
+    }
+    for (i, k) in out.iter().enumerate() {
+        if out[..i].contains(k) {
+            return Err(format!("{k} stands there twice"));
+        }
+    }
+    Ok((name.to_owned(), out))
+}
+
+/// A whole number from 1, `1e9` among them, so that it is refused for what it is.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    match text.parse::<f64>() {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Ok(x) if x >= 1.0 && x.fract() == 0.0 && x < 1e15 => Ok(x as usize),
+        Ok(x) if x >= 1.0 && x.is_finite() => Err(format!("`{text}` is no size: sizes are whole numbers below 1e15")),
+        Ok(_) => Err(format!("`{text}` is no size: sizes are whole numbers from 1")),
+        Err(_) => Err(format!(
+            "`{text}` is not a whole number; NAME=FIRST..LAST or NAME=SIZE,SIZE, such as K=1..9"
+        )),
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x > 0.0 && x < 1.0 => Ok(x),
+        _ => Err("a share lies between 0 and 1, such as 0.2: some rows are fitted and some held out".into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `lvmc fit`.
 
-use super::args::{Fit, Kernels, RunArgs};
+use super::args::{By, Fit, Kernels, RunArgs};
 use super::{interrupt, load, output};
 use crate::failure::Failure;
 use crate::pipeline::{self, How, Request};
@@ -9,8 +9,9 @@ use lvmc_base::Exit;
 use lvmc_report::{fit as page, numbers};
 use lvmc_runtime::bind;
 use lvmc_runtime::data::{self, Table};
-use lvmc_runtime::fit::{Hooks, Progress, Settings};
+use lvmc_runtime::fit::{Hooks, Progress, Settings, When};
 use lvmc_runtime::fitfile;
+use lvmc_runtime::selection::Criterion;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
@@ -39,6 +40,19 @@ pub fn run(args: &Fit) -> Result<Exit, Failure> {
         fit: settings(args),
         init: args.init.clone(),
         how: how(&args.run),
+        select: args.select.clone(),
+        by: match args.by {
+            By::Bic => Criterion::Bic,
+            By::Aic => Criterion::Aic,
+            By::Icl => Criterion::Icl,
+            By::Holdout => Criterion::Holdout,
+        },
+        holdout: args.holdout,
+        errors: match args {
+            a if a.se => When::Asked,
+            a if a.model.json || a.out.is_some() => When::Cheap,
+            _ => When::Never,
+        },
     };
     let show = !args.quiet && !args.model.json && std::io::stderr().is_terminal();
     let progress = |p: Progress| {
@@ -68,7 +82,7 @@ fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit, Failure> 
     if args.model.json {
         output::print_json(&page::json(fit))?;
     } else {
-        output::print(&page::text(fit))?;
+        output::print(&page::text(fit, args.se))?;
     }
     if !args.quiet && !args.model.json {
         for text in fit
@@ -76,6 +90,7 @@ fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit, Failure> 
             .iter()
             .map(|w| format!("warning: {w}"))
             .chain(fit.remarks.iter().cloned())
+            .chain(fit.error_remarks.iter().filter(|_| args.se).cloned())
         {
             output::remark(&text);
         }

@@ -125,6 +125,22 @@ impl Column {
             Cells::Text { .. } => None,
         }
     }
+    /// The rows named, in that order. A column of text stays one.
+    #[must_use]
+    pub fn part(&self, rows: &[usize]) -> Self {
+        let cells = match &self.cells {
+            Cells::Numbers(xs) => Cells::Numbers(rows.iter().map(|&r| xs.get(r).unwrap_or(f64::NAN)).collect()),
+            Cells::Text { codes, words, first } => Cells::Text {
+                codes: rows.iter().map(|&r| codes.get(r).unwrap_or(NO_TEXT)).collect(),
+                words: words.clone(),
+                first: rows.iter().position(|r| r == first).unwrap_or(0),
+            },
+        };
+        Self {
+            name: self.name.clone(),
+            cells,
+        }
+    }
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {

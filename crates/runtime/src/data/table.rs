@@ -45,6 +45,16 @@ impl Table {
         }
     }
 
+    /// The rows named, in that order.
+    #[must_use]
+    pub fn part(&self, rows: &[usize]) -> Self {
+        Self {
+            source: self.source.clone(),
+            columns: self.columns.iter().map(|c| c.part(rows)).collect(),
+            rows: rows.len(),
+        }
+    }
+
     /// The columns' names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|c| c.name.as_str())

@@ -63,7 +63,11 @@ pub fn standard_errors(
     }
     let none = |why: String| {
         Some(Errors {
-            of: lowered.params.iter().map(|p| vec![None; p.shape.iter().product()]).collect(),
+            of: lowered
+                .params
+                .iter()
+                .map(|p| vec![None; p.shape.iter().product()])
+                .collect(),
             remarks: vec![format!("no standard errors: {why}")],
         })
     };
@@ -81,7 +85,14 @@ pub fn standard_errors(
         return none("the fit has not converged, and they belong to a maximum".into());
     }
     let surface = Surface::new(compiled, data, threads, stop, &out.values);
-    Some(Job { lowered, fitted, surface }.run())
+    Some(
+        Job {
+            lowered,
+            fitted,
+            surface,
+        }
+        .run(),
+    )
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -199,7 +199,11 @@ pub(super) mod tests {
         let u = coordinates(&slots, &values);
         for g in groups(&slots) {
             for e in g.elements.clone() {
-                let exact = gradient(&slots[g.slot], &values[g.slot][g.elements.clone()], e - g.elements.start);
+                let exact = gradient(
+                    &slots[g.slot],
+                    &values[g.slot][g.elements.clone()],
+                    e - g.elements.start,
+                );
                 for (i, c) in g.coordinates.clone().enumerate() {
                     let at = |h: f64| {
                         let mut u = u.clone();
@@ -207,7 +211,11 @@ pub(super) mod tests {
                         bound(&slots, &u)[g.slot][e]
                     };
                     let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-                    assert!((difference - exact[i]).abs() < 1e-8, "{g:?} {e} {c}: {difference} {}", exact[i]);
+                    assert!(
+                        (difference - exact[i]).abs() < 1e-8,
+                        "{g:?} {e} {c}: {difference} {}",
+                        exact[i]
+                    );
                 }
             }
         }

@@ -153,7 +153,12 @@ impl<'a> Surface<'a> {
     /// f(h v) and f(−h v).
     fn both(&self, engine: &mut Engine<'_>, v: &[f64], h: f64) -> (f64, f64) {
         let mut side = |h: f64| {
-            let u: Vec<f64> = self.origin.iter().zip(v).map(|(o, v)| if *v == 0.0 { *o } else { o + h * v }).collect();
+            let u: Vec<f64> = self
+                .origin
+                .iter()
+                .zip(v)
+                .map(|(o, v)| if *v == 0.0 { *o } else { o + h * v })
+                .collect();
             self.at(engine, &u)
         };
         (side(h), side(-h))
@@ -252,7 +257,11 @@ impl<'a> Surface<'a> {
         for round in 0..ROUNDS {
             let found = self.each(directions.len(), |engine, i| {
                 let v = &directions[i];
-                let guess = if round == 0 { self.first_step(v, out) } else { FALL.sqrt() };
+                let guess = if round == 0 {
+                    self.first_step(v, out)
+                } else {
+                    FALL.sqrt()
+                };
                 self.along(engine, v, guess)
             });
             if self.stopped() {
@@ -303,7 +312,9 @@ impl<'a> Surface<'a> {
             let vector = |c: usize, scale: f64| -> Vec<f64> {
                 let mut v = vec![0.0; self.origin.len()];
                 for (a, k) in kept.iter().enumerate() {
-                    v.iter_mut().zip(k).for_each(|(v, k)| *v += scale * vectors[a * p + c] * k);
+                    v.iter_mut()
+                        .zip(k)
+                        .for_each(|(v, k)| *v += scale * vectors[a * p + c] * k);
                 }
                 v
             };

@@ -34,7 +34,11 @@ pub fn described(lowered: &Lowered) -> Vec<(String, String)> {
             Some(p) => format!("decreasing {}", lowered.params[p].name),
             None => "decreasing mean posterior probability".to_owned(),
         };
-        out.extend(slot.latents.iter().map(|&l| (lowered.latents[l].name.clone(), by.clone())));
+        out.extend(
+            slot.latents
+                .iter()
+                .map(|&l| (lowered.latents[l].name.clone(), by.clone())),
+        );
     }
     out
 }

@@ -1,0 +1,165 @@
+//! Rows kept aside: a share of the units of a model, drawn by keyed random numbers.
+//!
+//! A unit is what is independent of the rest given the parameters: a row, or all rows of a group or of a sequence. Each unit
+//! has a random number of its own, by (seed, unit), and those with the smallest are held out: the same rows whatever is
+//! fitted to the others.
+
+use crate::bind::Binding;
+use crate::data::{Cells, Table};
+use crate::random::{Purpose, keyed, uniform};
+use lvmc_base::Exit;
+use lvmc_model::graph::{ModelGraph, Plate};
+use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use thiserror::Error;
+
+/// Why nothing can be held out.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
+pub enum HoldoutError {
+    /// Fewer than two units.
+    #[error("{units} cannot be split into those that are fitted and those that are held out")]
+    #[diagnostic(code(lvm::data::holdout), help("{help}"))]
+    FewUnits {
+        /// How many of what.
+        units: String,
+        /// What to do.
+        help: String,
+    },
+}
+
+impl HoldoutError {
+    /// The exit code of the command line.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        Exit::Data
+    }
+}
+
+/// How a fit does on rows that it has not seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Holdout {
+    /// The share that was asked for.
+    pub share: f64,
+    /// Rows held out.
+    pub rows: usize,
+    /// The sum of their weights.
+    pub weight_sum: f64,
+    /// Their log-likelihood; `None` where some row has density 0.
+    pub log_likelihood: Option<f64>,
+    /// The same per row, weights counted.
+    pub per_row: Option<f64>,
+    /// The log-likelihood per row of those that were fitted.
+    pub training_per_row: Option<f64>,
+}
+
+/// The unit of every row, numbered from 0 in order of appearance.
+///
+/// # Errors
+/// The rows are one unit.
+pub fn units(graph: &ModelGraph, binding: &Binding, table: &Table) -> Result<Vec<usize>, HoldoutError> {
+    let outermost = |parent: &Option<lvmc_model::graph::PlateId>| {
+        parent.is_none_or(|p| {
+            matches!(
+                graph.plates.get(p.index()),
+                None | Some(Plate::Global | Plate::Row { parent: None })
+            )
+        })
+    };
+    let few = |units: String, help: &str| HoldoutError::FewUnits {
+        units,
+        help: help.into(),
+    };
+    let mut by = None;
+    for plate in &graph.plates {
+        match plate {
+            Plate::Group { column, parent, .. } if outermost(parent) => {
+                if by.is_some_and(|c| c != column) {
+                    return Err(few(
+                        "rows in several groups at once".into(),
+                        "split the file yourself, and use `lvmc score` on the part held out",
+                    ));
+                }
+                by = Some(column);
+            }
+            Plate::Chain {
+                range: None, parent, ..
+            } if outermost(parent) => {
+                return Err(few(
+                    "one sequence".into(),
+                    "a chain inside `for each COLUMN { }` has a sequence for each value, and whole ones are held out",
+                ));
+            }
+            _ => {}
+        }
+    }
+    let column = by.and_then(|name| {
+        let at = binding.roles.iter().find(|r| r.0 == *name).map(|r| r.1);
+        at.or_else(|| table.lookup(name)).and_then(|c| table.columns.get(c))
+    });
+    let Some(column) = column else {
+        return Ok((0..table.rows).collect());
+    };
+    let mut numbers: HashMap<u64, usize> = HashMap::new();
+    let keys: Vec<u64> = match &column.cells {
+        Cells::Numbers(xs) => xs.iter().map(|x| (x + 0.0).to_bits()).collect(),
+        Cells::Text { codes, .. } => codes.iter().map(u64::from).collect(),
+    };
+    Ok(keys
+        .into_iter()
+        .map(|key| {
+            let next = numbers.len();
+            *numbers.entry(key).or_insert(next)
+        })
+        .collect())
+}
+
+/// Which rows are fitted and which are held out, in order.
+///
+/// # Errors
+/// Fewer than two units.
+pub fn split(units: &[usize], share: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>), HoldoutError> {
+    let count = units.iter().max().map_or(0, |m| m + 1);
+    if count < 2 {
+        return Err(HoldoutError::FewUnits {
+            units: if count == 0 {
+                "no rows".into()
+            } else {
+                "one row, group or sequence".into()
+            },
+            help: "two at least are needed: one to fit, one to hold out".into(),
+        });
+    }
+    let mut drawn: Vec<(f64, usize)> = (0..count)
+        .map(|u| (uniform(&mut keyed(seed, Purpose::Holdout, u as u64)), u))
+        .collect();
+    drawn.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
+    let out = ((share * count as f64).round() as usize).clamp(1, count - 1);
+    let mut held = vec![false; count];
+    drawn.iter().take(out).for_each(|d| held[d.1] = true);
+    Ok((0..units.len()).partition(|&row| !held[units[row]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn groups_stay_whole_and_the_share_is_kept() {
+        let units: Vec<usize> = (0..100).map(|row| row / 4).collect();
+        let (fitted, held) = split(&units, 0.2, 7).unwrap();
+        assert_eq!((fitted.len(), held.len()), (80, 20));
+        assert!(held.iter().all(|h| fitted.iter().all(|f| units[*f] != units[*h])));
+        assert_eq!(split(&units, 0.2, 7).unwrap().1, held);
+        assert_ne!(split(&units, 0.2, 8).unwrap().1, held);
+        // never nothing, never all
+        assert_eq!(split(&[0, 1], 0.01, 1).unwrap().1.len(), 1);
+        assert_eq!(split(&[0, 1], 0.99, 1).unwrap().1.len(), 1);
+        assert!(split(&[0, 0], 0.5, 1).is_err() && split(&[], 0.5, 1).is_err());
+    }
+}
