@@ -81,6 +81,9 @@ pub fn standard_errors(
         ));
     }
     let out = &fitted.outcome;
+    if !out.converged && when == When::Cheap {
+        return None;
+    }
     if !out.converged {
         return none("the fit has not converged, and they belong to a maximum".into());
     }
