@@ -179,7 +179,8 @@ impl Class {
                 self.join_axis(x)?;
                 Axis::Labels
             }
-            (x, y) if x == y => x,
+            // where one joins, the other joins in the next round
+            (Axis::Param(..), Axis::Param(..)) => a,
             _ => Axis::Other,
         })
     }

@@ -209,8 +209,11 @@ fn labels_that_something_tells_apart_stay() {
         }
     }
     // a symmetric prior does not tell them apart
-    let fit = fitted(&["models/gmm_bayes.lvm", "data/faithful.csv"]);
+    let text = "dim K = 3; param pi : simplex[K] ~ Dirichlet(2); param mu[k in 1..K] : real ~ Normal(70, 1000); \
+                z ~ Categorical(pi); data x : real; x ~ Normal(mu[z], s)";
+    let fit = fitted(&["-e", text, "data/faithful.csv", "--bind", "x=waiting"]);
     assert!(descends(&fit["parameters"]["pi"]), "{}", fit["parameters"]["pi"]);
+    assert_eq!(fit["label_order"]["z"], "decreasing pi");
 }
 
 #[test]

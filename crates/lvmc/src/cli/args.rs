@@ -453,7 +453,7 @@ fn parse_size(text: &str) -> Result<usize, String> {
     match text.parse::<f64>() {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         Ok(x) if x >= 1.0 && x.fract() == 0.0 && x < 1e15 => Ok(x as usize),
-        Ok(x) if x >= 1.0 && x.is_finite() => Err(format!("`{text}` is no size: sizes are whole numbers below 1e15")),
+        Ok(x) if x >= 1e15 && x.is_finite() => Err(format!("`{text}` is no size: sizes are whole numbers below 1e15")),
         Ok(_) => Err(format!("`{text}` is no size: sizes are whole numbers from 1")),
         Err(_) => Err(format!(
             "`{text}` is not a whole number; NAME=FIRST..LAST or NAME=SIZE,SIZE, such as K=1..9"

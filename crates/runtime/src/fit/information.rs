@@ -25,14 +25,17 @@ const TRIES: usize = 60;
 const COLLINEAR: f64 = 0.05;
 /// Rounds along eigenvectors.
 const ROUNDS: usize = 4;
+/// How far beyond the first guess a step may go: along a coordinate, and along an eigenvector, where the guess is already
+/// what the smallest curvature that can be told from 0 would ask for.
+const FAR: [f64; 2] = [1e12, 30.0];
 /// Rows beyond which the rows of one evaluation are shared by the threads, rather than the evaluations.
 const MANY_ROWS: usize = 50_000;
 
 /// Along one direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Along {
-    /// A parabola: the step, the curvature, the slope.
-    Curved { step: f64, curvature: f64, slope: f64 },
+    /// A parabola: the curvature, the slope.
+    Curved { curvature: f64, slope: f64 },
     /// No parabola above rounding.
     Flat,
     /// It rises on both sides.
@@ -174,8 +177,8 @@ impl<'a> Surface<'a> {
         (16.0 * one - d(2.0)) / 12.0
     }
 
-    /// What the objective does along `v`, from a first guess of the step.
-    fn along(&self, engine: &mut Engine<'_>, v: &[f64], guess: f64) -> Along {
+    /// What the objective does along `v`, from a first guess of the step and up to `far` times that.
+    fn along(&self, engine: &mut Engine<'_>, v: &[f64], guess: f64, far: f64) -> Along {
         let (mut h, mut shrinking) = (guess, false);
         for _ in 0..TRIES {
             let (a, b) = self.both(engine, v, h);
@@ -185,7 +188,7 @@ impl<'a> Surface<'a> {
                 continue;
             }
             if d.abs() < 200.0 * self.rounding {
-                if shrinking {
+                if shrinking || h > far * guess {
                     return Along::Flat;
                 }
                 h *= 8.0;
@@ -195,20 +198,19 @@ impl<'a> Surface<'a> {
                 h *= (FALL / d.abs()).sqrt().clamp(1e-4, 0.5);
                 continue;
             }
-            if d < -200.0 * self.rounding {
-                return Along::Rises;
-            }
-            if d < 0.25 * FALL && !shrinking {
-                h *= (FALL / d).sqrt().clamp(1.5, 30.0);
+            if d.abs() < 0.25 * FALL && !shrinking && h <= far * guess {
+                h *= (FALL / d.abs()).sqrt().clamp(1.5, 30.0);
                 continue;
             }
-            let (far, farther) = self.both(engine, v, 2.0 * h);
-            let ratio = (2.0 * self.top - far - farther) / (4.0 * d);
+            let (c, e) = self.both(engine, v, 2.0 * h);
+            let ratio = (2.0 * self.top - c - e) / (4.0 * d);
             if ratio.is_finite() && (0.8..1.25).contains(&ratio) {
+                if d < 0.0 {
+                    return Along::Rises;
+                }
                 return Along::Curved {
-                    step: h,
                     curvature: d * (16.0 - 4.0 * ratio) / 12.0 / (h * h),
-                    slope: (8.0 * (a - b) - (far - farther)) / (12.0 * h),
+                    slope: (8.0 * (a - b) - (c - e)) / (12.0 * h),
                 };
             }
             shrinking = true;
@@ -229,7 +231,7 @@ impl<'a> Surface<'a> {
         let unit = |c: usize| -> Vec<f64> { (0..n).map(|i| if i == c { 1.0 } else { 0.0 }).collect() };
         let alone = self.each(free.len(), |engine, i| {
             let c = free[i];
-            self.along(engine, &unit(c), 1e-3 * (1.0 + self.origin[c].abs()))
+            self.along(engine, &unit(c), 1e-3 * (1.0 + self.origin[c].abs()), FAR[0])
         });
         let mut directions = vec![];
         for (&c, along) in free.iter().zip(&alone) {
@@ -262,7 +264,7 @@ impl<'a> Surface<'a> {
                 } else {
                     FALL.sqrt()
                 };
-                self.along(engine, v, guess)
+                self.along(engine, v, guess, FAR[usize::from(round > 0)])
             });
             if self.stopped() {
                 return;

@@ -4,7 +4,7 @@ mod accelerate;
 mod canonical;
 mod climb;
 mod errors;
-mod free;
+pub mod free;
 mod information;
 pub mod labels;
 mod search;
