@@ -10,7 +10,8 @@
 //! number before and after. Whatever else meets a label (a number in its place, a constant, a covariate, a comparison, an
 //! order) tells it apart, and the labels stay as they are. A and I start from z's own index and grow until nothing is added:
 //! an index that picks from A belongs to I, an axis that I picks from belongs to A. So a transition matrix is permuted
-//! along both of its axes, and latents that share parameters are permuted together.
+//! along both of its axes (a latent's value of an earlier row has the labels of this row's), and latents that share
+//! parameters are permuted together.
 
 use crate::plan::{Finite, Prior, RowFactor};
 use lvmc_term::{IxId, Node, Store, Support, SymId, SymKind, Term, children};
@@ -41,7 +42,8 @@ pub struct Joint<'a> {
 pub fn exchangeable(s: &mut Store, joint: &Joint<'_>) -> Vec<Labels> {
     let mut out: Vec<Labels> = vec![];
     for v in 0..joint.finite.len() {
-        if joint.finite[v].observed || out.iter().any(|l| l.latents.contains(&v)) {
+        let f = &joint.finite[v];
+        if f.observed || f.lag.is_some() || out.iter().any(|l| l.latents.contains(&v)) {
             continue;
         }
         if let Some(class) = class(s, joint, v) {
@@ -69,6 +71,7 @@ fn class(s: &mut Store, joint: &Joint<'_>, v: usize) -> Option<Labels> {
         for p in joint.priors {
             class.axes_of(s, p.term, &mut memo).ok()?;
         }
+        class.join_rows(joint);
         if before == (class.indices.len(), class.axes.len()) {
             break;
         }
@@ -141,6 +144,18 @@ impl Class {
             indices: BTreeSet::from([joint.finite[v].ix]),
             axes: BTreeSet::new(),
             may_join: latents.chain(ranges).collect(),
+        }
+    }
+
+    /// A latent and its values of earlier rows have the same labels.
+    fn join_rows(&mut self, joint: &Joint<'_>) {
+        let base = |w: usize| joint.finite[w].lag.map_or(w, |l| l.of);
+        let joined = |class: &Self, w: usize| class.indices.contains(&joint.finite[w].ix);
+        for w in 0..joint.finite.len() {
+            let with: Vec<usize> = (0..joint.finite.len()).filter(|&u| base(u) == base(w)).collect();
+            if with.iter().any(|&u| joined(self, u)) {
+                self.indices.extend(with.iter().map(|&u| joint.finite[u].ix));
+            }
         }
     }
 

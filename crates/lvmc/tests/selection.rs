@@ -189,6 +189,57 @@ fn labels_are_in_the_order_of_their_weights() {
 }
 
 #[test]
+fn what_is_permuted_is_the_same_fit() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("fit.json");
+    let file = file.to_str().expect("UTF-8");
+    let experts = ["--bind", "y=eruptions", "--bind", "x=waiting"];
+    for (model, more) in [
+        ("models/gmm.lvm", &["--set", "K=3"][..]),
+        ("models/hmm.lvm", &["--set", "K=3"]),
+        ("models/mixture_of_experts.lvm", &experts),
+        ("models/regression_mixture.lvm", &experts),
+    ] {
+        let fit = fitted(&[&[model, "data/faithful.csv", "--out", file], more].concat());
+        let score = lvmc(&["score", file, "data/faithful.csv", "--json"]);
+        let score: Value = serde_json::from_slice(&score.stdout).expect("JSON");
+        let (a, b) = (number(&score["total"]), number(&fit["log_likelihood"]));
+        assert!((a - b).abs() < 1e-8 * b.abs(), "{model}: {a} and not {b}");
+        assert!(fit["label_order"]["z"].is_string(), "{model}: {}", fit["label_order"]);
+    }
+}
+
+#[test]
+fn whole_sequences_are_held_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("x.csv");
+    let mut text = "who,x\n".to_owned();
+    for i in 0..200u32 {
+        text.push_str(&format!(
+            "s{},{}\n",
+            i % 10,
+            f64::from((i / 10 + i % 3) % 5) + f64::from(i % 7) / 10.0
+        ));
+    }
+    std::fs::write(&data, text).expect("a writable folder");
+    let data = data.to_str().expect("UTF-8");
+    let chain = "z[1] ~ Categorical(pi); z[t] ~ Categorical(A[z[t-1]]); x[t] ~ Normal(mu[z[t]], s[z[t]])";
+    let head = "dim K = 2; param pi : simplex[K]; param A[K] : simplex[K]; param mu[K] : real; param s[K] : positive;";
+    let grouped = format!("{head} for each who {{ chain t {{ {chain} }} }}");
+    let fit = fitted(&["-e", &grouped, data, "--holdout", "0.3"]);
+    // three of ten sequences of 20 rows
+    assert_eq!(
+        (&fit["rows"], &fit["holdout"]["rows"]),
+        (&Value::from(140), &Value::from(60)),
+        "{fit}"
+    );
+    let single = format!("{head} chain t {{ {chain} }}");
+    let output = lvmc(&["fit", "-e", &single, data, "--bind", "x=x", "--holdout", "0.3"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("one sequence"), "{}", stderr(&output));
+}
+
+#[test]
 fn labels_that_something_tells_apart_stay() {
     for text in [
         // a constant each, a prior each, a covariate's labels, a number in a label's place

@@ -206,6 +206,26 @@ fn regressions() {
     agree(&errors(&fit, "w"), &exact[1..], 1e-5, "Poisson coefficients");
 }
 
+/// Standard errors from second differences of a log-likelihood.
+fn deviations(likelihood: &dyn Fn(&[f64]) -> f64, top: &[f64], step: &[f64]) -> Vec<f64> {
+    let n = top.len();
+    let mut h = vec![vec![0.0; n]; n];
+    for i in 0..n {
+        for j in 0..n {
+            let at = |a: f64, b: f64| {
+                let mut t = top.to_vec();
+                t[i] += a * step[i];
+                t[j] += b * step[j];
+                likelihood(&t)
+            };
+            let d = |k: f64| (at(k, k) - at(k, -k) - at(-k, k) + at(-k, -k)) / (4.0 * k * k * step[i] * step[j]);
+            h[i][j] = -(4.0 * d(1.0) - d(2.0)) / 3.0;
+        }
+    }
+    let c = inverse(h);
+    (0..n).map(|i| c[i][i].sqrt()).collect()
+}
+
 #[test]
 fn a_mixture_against_differences_written_here() {
     let folder = Folder::new();
@@ -222,27 +242,51 @@ fn a_mixture_against_differences_written_here() {
             .map(|&x| (t[0] * normal(x, t[1], t[3]) + (1.0 - t[0]) * normal(x, t[2], t[4])).ln())
             .sum()
     };
-    let step = [1e-3, 0.02, 0.02, 0.3, 0.3];
-    let mut h = vec![vec![0.0; 5]; 5];
-    for i in 0..5 {
-        for j in 0..5 {
-            let at = |a: f64, b: f64| {
-                let mut t = top.clone();
-                t[i] += a * step[i];
-                t[j] += b * step[j];
-                likelihood(&t)
-            };
-            let d = |k: f64| (at(k, k) - at(k, -k) - at(-k, k) + at(-k, -k)) / (4.0 * k * k * step[i] * step[j]);
-            h[i][j] = -(4.0 * d(1.0) - d(2.0)) / 3.0;
-        }
-    }
-    let c = inverse(h);
-    let exact: Vec<f64> = (0..5).map(|i| c[i][i].sqrt()).collect();
+    let exact = deviations(&likelihood, &top, &[1e-3, 0.02, 0.02, 0.3, 0.3]);
     agree(&errors(&fit, "pi"), &[exact[0], exact[0]], 1e-4, "shares");
     agree(&errors(&fit, "mu"), &exact[1..3], 1e-4, "means");
     agree(&errors(&fit, "s"), &exact[3..], 1e-4, "variances");
     let shape = |v: &Value| v.as_array().map(Vec::len);
     assert_eq!(shape(&fit["standard_errors"]["mu"]), shape(&fit["parameters"]["mu"]));
+}
+
+#[test]
+fn a_chain_against_differences_written_here() {
+    let counts = column("earthquakes.csv", 1);
+    let text = "dim K = 2; param pi : simplex[K]; param A[K] : simplex[K]; param rate[K] : positive; \
+                chain t { z[1] ~ Categorical(pi); z[t] ~ Categorical(A[z[t-1]]); y[t] ~ Poisson(rate[z[t]]) }";
+    let fit = fitted(&["-e", text, "data/earthquakes.csv", "--bind", "y=count"]);
+    // the first row is one draw: its state's probability is at the edge, and held there
+    assert!(
+        errors(&fit, "pi").iter().all(|x| x.is_nan()),
+        "{}",
+        fit["standard_errors"]
+    );
+    let (pi, a, rate) = (values(&fit, "pi"), values(&fit, "A"), values(&fit, "rate"));
+    let top = vec![a[1], a[2], rate[0], rate[1]];
+    let likelihood = |t: &[f64]| -> f64 {
+        let step = [[1.0 - t[0], t[0]], [t[1], 1.0 - t[1]]];
+        let density = |y: f64, k: usize| (y * t[2 + k].ln() - t[2 + k]).exp() / 1e20;
+        let mut now = [pi[0] * density(counts[0], 0), pi[1] * density(counts[0], 1)];
+        let mut log = 0.0;
+        for (i, &y) in counts.iter().enumerate() {
+            if i > 0 {
+                now = [0, 1].map(|k| (now[0] * step[0][k] + now[1] * step[1][k]) * density(y, k));
+            }
+            let sum = now[0] + now[1];
+            log += sum.ln();
+            now = now.map(|x| x / sum);
+        }
+        log
+    };
+    let exact = deviations(&likelihood, &top, &[0.004, 0.004, 0.05, 0.05]);
+    agree(
+        &errors(&fit, "A"),
+        &[exact[0], exact[0], exact[1], exact[1]],
+        1e-3,
+        "transitions",
+    );
+    agree(&errors(&fit, "rate"), &exact[2..], 1e-3, "rates");
 }
 
 #[test]

@@ -5,8 +5,9 @@
 //! fitted to the others.
 
 use crate::bind::Binding;
-use crate::data::{Cells, Table};
+use crate::data::{Cells, DataError, Table};
 use crate::random::{Purpose, keyed, uniform};
+use crate::sequences::Order;
 use lvmc_base::Exit;
 use lvmc_model::graph::{ModelGraph, Plate};
 use miette::Diagnostic;
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 use thiserror::Error;
 
 /// Why nothing can be held out.
-#[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
+#[derive(Debug, Clone, Error, Diagnostic)]
 pub enum HoldoutError {
     /// Fewer than two units.
     #[error("{units} cannot be split into those that are fitted and those that are held out")]
@@ -26,13 +27,20 @@ pub enum HoldoutError {
         /// What to do.
         help: String,
     },
+    /// Columns that name or order sequences.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
 }
 
 impl HoldoutError {
     /// The exit code of the command line.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        Exit::Data
+        match self {
+            Self::FewUnits { .. } => Exit::Data,
+            Self::Data(e) => e.exit(),
+        }
     }
 }
 
@@ -56,7 +64,7 @@ pub struct Holdout {
 /// The unit of every row, numbered from 0 in order of appearance.
 ///
 /// # Errors
-/// The rows are one unit.
+/// The rows are one unit, or their order is not there.
 pub fn units(graph: &ModelGraph, binding: &Binding, table: &Table) -> Result<Vec<usize>, HoldoutError> {
     let outermost = |parent: &Option<lvmc_model::graph::PlateId>| {
         parent.is_none_or(|p| {
@@ -70,6 +78,22 @@ pub fn units(graph: &ModelGraph, binding: &Binding, table: &Table) -> Result<Vec
         units,
         help: help.into(),
     };
+    if let Some(chain) = &graph.chain {
+        let order = Order::new(chain, binding, table)?;
+        if order.starts.len() < 3 {
+            return Err(few(
+                "one sequence".into(),
+                "a chain inside `for each COLUMN { }` has a sequence for each value, and whole ones are held out",
+            ));
+        }
+        let mut out = vec![0; table.rows];
+        for (unit, w) in order.starts.windows(2).enumerate() {
+            for row in w[0]..w[1] {
+                out[order.rows.as_ref().map_or(row, |r| r[row])] = unit;
+            }
+        }
+        return Ok(out);
+    }
     let mut by = None;
     for plate in &graph.plates {
         match plate {

@@ -38,6 +38,8 @@ pub struct Errors {
 const SLANT: f64 = 0.2;
 /// A part of a gradient along a flat direction, relative to the whole, that is more than rounding.
 const ALONG_FLAT: f64 = 1e-3;
+/// A probability so near to 0 or 1 is at the edge.
+const EDGE: f64 = 1e-11;
 /// Coordinates beyond which nothing is computed.
 const MOST: usize = 500;
 /// Numbers touched, roughly: what is done unasked, and what is done at all.
@@ -217,10 +219,12 @@ impl Job<'_> {
         }
     }
 
-    /// (coordinate, derivative) of an element.
+    /// (coordinate, derivative) of an element, of coordinates that are moved.
     fn gradient_of(&self, g: &Group, values: &[f64], element: usize) -> Vec<(usize, f64)> {
         let all = gradient(&self.lowered.params[g.slot], values, element);
-        g.coordinates.clone().zip(all).collect()
+        let moved = self.moved(g, &self.fitted.outcome.values);
+        let pairs = g.coordinates.clone().zip(all);
+        pairs.filter(|(c, _)| moved.contains(c)).collect()
     }
 
     fn undetermined(&self, slot: usize) -> &'static str {
@@ -261,9 +265,14 @@ impl Job<'_> {
     }
 }
 
-/// An entry of a simplex that is 0, or 1 because all others are.
+/// A probability that is 0 or 1, or nearer to it than any data could tell.
 fn at_edge(slot: &ParamSlot, values: &[f64], element: usize) -> bool {
-    slot.support == Support::Simplex && values.len() > 1 && (values[element] <= 0.0 || values[element] >= 1.0)
+    let p = values[element];
+    match slot.support {
+        Support::Simplex => values.len() > 1 && !(EDGE..=1.0 - EDGE).contains(&p),
+        Support::Unit => !(EDGE..=1.0 - EDGE).contains(&p),
+        _ => false,
+    }
 }
 
 /// √(gᵀ H⁻¹ g).
