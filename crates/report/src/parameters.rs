@@ -289,7 +289,7 @@ mod tests {
     fn components_stand_side_by_side() {
         let mut mu = parameter("mu", &[2, 2], 1, &[4.29, 79.968, 2.036, 54.479]);
         mu.axes[1] = vec!["eruptions".into(), "waiting".into()];
-        let text = parameters(&[parameter("pi", &[2], 0, &[0.644, 0.356], false), mu]);
+        let text = parameters(&[parameter("pi", &[2], 0, &[0.644, 0.356]), mu], false);
         let expected = "                    1       2\n  \
                           pi           0.6440  0.3560\n  \
                           mu\n    \
@@ -311,10 +311,10 @@ mod tests {
 
     #[test]
     fn scalars_and_vectors_are_columns() {
-        let text = parameters(&[
-            parameter("b", &[], 0, &[1.5], false),
-            parameter("w", &[2], 0, &[10.0, -2.0]),
-        ]);
+        let text = parameters(
+            &[parameter("b", &[], 0, &[1.5]), parameter("w", &[2], 0, &[10.0, -2.0])],
+            false,
+        );
         assert_eq!(text, "  b    1.500\n  w\n    1  10.00\n    2  −2.00\n");
     }
 

@@ -167,6 +167,7 @@ impl Mixture {
                 scale: gaussian.then(|| id(SCALE)),
                 categories: None,
                 may_miss: false,
+                made: false,
             }],
             consts: vec![],
             weight: id(WEIGHT),
@@ -180,7 +181,9 @@ impl Mixture {
             }],
             rotations: vec![],
             labels: vec![],
+            chain: None,
             starts: vec![],
+            spreads: vec![],
             moments: vec![],
             row_score: id(SCORE),
             objective: id(OBJECTIVE),
@@ -421,6 +424,7 @@ impl Mixture {
             weighted: false,
             moments: [("x".to_string(), moments)].into(),
             missing: HashMap::new(),
+            order: lvmc_runtime::sequences::Order::plain(n),
         }
     }
 }
