@@ -165,13 +165,12 @@ pub fn one(
     Ok((fit, aside))
 }
 
+/// A share and the rows held out for it.
+type Held = Option<(f64, Table)>;
+
 /// The table with its binding; where rows are held out, those that are left, and the share and the rows held out. Sizes and
 /// labels are those of all rows.
-fn held_out(
-    graph: &ModelGraph,
-    table: Table,
-    request: &Request,
-) -> Result<(Binding, Table, Option<(f64, Table)>), Failure> {
+fn held_out(graph: &ModelGraph, table: Table, request: &Request) -> Result<(Binding, Table, Held), Failure> {
     let whole = bind(graph, &table, &request.bind)?;
     let Some(share) = request.holdout else {
         return Ok((whole, table, None));

@@ -325,19 +325,20 @@ fn bound(engine: &mut Engine<'_>, start: &Values) -> Certificate {
 fn labels(engine: &mut Engine<'_>, oracle: &mut Oracle<'_>, start: &Values) -> Result<Vec<Certificate>, Failure> {
     let lowered = engine.lowered();
     let mut out = vec![];
+    let mut at = |values: &Values| -> Result<Vec<f64>, Failure> {
+        oracle.enumerate(values)?;
+        engine.set_params(values);
+        engine.evaluate();
+        let mut all = oracle.scores();
+        all.push(engine.log_prior());
+        Ok(all)
+    };
+    let before = if lowered.labels.is_empty() { vec![] } else { at(start)? };
     for slot in &lowered.labels {
         let order: Vec<usize> = (1..=slot.size).map(|k| k % slot.size).collect();
         let mut moved = start.clone();
         permute(lowered, slot, &order, &mut moved);
-        let mut at = |values: &Values| -> Result<Vec<f64>, Failure> {
-            oracle.enumerate(values)?;
-            engine.set_params(values);
-            engine.evaluate();
-            let mut all = oracle.scores();
-            all.push(engine.log_prior());
-            Ok(all)
-        };
-        let value = apart(&at(start)?, &at(&moved)?);
+        let value = apart(&before, &at(&moved)?);
         let names: Vec<&str> = slot.latents.iter().map(|&l| lowered.latents[l].name.as_str()).collect();
         out.push(Certificate {
             part: "labels",
