@@ -317,6 +317,7 @@ impl Engine {
             priors: self.joint.priors,
             cliques,
             chain,
+            gaussian_chain: self.joint.gaussian_chain,
             updates: self.updates,
             unused,
             objective,

@@ -169,6 +169,7 @@ fn definitions(plan: &mut Plan, out: &mut Vec<Step>) {
     for d in plan.definitions.clone() {
         let (left, right, remark) = match d.value {
             Value::Term(t) => (d.atom, t, ""),
+            Value::Smoothed => continue,
             Value::InverseRoot(t) => {
                 let root = s.transpose(d.atom);
                 (

@@ -26,11 +26,11 @@ use std::collections::HashMap;
 pub const NAME: &str = "gaussian-posterior";
 
 /// A latent of the block, once eliminated.
-struct Eliminated {
-    atom: Term,
-    mean: Term,
+pub(super) struct Eliminated {
+    pub(super) atom: Term,
+    pub(super) mean: Term,
     /// ℓ_p in rows, for the latents up to this one: how far latent b moves with it.
-    moves: Vec<Option<Term>>,
+    pub(super) moves: Vec<Option<Term>>,
 }
 
 /// The linear system η − Λ z of what is left of a block.
@@ -314,7 +314,7 @@ fn rewrite(
 }
 
 /// E[t] for an addend that is affine in the latents or a square of what is.
-fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<Term, String> {
+pub(super) fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<Term, String> {
     let at_mean: HashMap<Term, Term> = block.iter().map(|e| (e.atom, e.mean)).collect();
     let mut parts = vec![s.substitute(t, &at_mean)];
     if !block.iter().any(|e| s.contains(t, e.atom)) {

@@ -13,6 +13,7 @@ mod flat;
 mod form;
 mod gradient;
 mod jobs;
+mod kalman;
 mod newton;
 mod potentials;
 mod rowexpr;
@@ -60,6 +61,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let moments = l.moment_slots(&mut pb);
     let updates = l.settled();
     l.add_chain(&mut pb, &updates);
+    l.add_gaussian_chain(&mut pb, &starts);
+    let chained = l.chain.is_some() || l.gaussian_chain.is_some();
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
     let alpha = updates
@@ -78,7 +81,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
                 (e, ascents)
             });
             l.define_rows(b, &[]);
-            if l.chain.is_some() {
+            if chained {
                 l.chain_weights(b, e);
             } else {
                 l.e_step(b, e, Ends::Objective);
@@ -94,12 +97,13 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     if ascents.len() != planned {
         return Err(bug("a predictor's design is not linear in features", ""));
     }
-    if l.chain.is_some() {
+    if chained {
         for (name, masked) in [("potentials", false), ("potentials_w", true)] {
             l.masked = masked;
             pb.func(name, FuncKind::Block, |b| {
                 l.define_rows(b, &[]);
                 l.chain_potentials(b, &mut e, Ends::Objective);
+                l.gaussian_chain_rows(b);
             });
         }
     }
@@ -119,14 +123,15 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     pb.func("score", FuncKind::Block, |b| {
         l.zero_columns(b, l.fixed.row_score, 1);
         l.define_rows(b, &[]);
-        if l.chain.is_some() {
+        if chained {
             l.chain_potentials(b, &mut e, Ends::Score);
+            l.gaussian_chain_rows(b);
         } else {
             l.e_step(b, &mut e, Ends::Score);
             l.write_posteriors(b, &moments, &marginals);
         }
     });
-    if l.chain.is_some() {
+    if chained {
         pb.func("posterior", FuncKind::Block, |b| {
             l.define_rows(b, &[]);
             l.chain_weights(b, &mut e);
@@ -178,6 +183,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         consts,
         weight: fixed.weight,
         chain: l.chain_slot(&latents),
+        gaussian_chain: l.gaussian_chain.as_ref().map(|g| g.scan.clone()),
         latents,
         rotations,
         starts,
@@ -223,6 +229,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         jobs: vec![],
         weights: HashMap::new(),
         chain: None,
+        gaussian_chain: None,
         masked: false,
     }
 }
