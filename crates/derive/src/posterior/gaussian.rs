@@ -29,6 +29,8 @@ pub const NAME: &str = "gaussian-posterior";
 pub(super) struct Eliminated {
     pub(super) atom: Term,
     pub(super) mean: Term,
+    /// p, where the rows ℓ_p are definitions for each p.
+    pub(super) ix: Option<IxId>,
     /// ℓ_p in rows, for the latents up to this one: how far latent b moves with it.
     pub(super) moves: Vec<Option<Term>>,
 }
@@ -110,6 +112,7 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
         block.push(Eliminated {
             atom: atoms[c],
             mean: means[c],
+            ix: None,
             moves,
         });
     }
@@ -336,7 +339,7 @@ pub(super) fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<T
     }
     for (c, z) in block.iter().enumerate() {
         let size = s.shape(z.atom).first().cloned();
-        let p = size.map(|n| s.add_ix("p", n));
+        let p = z.ix.or_else(|| size.map(|n| s.add_ix("p", n)));
         let mut change = vec![];
         for (b, moves) in block[..=c].iter().zip(&z.moves) {
             let Some(moves) = *moves else { continue };
@@ -349,6 +352,7 @@ pub(super) fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<T
                 return Err("a product of latents stands in a square".into());
             }
             let by = match p {
+                Some(_) if z.ix.is_some() => moves,
                 Some(p) => {
                     let p = s.index(p);
                     element(s, moves, p)

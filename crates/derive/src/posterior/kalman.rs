@@ -27,7 +27,7 @@ use crate::joint::LogJoint;
 use crate::plan::{Linear, LinearGaussian, Part, RowFactor, Value};
 use crate::rules::Decline;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, When};
-use lvmc_term::{Store, Support, SymId, SymKind, Term};
+use lvmc_term::{IxId, Store, Support, SymId, SymKind, Term};
 use std::collections::HashMap;
 
 /// Its printed name.
@@ -308,6 +308,13 @@ fn complete(
 fn definitions(joint: &mut LogJoint, parts: &mut [Part], atoms: &[Term]) -> Vec<Eliminated> {
     let symbol = |joint: &LogJoint, t: Term| joint.store.as_symbol(t).map(|x| x.0);
     let mut all: Vec<(Term, Vec<Term>)> = vec![];
+    let ixs: Vec<Option<IxId>> = atoms
+        .iter()
+        .map(|&z| {
+            let size = joint.store.shape(z).first().cloned()?;
+            Some(joint.store.add_ix("p", size))
+        })
+        .collect();
     for i in 0..parts.len() {
         let name = joint.store.sym(parts[i].sym).name.clone();
         let shape = joint.store.shape(atoms[i]).to_vec();
@@ -316,9 +323,8 @@ fn definitions(joint: &mut LogJoint, parts: &mut [Part], atoms: &[Term]) -> Vec<
         for c in 0..=i {
             let of = joint.store.sym(parts[c].sym).name.clone();
             let name = if c == i { format!("l_{name}") } else { format!("l_{name}_{of}") };
-            let noise = joint.store.shape(atoms[c]).to_vec();
-            let shape = [noise, shape.clone()].concat();
-            let what = Defined::new(NAME, name, &[]).spread();
+            let ranges: Vec<IxId> = ixs[c].into_iter().collect();
+            let what = Defined::new(NAME, name, &ranges).spread();
             moves.push(define(joint, what, Value::Smoothed, &shape));
         }
         parts[i].mean = symbol(joint, mean).unwrap_or(parts[i].sym);
@@ -331,6 +337,7 @@ fn definitions(joint: &mut LogJoint, parts: &mut [Part], atoms: &[Term]) -> Vec<
         .map(|c| Eliminated {
             atom: atoms[c],
             mean: all[c].0,
+            ix: ixs[c],
             moves: (c..n).rev().map(|b| Some(all[b].1[c])).collect(),
         })
         .collect()

@@ -185,8 +185,9 @@ fn define(joint: &mut LogJoint, what: Defined<'_>, value: Value, shape: &[Size])
         Value::Smoothed => None,
     };
     let s: &mut Store = &mut joint.store;
-    let free = term.map(|t| s.free_indices(t)).unwrap_or_default();
-    let ranges: Vec<IxId> = what.ixs.iter().copied().filter(|i| free.contains(i)).collect();
+    let free = term.map(|t| s.free_indices(t));
+    let used = |i: &IxId| free.as_ref().is_none_or(|free| free.contains(i));
+    let ranges: Vec<IxId> = what.ixs.iter().copied().filter(used).collect();
     let sizes = ranges.iter().map(|&i| s.ix(i).size.clone());
     let per_row = term.is_none_or(|t| s.per_row(t));
     let sym = s.add_sym(Sym {

@@ -317,12 +317,12 @@ impl Lower<'_> {
                     let len = crate::lens::syrk_len(inputs.cols, diagonal);
                     let Some(acc) = set.acc else { continue };
                     if inputs.differ() {
-                        self.each_config(b, &set.resp.clone(), &mut |l, b, scope, at| {
+                        self.each_config(b, &set.clone(), &mut |l, b, scope, at, weight| {
                             let x = inputs.adjacent_at(b, &scope.env);
                             b.kernel(Kernel::Syrk {
                                 x,
                                 inputs: inputs.cols,
-                                w: l.weight_column(table, at.clone()),
+                                w: l.weight_column(table, weight.clone()),
                                 acc: acc.at(at.clone() * len),
                                 diagonal,
                             });
@@ -345,9 +345,9 @@ impl Lower<'_> {
                 SetKind::First(inputs) if inputs.differ() => {
                     let Some(acc) = set.acc else { continue };
                     let ones = self.ones(b);
-                    self.each_config(b, &set.resp.clone(), &mut |l, b, scope, at| {
+                    self.each_config(b, &set.clone(), &mut |l, b, scope, at, weight| {
                         let x = inputs.adjacent_at(b, &scope.env);
-                        let w = l.weight_column(table, at.clone()).unwrap_or_else(|| ones.col(0));
+                        let w = l.weight_column(table, weight.clone()).unwrap_or_else(|| ones.col(0));
                         b.kernel(Kernel::Moments {
                             x,
                             inputs: inputs.cols,
@@ -392,8 +392,13 @@ impl Lower<'_> {
 
     /// Posterior weights (1 where there are none) times a feature.
     fn weighted_by(&mut self, b: &mut FuncBuilder<'_>, table: Option<BufId>, by: Term, set: &Set) -> BufId {
-        let out = b.buffer("weights", BufKind::Temp, set.configs);
-        self.each_config(b, &set.resp, &mut |l, b, scope, at| {
+        let configs = self.configs_of(&set.resp);
+        let out = b.buffer("weights", BufKind::Temp, configs);
+        let alone = Set {
+            over: vec![],
+            ..set.clone()
+        };
+        self.each_config(b, &alone, &mut |l, b, scope, at, _| {
             let mut rows = RowScope {
                 flat: scope.clone(),
                 ..RowScope::default()
@@ -412,19 +417,30 @@ impl Lower<'_> {
         out
     }
 
-    /// Loops over the values of some finite variables, their indices bound.
+    /// Loops over a set's configurations, their indices bound: with the configuration, and that of the weights.
     fn each_config(
         &mut self,
         b: &mut FuncBuilder<'_>,
-        resp: &[SymId],
-        f: &mut dyn FnMut(&mut Self, &mut FuncBuilder<'_>, &mut context::Scope, &Index),
+        set: &Set,
+        f: &mut dyn FnMut(&mut Self, &mut FuncBuilder<'_>, &mut context::Scope, &Index, &Index),
     ) {
-        let ixs: Vec<lvmc_term::IxId> = resp
+        let ixs: Vec<lvmc_term::IxId> = set
+            .resp
             .iter()
             .filter_map(|&x| self.finite_of(x))
             .map(|v| self.plan.finite[v].ix)
             .collect();
-        self.nest(b, &ixs, context::Scope::default(), Index::default(), f);
+        self.nest(
+            b,
+            &ixs,
+            context::Scope::default(),
+            Index::default(),
+            &mut |l, b, scope, weight| {
+                l.nest(b, &set.over, scope.clone(), weight.clone(), &mut |l, b, scope, at| {
+                    f(l, b, scope, at, weight);
+                });
+            },
+        );
     }
 
     /// A column of row weights (1 where the function is not masked).
@@ -462,16 +478,20 @@ impl Lower<'_> {
                     flat: scope.clone(),
                     ..RowScope::default()
                 };
-                l.ensure_row(b, &mut rows, body);
                 let weight = l.weight_column(table, at.clone());
-                context::each(b, &dims.clone(), &mut |b, i| {
-                    b.rows(|b| {
-                        let mut v = l.row_elem(b, &mut rows, body, i);
-                        if let Some(w) = &weight {
-                            let w = b.load_row(w.clone());
-                            v = b.mul(w, v);
-                        }
-                        b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                l.nest(b, &set.over, rows.flat.clone(), at.clone(), &mut |l, b, scope, at| {
+                    rows.flat = scope.clone();
+                    rows.made.clear();
+                    l.ensure_row(b, &mut rows, body);
+                    context::each(b, &dims.clone(), &mut |b, i| {
+                        b.rows(|b| {
+                            let mut v = l.row_elem(b, &mut rows, body, i);
+                            if let Some(w) = &weight {
+                                let w = b.load_row(w.clone());
+                                v = b.mul(w, v);
+                            }
+                            b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                        });
                     });
                 });
             },
