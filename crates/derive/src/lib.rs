@@ -12,6 +12,7 @@ pub mod error;
 pub mod flatten;
 pub mod joint;
 mod marginal;
+mod smoother_steps;
 pub mod occur;
 pub mod plan;
 pub mod posterior;

@@ -165,6 +165,7 @@ fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
 
 /// What the posteriors of the continuous latents are made of.
 fn definitions(plan: &mut Plan, out: &mut Vec<Step>) {
+    crate::smoother_steps::steps(plan, out);
     let s = &mut plan.store;
     for d in plan.definitions.clone() {
         let (left, right, remark) = match d.value {

@@ -213,7 +213,8 @@ fn root(s: &[f64], n: usize) -> Vec<f64> {
         let done: f64 = (0..j).map(|k| l[j * n + k] * l[j * n + k]).sum();
         let own = s[j * n + j];
         let pivot = own - done;
-        let pivot = if pivot.abs() <= 1e-15 * own.abs() { 0.0 } else { pivot.sqrt() };
+        // what elimination leaves of a singular matrix is rounding, of either sign
+        let pivot = if pivot.abs() <= 1e-14 * own.abs() { 0.0 } else { pivot.sqrt() };
         l[j * n + j] = pivot;
         for i in j + 1..n {
             let done: f64 = (0..j).map(|k| l[i * n + k] * l[j * n + k]).sum();
