@@ -12,11 +12,11 @@ pub mod error;
 pub mod flatten;
 pub mod joint;
 mod marginal;
-mod smoother_steps;
 pub mod occur;
 pub mod plan;
 pub mod posterior;
 pub mod rules;
+mod smoother_steps;
 pub mod steps;
 pub mod symmetry;
 

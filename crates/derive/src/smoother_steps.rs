@@ -7,7 +7,9 @@ use lvmc_term::{Shape, Size, Store, Support, Sym, SymKind, Term, sum_sizes};
 
 /// See the module.
 pub fn steps(plan: &mut Plan, out: &mut Vec<Step>) {
-    let Some(chain) = plan.gaussian_chain.clone() else { return };
+    let Some(chain) = plan.gaussian_chain.clone() else {
+        return;
+    };
     let own: Vec<usize> = (0..chain.parts.len()).filter(|&i| !chain.parts[i].lagged).collect();
     let lines = match own[..] {
         // its own statements' terms
@@ -83,7 +85,11 @@ impl Writer<'_> {
     }
 
     fn transposed(&mut self, a: Term) -> Term {
-        if self.s.shape(a).len() == 2 { self.s.transpose(a) } else { a }
+        if self.s.shape(a).len() == 2 {
+            self.s.transpose(a)
+        } else {
+            a
+        }
     }
 
     /// a P aᵀ.
@@ -94,11 +100,19 @@ impl Writer<'_> {
     }
 
     fn inverse(&mut self, m: Term) -> Term {
-        if self.s.shape(m).is_empty() { self.s.recip(m) } else { self.s.inv(m) }
+        if self.s.shape(m).is_empty() {
+            self.s.recip(m)
+        } else {
+            self.s.inv(m)
+        }
     }
 
     fn full(&mut self, covariance: Term) -> Term {
-        if self.s.shape(covariance).len() == 1 { self.s.diag(covariance) } else { covariance }
+        if self.s.shape(covariance).len() == 1 {
+            self.s.diag(covariance)
+        } else {
+            covariance
+        }
     }
 
     /// a⁻ = B a + c, P⁻ = B P Bᵀ + S.
@@ -130,7 +144,11 @@ impl Writer<'_> {
         let v = self.symbol("v", shape.clone());
         let f = self.symbol("F", [shape.clone(), shape.clone()].concat());
         let k = self.symbol("K", [self.shape.clone(), shape].concat());
-        let known = if x + z == 0 { self.s.mul(slope, a_before) } else { self.times(slope, a_before, (x, z, 0)) };
+        let known = if x + z == 0 {
+            self.s.mul(slope, a_before)
+        } else {
+            self.times(slope, a_before, (x, z, 0))
+        };
         let rest = self.s.sub(rest, known);
         self.line(v, rest, remark);
         let r = self.full(covariance);
@@ -159,7 +177,10 @@ impl Writer<'_> {
         let (a, p, j) = (self.mean("a"), self.covariance("P"), self.covariance("J"));
         let (v, v_after) = (self.covariance("V"), self.covariance(&format!("V{after}")));
         let (a_after, p_after) = (self.mean(&format!("a⁻{after}")), self.covariance(&format!("P⁻{after}")));
-        let name = self.s.as_symbol(mean).map_or_else(|| "m".into(), |x| self.s.sym(x.0).name.clone());
+        let name = self
+            .s
+            .as_symbol(mean)
+            .map_or_else(|| "m".into(), |x| self.s.sym(x.0).name.clone());
         let m_after = self.mean(&format!("{name}{after}"));
         let (bt, inverse) = (self.transposed(slope), self.inverse(p_after));
         let back = self.times(p, bt, (z, z, z));
@@ -208,7 +229,10 @@ fn one(plan: &mut Plan, chain: &LinearGaussian, z: usize) -> Vec<Step> {
             (None, None) => {}
         }
     }
-    let mut later = chain.statements.iter().filter(|s| s.of.is_some() && s.when != When::At(0));
+    let mut later = chain
+        .statements
+        .iter()
+        .filter(|s| s.of.is_some() && s.when != When::At(0));
     if let Some((slope, covariance)) = later.find_map(|s| Some((s.slopes.first()?.1, s.covariance))) {
         w.smooth(mean, slope, covariance);
     }

@@ -167,7 +167,10 @@ fn ordered(joint: &LogJoint, graph: &ModelGraph, latents: &[Continuous]) -> Resu
             })
         };
         let Some(at) = left.iter().position(|l| free(&l)) else {
-            return Err(Decline::at("latents of a row refer to each other in a circle", left[0].span));
+            return Err(Decline::at(
+                "latents of a row refer to each other in a circle",
+                left[0].span,
+            ));
         };
         parts.push(part(left.remove(at).sym, false));
     }
@@ -225,7 +228,10 @@ fn statement(
             return Err(bent());
         }
         if s.per_row(slope) {
-            return Err(Decline::at("what it is multiplied by differs from row to row", row.span));
+            return Err(Decline::at(
+                "what it is multiplied by differs from row to row",
+                row.span,
+            ));
         }
         slopes.push((i, slope));
     }
@@ -289,7 +295,11 @@ fn complete(
             let own = |s: &&Linear| s.of.is_some_and(|p| parts[p].sym == l.sym) && s.when.holds(position);
             let count = statements.iter().filter(own).count();
             if count != 1 {
-                let what = if count == 0 { "no statement" } else { "more than one statement" };
+                let what = if count == 0 {
+                    "no statement"
+                } else {
+                    "more than one statement"
+                };
                 return Err(Decline::at(
                     format!(
                         "{what} gives it at {index} = {}: write `{name}[{}] ~ Normal(…, …)`",
@@ -318,11 +328,20 @@ fn definitions(joint: &mut LogJoint, parts: &mut [Part], atoms: &[Term]) -> Vec<
     for i in 0..parts.len() {
         let name = joint.store.sym(parts[i].sym).name.clone();
         let shape = joint.store.shape(atoms[i]).to_vec();
-        let mean = define(joint, Defined::new(NAME, format!("m_{name}"), &[]), Value::Smoothed, &shape);
+        let mean = define(
+            joint,
+            Defined::new(NAME, format!("m_{name}"), &[]),
+            Value::Smoothed,
+            &shape,
+        );
         let mut moves = vec![];
         for c in 0..=i {
             let of = joint.store.sym(parts[c].sym).name.clone();
-            let name = if c == i { format!("l_{name}") } else { format!("l_{name}_{of}") };
+            let name = if c == i {
+                format!("l_{name}")
+            } else {
+                format!("l_{name}_{of}")
+            };
             let ranges: Vec<IxId> = ixs[c].into_iter().collect();
             let what = Defined::new(NAME, name, &ranges).spread();
             moves.push(define(joint, what, Value::Smoothed, &shape));

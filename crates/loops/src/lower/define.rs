@@ -16,7 +16,11 @@ impl Lower<'_> {
             let sym = self.s.sym(d.sym).clone();
             let len = self.dims(&sym.shape).iter().product::<usize>().max(1);
             if sym.per_row {
-                let kind = if d.value == Value::Smoothed { BufKind::Out } else { BufKind::Temp };
+                let kind = if d.value == Value::Smoothed {
+                    BufKind::Out
+                } else {
+                    BufKind::Temp
+                };
                 let buf = pb.buffer(&sym.name, kind, len);
                 self.temps.insert(d.sym, buf);
                 self.defined.insert(d.sym);

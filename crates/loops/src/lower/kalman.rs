@@ -84,7 +84,11 @@ impl Lower<'_> {
 
     /// What the scan reads of a row.
     pub fn gaussian_chain_rows(&mut self, b: &mut FuncBuilder<'_>) {
-        let rows = self.gaussian_chain.iter().flat_map(|g| g.rows.clone()).collect::<Vec<_>>();
+        let rows = self
+            .gaussian_chain
+            .iter()
+            .flat_map(|g| g.rows.clone())
+            .collect::<Vec<_>>();
         for (t, out) in rows {
             let mut scope = RowScope::default();
             self.copy_row(b, &mut scope, t, out);

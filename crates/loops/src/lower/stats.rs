@@ -661,7 +661,8 @@ fn merge(wishes: Vec<Wish>) -> Vec<Wish> {
     let mut sets: Vec<Wish> = vec![];
     for mut wish in second {
         let (joined, rest): (Vec<Wish>, Vec<Wish>) = sets.into_iter().partition(|s| {
-            (&s.resp, &s.over, s.by) == (&wish.resp, &wish.over, wish.by) && s.features.iter().any(|f| wish.features.contains(f))
+            (&s.resp, &s.over, s.by) == (&wish.resp, &wish.over, wish.by)
+                && s.features.iter().any(|f| wish.features.contains(f))
         });
         sets = rest;
         for s in joined {

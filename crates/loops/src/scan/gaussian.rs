@@ -214,11 +214,19 @@ fn root(s: &[f64], n: usize) -> Vec<f64> {
         let own = s[j * n + j];
         let pivot = own - done;
         // what elimination leaves of a singular matrix is rounding, of either sign
-        let pivot = if pivot.abs() <= 1e-14 * own.abs() { 0.0 } else { pivot.sqrt() };
+        let pivot = if pivot.abs() <= 1e-14 * own.abs() {
+            0.0
+        } else {
+            pivot.sqrt()
+        };
         l[j * n + j] = pivot;
         for i in j + 1..n {
             let done: f64 = (0..j).map(|k| l[i * n + k] * l[j * n + k]).sum();
-            l[i * n + j] = if pivot == 0.0 { 0.0 } else { (s[i * n + j] - done) / pivot };
+            l[i * n + j] = if pivot == 0.0 {
+                0.0
+            } else {
+                (s[i * n + j] - done) / pivot
+            };
         }
     }
     l
@@ -244,7 +252,11 @@ fn regime(lg: &LinearGaussian, shape: &Shape, memory: &Memory, position: usize) 
             slope,
             root: root(memory.flat(st.covariance), n),
         };
-        if st.of.is_some() { own.push(affine) } else { seen.push(affine) }
+        if st.of.is_some() {
+            own.push(affine)
+        } else {
+            seen.push(affine)
+        }
     }
     Regime { own, seen }
 }
@@ -252,7 +264,11 @@ fn regime(lg: &LinearGaussian, shape: &Shape, memory: &Memory, position: usize) 
 /// A rotation of two columns that makes the second number 0 and the first not negative.
 fn rotation(a: f64, b: f64) -> (f64, f64) {
     let square = a * a + b * b;
-    let r = if square > 1e-280 && square < 1e280 { square.sqrt() } else { a.hypot(b) };
+    let r = if square > 1e-280 && square < 1e280 {
+        square.sqrt()
+    } else {
+        a.hypot(b)
+    };
     (a / r, b / r)
 }
 
@@ -361,7 +377,11 @@ fn solve_right(x: &mut [f64], s: &[f64], l: usize) {
         let known: f64 = (k + 1..l).map(|j| x[j] * s[j * l + k]).sum();
         let scale = (0..=k).map(|c| s[k * l + c].abs()).fold(0.0, f64::max);
         let pivot = s[k * l + k];
-        x[k] = if pivot <= 1e-15 * scale { 0.0 } else { (x[k] - known) / pivot };
+        x[k] = if pivot <= 1e-15 * scale {
+            0.0
+        } else {
+            (x[k] - known) / pivot
+        };
     }
 }
 
@@ -641,7 +661,11 @@ fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory, starts: 
     let layout = memory.layout();
     let mut root = vec![0.0; n * n];
     (0..n).for_each(|i| root[i * n + i] = SPREAD);
-    let held: Vec<Option<Vec<f64>>> = lg.parts.iter().map(|p| memory.rows(p.start?).map(<[f64]>::to_vec)).collect();
+    let held: Vec<Option<Vec<f64>>> = lg
+        .parts
+        .iter()
+        .map(|p| memory.rows(p.start?).map(<[f64]>::to_vec))
+        .collect();
     let mut out = Out::new(lg, shape, memory);
     for s in sequences(starts) {
         let (mut mean, mut before) = (vec![0.0; n], vec![0.0; shape.lags]);
