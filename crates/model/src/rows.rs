@@ -174,7 +174,7 @@ impl<'g> Pass<'g> {
         }
         f.when = match f.position.take() {
             Some(p) => match self.graph.store.as_num(p) {
-                Some(p) if p >= 0.0 && p < 1000.0 => When::At(p as usize),
+                Some(p) if (0.0..1000.0).contains(&p) => When::At(p as usize),
                 _ => return Err(("a statement for a position other than one of the first".into(), span)),
             },
             None if before > 0 => When::From(before),

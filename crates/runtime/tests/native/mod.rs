@@ -167,9 +167,12 @@ impl Mixture {
                 scale: gaussian.then(|| id(SCALE)),
                 categories: None,
                 may_miss: false,
+                made: false,
             }],
             consts: vec![],
             weight: id(WEIGHT),
+            chain: None,
+            gaussian_chain: None,
             latents: vec![LatentSlot {
                 sym: SymId(4),
                 name: "z".into(),
@@ -180,6 +183,7 @@ impl Mixture {
             }],
             rotations: vec![],
             starts: vec![],
+            spreads: vec![],
             moments: vec![],
             row_score: id(SCORE),
             objective: id(OBJECTIVE),
@@ -420,6 +424,7 @@ impl Mixture {
             weighted: false,
             moments: [("x".to_string(), moments)].into(),
             missing: HashMap::new(),
+            order: lvmc_runtime::sequences::Order::plain(n),
         }
     }
 }
