@@ -69,7 +69,7 @@ fn message(plan: &mut Plan, name: &str, at: &[IxId]) -> Term {
     let sym = plan.store.add_sym(Sym {
         name: name.into(),
         kind: SymKind::Aux,
-        shape: sizes.into(),
+        shape: sizes,
         family: at.len(),
         per_row: true,
         support: Support::Positive,

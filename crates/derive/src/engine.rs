@@ -326,6 +326,7 @@ impl Engine {
             priors: self.joint.priors,
             cliques,
             chain,
+            gaussian_chain: self.joint.gaussian_chain,
             updates: self.updates,
             unused,
             objective,

@@ -5,7 +5,7 @@
 
 use crate::chain::{self, Lagged};
 use crate::error::DeriveError;
-use crate::plan::{Case, Chain, Definition, Finite, Posterior, Prior, RowFactor};
+use crate::plan::{Case, Chain, Definition, Finite, LinearGaussian, Posterior, Prior, RowFactor};
 use crate::posterior::{self, Continuous};
 use lvmc_families::Family;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role, VarId};
@@ -21,6 +21,8 @@ pub struct LogJoint {
     pub finite: Vec<Finite>,
     /// The chain that joins rows.
     pub chain: Option<Chain>,
+    /// The chain of Gaussian states.
+    pub gaussian_chain: Option<LinearGaussian>,
     /// Factors of a row's density, the continuous latents in them.
     pub complete: Vec<RowFactor>,
     /// Factors of a row's marginal density: continuous latents integrated out.
@@ -46,6 +48,7 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
         store,
         finite,
         chain: None,
+        gaussian_chain: None,
         complete: vec![],
         factors: vec![],
         expected: vec![],
@@ -151,14 +154,6 @@ fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
             "inside a chain a statement may look back a fixed number of steps: `z[t] ~ Categorical(A[z[t-1]])`",
         );
     }
-    if let (Some(chain), Some(x)) = (&graph.chain, continuous_chain(graph)) {
-        return missing(
-            &format!("the chain of `{}`, which is continuous", graph.store.sym(x).name),
-            "kalman-smoother",
-            chain.span,
-            "chains of finite latents can be fitted today",
-        );
-    }
     for factor in &graph.factors {
         match &graph.plates[factor.plate.index()] {
             Plate::Chain { span, .. } => {
@@ -211,15 +206,6 @@ fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
         }
     }
     Ok(())
-}
-
-/// A continuous latent that other rows know.
-fn continuous_chain(graph: &ModelGraph) -> Option<SymId> {
-    let lags = chain::latent_lags(graph);
-    lags.into_iter().map(|l| l.1).find(|&of| {
-        let mut own = graph.factors.iter().filter(|f| graph.var(f.var).sym == of);
-        own.any(|f| finite_size(&graph.store, &f.dist).is_none() || !graph.store.shape(f.value).is_empty())
-    })
 }
 
 fn nets_of(graph: &ModelGraph, factor: &Factor) -> Option<u32> {
@@ -290,7 +276,7 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Cont
             Role::Data if referred() => true,
             _ => continue,
         };
-        if finite.iter().any(|f| f.sym == var.sym) {
+        if finite.iter().any(|f| f.sym == var.sym) || continuous.iter().any(|c| c.sym == var.sym) {
             continue; // a statement of its own for a position
         }
         let size = finite_size(s, &factor.dist).filter(|_| s.shape(factor.value).is_empty());

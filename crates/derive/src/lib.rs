@@ -17,6 +17,7 @@ pub mod occur;
 pub mod plan;
 pub mod posterior;
 pub mod rules;
+mod smoother_steps;
 pub mod steps;
 pub mod symmetry;
 

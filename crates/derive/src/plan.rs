@@ -88,6 +88,8 @@ pub enum Value {
     Term(Term),
     /// A matrix R with Rᵀ R = Λ⁻¹ for a flat Λ: C⁻¹ of Λ = C Cᵀ.
     InverseRoot(Term),
+    /// What the smoother of a Gaussian chain gives every row: see [`LinearGaussian`].
+    Smoothed,
 }
 
 /// The posterior of a continuous latent, for those who ask: given the finite variables, and the definitions.
@@ -135,6 +137,56 @@ pub struct Chain {
     pub regimes: usize,
     /// The 0/1 symbols of a row that say where statements hold.
     pub marks: Vec<(SymId, When)>,
+}
+
+/// A chain whose state is Gaussian: what a row's statements say of the latents that it knows.
+///
+/// The latents e that a row knows are those of earlier rows that it refers to, then its own. Given the rows up to its
+/// own, e is Gaussian, and p(row | rows before) with it; the smoother gives its mean and a root of its covariance.
+#[derive(Debug, Clone)]
+pub struct LinearGaussian {
+    /// The index as written.
+    pub index: String,
+    /// e in its parts, each after those that its statement refers to.
+    pub parts: Vec<Part>,
+    /// Statements of the latents in the order of `parts`, then the observations'.
+    pub statements: Vec<Linear>,
+    /// From this position on the same statements hold.
+    pub regimes: usize,
+    /// Loadings of observations are estimated: without a start nothing says which way the latents point.
+    pub loadings: bool,
+}
+
+/// A latent that a row knows.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its symbol in the row.
+    pub sym: SymId,
+    /// It is an earlier row's.
+    pub lagged: bool,
+    /// The part of the next row that it becomes.
+    pub next: Option<usize>,
+    /// Its smoothed mean, a definition.
+    pub mean: SymId,
+    /// For each part up to this one, how far this one moves with that one's noise: ℓ_p in rows, definitions.
+    pub moves: Vec<SymId>,
+}
+
+/// A statement x ~ Normal(Σ B z + c, S) of a row, affine in the latents z that it knows.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// Position of the statement in the graph's factors.
+    pub factor: usize,
+    /// In which rows it holds.
+    pub when: When,
+    /// The part that it is the density of; `None` for an observation.
+    pub of: Option<usize>,
+    /// c for a part; x − c for an observation.
+    pub offset: Term,
+    /// B, by part.
+    pub slopes: Vec<(usize, Term)>,
+    /// S: a variance, a vector of variances, or a matrix.
+    pub covariance: Term,
 }
 
 /// How the maximising value of a block of parameters is found.
@@ -319,6 +371,8 @@ pub struct Plan {
     pub cliques: Vec<Clique>,
     /// The chain of states.
     pub chain: Option<Chain>,
+    /// The chain of Gaussian states.
+    pub gaussian_chain: Option<LinearGaussian>,
     /// Updates, in the order they run.
     pub updates: Vec<Update>,
     /// Parameters that no factor mentions (they keep their starting values).

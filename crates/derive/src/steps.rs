@@ -165,10 +165,12 @@ fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
 
 /// What the posteriors of the continuous latents are made of.
 fn definitions(plan: &mut Plan, out: &mut Vec<Step>) {
+    crate::smoother_steps::steps(plan, out);
     let s = &mut plan.store;
     for d in plan.definitions.clone() {
         let (left, right, remark) = match d.value {
             Value::Term(t) => (d.atom, t, ""),
+            Value::Smoothed => continue,
             Value::InverseRoot(t) => {
                 let root = s.transpose(d.atom);
                 (

@@ -62,6 +62,10 @@ pub trait Family: Sync + Send + std::fmt::Debug {
     fn mean(&self, _store: &mut Store, _signature: usize, _args: &[Term]) -> Option<Term> {
         None
     }
+    /// Mean and covariance, where the distribution is Gaussian: a variance for a number, a matrix for a vector.
+    fn gaussian(&self, _store: &mut Store, _signature: usize, _args: &[Term]) -> Option<(Term, Term)> {
+        None
+    }
     /// Sufficient statistics T(x) as terms, natural parameters η and log-normaliser A(η-arguments), where it is an
     /// exponential family: log p = Σ η·T − A + h(x). Tested: ∇A = E[T].
     fn exponential(&self, _store: &mut Store, _signature: usize, _x: Term, _args: &[Term]) -> Option<Exponential> {

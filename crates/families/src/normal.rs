@@ -113,6 +113,9 @@ impl Family for Normal {
     fn mean(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         Some(args[0])
     }
+    fn gaussian(&self, s: &mut Store, signature: usize, args: &[Term]) -> Option<(Term, Term)> {
+        Some((args[0], spread(s, signature, args[1]).variance))
+    }
     /// η = (Σ⁻¹ μ, −½ Σ⁻¹), T = (x, x xᵀ), A = ½ μᵀ Σ⁻¹ μ + ½ log|Σ|, h = (2π)^(−D/2).
     fn exponential(&self, s: &mut Store, signature: usize, x: Term, args: &[Term]) -> Option<Exponential> {
         let mu = args[0];

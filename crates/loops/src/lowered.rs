@@ -1,7 +1,7 @@
 //! What the runtime needs to know of a lowered model besides its program: which buffer holds what.
 
 use crate::ir::{BufId, Program};
-use crate::scan::ForwardBackward;
+use crate::scan::{ForwardBackward, LinearGaussian};
 use lvmc_term::{Support, SymId};
 
 /// A parameter's place.
@@ -196,6 +196,8 @@ pub struct Lowered {
     pub latents: Vec<LatentSlot>,
     /// The chain that joins rows.
     pub chain: Option<ChainSlot>,
+    /// The chain of Gaussian states.
+    pub gaussian_chain: Option<LinearGaussian>,
     /// Continuous latents whose means `seed` reads.
     pub starts: Vec<ScoreSlot>,
     /// Tables of how far the continuous latents spread around their means, which starting values make small.
@@ -228,4 +230,12 @@ pub struct Lowered {
     pub iterated: bool,
     /// The objective includes a prior (MAP).
     pub penalised: bool,
+}
+
+impl Lowered {
+    /// Rows know the ones before.
+    #[must_use]
+    pub fn chained(&self) -> bool {
+        self.chain.is_some() || self.gaussian_chain.is_some()
+    }
 }

@@ -161,6 +161,11 @@ impl Memory {
         self.stored.remove(&buf)
     }
 
+    /// Gives contents that were taken back.
+    pub fn put(&mut self, buf: BufId, data: AlignedVec) {
+        self.stored.insert(buf, data);
+    }
+
     /// A row buffer's stored contents, where it has any.
     #[must_use]
     pub fn rows(&self, buf: BufId) -> Option<&[f64]> {

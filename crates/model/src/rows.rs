@@ -95,6 +95,7 @@ impl<'g> Pass<'g> {
                 self.graph.vars[v].observed_as = Some(t);
             }
         }
+        self.between();
         let groups = self.groups(parent)?;
         let lags = self.lags.iter();
         let lags = lags.map(|(&(of, by), &var)| Lag { of, by, var }).collect();
@@ -173,7 +174,7 @@ impl<'g> Pass<'g> {
         }
         f.when = match f.position.take() {
             Some(p) => match self.graph.store.as_num(p) {
-                Some(p) if p >= 0.0 && p < 1000.0 => When::At(p as usize),
+                Some(p) if (0.0..1000.0).contains(&p) => When::At(p as usize),
                 _ => return Err(("a statement for a position other than one of the first".into(), span)),
             },
             None if before > 0 => When::From(before),
@@ -341,9 +342,15 @@ impl<'g> Pass<'g> {
             }
             _ => return Err((format!("`{name}` at a position that is not some steps back"), span)),
         };
+        Ok(self.lag(var, by))
+    }
+
+    /// The row's variable for another's value some rows before.
+    fn lag(&mut self, var: VarId, by: usize) -> VarId {
         if let Some(&v) = self.lags.get(&(var, by)) {
-            return Ok(v);
+            return v;
         }
+        let name = self.graph.vars[var.index()].name.clone();
         let sym = self.graph.store.sym(self.graph.vars[var.index()].sym).clone();
         let (kind, role) = match sym.kind {
             SymKind::Latent => (SymKind::Latent, Role::Latent),
@@ -364,7 +371,19 @@ impl<'g> Pass<'g> {
         );
         self.graph.vars[lag.index()].family_first = self.graph.vars[var.index()].family_first.clone();
         self.lags.insert((var, by), lag);
-        Ok(lag)
+        lag
+    }
+
+    /// What a row knows of a latent some rows before it knows through the rows between.
+    fn between(&mut self) {
+        let known: Vec<(VarId, usize)> = self.lags.keys().copied().collect();
+        for (var, by) in known {
+            if self.graph.vars[var.index()].role == Role::Latent {
+                (1..by).for_each(|by| {
+                    self.lag(var, by);
+                });
+            }
+        }
     }
 
     fn add(

@@ -78,7 +78,7 @@ pub fn load(
         .weight
         .and_then(|w| table.columns.get(w)?.as_numbers().cloned())
         .map(|xs| order.sorted(xs).iter().collect());
-    if let (Some(weights), Some(_)) = (&weights, &lowered.chain) {
+    if let (Some(weights), true) = (&weights, lowered.chained()) {
         sequence_weights(weights, &order)?;
     }
     let weighted = weights.as_ref().is_some_and(|w| w.iter().any(|&x| x != 1.0));

@@ -304,6 +304,11 @@ impl<'a> Engine<'a> {
 
     /// Makes the chain's buffers present.
     fn want_chain(&mut self) {
+        if let Some(chain) = &self.compiled.lowered.gaussian_chain {
+            for buf in chain.outs() {
+                self.memory.want(buf);
+            }
+        }
         if let Some(slot) = &self.compiled.lowered.chain {
             self.memory.want(slot.scan.rows);
             if let Some(pairs) = slot.scan.pairs {
@@ -314,6 +319,11 @@ impl<'a> Engine<'a> {
 
     /// Posteriors of the chain's states from their potentials.
     fn scan(&mut self, scan: Scan) {
+        if let Some(chain) = &self.compiled.lowered.gaussian_chain {
+            let Chain { starts, weights, .. } = &self.chain;
+            self.chain.log_likelihood = scan::gaussian::run(chain, &mut self.memory, starts, weights, scan);
+            return;
+        }
         let Some(slot) = &self.compiled.lowered.chain else {
             return;
         };

@@ -5,12 +5,13 @@ use lvmc_term::{Array, Env, EvalError, Store};
 
 /// Sets every definition at the environment's parameters and data, in order; those of a row for `rows` rows.
 ///
-/// A precision that is not positive definite has a root of NaN.
+/// A precision that is not positive definite has a root of NaN. What a smoother gives must be set already: it is known from
+/// all rows at once.
 ///
 /// # Errors
 /// A term that the evaluator cannot compute.
 pub fn define(store: &Store, definitions: &[Definition], env: &mut Env<'_>, rows: usize) -> Result<(), EvalError> {
-    for d in definitions {
+    for d in definitions.iter().filter(|d| d.value != Value::Smoothed) {
         let mut sizes = vec![];
         for &i in &d.ranges {
             sizes.push(env.size(store, &store.ix(i).size)?);
@@ -40,6 +41,7 @@ fn value_of(store: &Store, d: &Definition, sizes: &[usize], env: &mut Env<'_>) -
             rest /= n;
         }
         let value = match d.value {
+            Value::Smoothed => continue,
             Value::Term(t) => store.eval(t, env)?,
             Value::InverseRoot(t) => {
                 let precision = store.eval(t, env)?;

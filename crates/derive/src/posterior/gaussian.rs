@@ -26,11 +26,13 @@ use std::collections::HashMap;
 pub const NAME: &str = "gaussian-posterior";
 
 /// A latent of the block, once eliminated.
-struct Eliminated {
-    atom: Term,
-    mean: Term,
+pub(super) struct Eliminated {
+    pub(super) atom: Term,
+    pub(super) mean: Term,
+    /// p, where the rows ℓ_p are definitions for each p.
+    pub(super) ix: Option<IxId>,
     /// ℓ_p in rows, for the latents up to this one: how far latent b moves with it.
-    moves: Vec<Option<Term>>,
+    pub(super) moves: Vec<Option<Term>>,
 }
 
 /// The linear system η − Λ z of what is left of a block.
@@ -110,6 +112,7 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
         block.push(Eliminated {
             atom: atoms[c],
             mean: means[c],
+            ix: None,
             moves,
         });
     }
@@ -314,7 +317,7 @@ fn rewrite(
 }
 
 /// E[t] for an addend that is affine in the latents or a square of what is.
-fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<Term, String> {
+pub(super) fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<Term, String> {
     let at_mean: HashMap<Term, Term> = block.iter().map(|e| (e.atom, e.mean)).collect();
     let mut parts = vec![s.substitute(t, &at_mean)];
     if !block.iter().any(|e| s.contains(t, e.atom)) {
@@ -336,7 +339,7 @@ fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<Term, String
     }
     for (c, z) in block.iter().enumerate() {
         let size = s.shape(z.atom).first().cloned();
-        let p = size.map(|n| s.add_ix("p", n));
+        let p = z.ix.or_else(|| size.map(|n| s.add_ix("p", n)));
         let mut change = vec![];
         for (b, moves) in block[..=c].iter().zip(&z.moves) {
             let Some(moves) = *moves else { continue };
@@ -349,6 +352,7 @@ fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<Term, String
                 return Err("a product of latents stands in a square".into());
             }
             let by = match p {
+                Some(_) if z.ix.is_some() => moves,
                 Some(p) => {
                     let p = s.index(p);
                     element(s, moves, p)

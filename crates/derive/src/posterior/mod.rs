@@ -8,6 +8,7 @@
 mod conjugate;
 mod evaluate;
 mod gaussian;
+pub mod kalman;
 
 pub use evaluate::define as evaluate;
 
@@ -38,8 +39,12 @@ pub struct Continuous {
 /// # Errors
 /// No rule gives some latent's posterior.
 pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous]) -> Result<(), DeriveError> {
+    let chained = kalman::chained(joint, graph, latents);
+    if let Some(first) = chained.first() {
+        kalman::eliminate(joint, graph, &chained).map_err(|why| kalman::refused(graph, first, why))?;
+    }
     let (mut scalars, mut blocks): (Vec<&Continuous>, Vec<Vec<&Continuous>>) = (vec![], vec![]);
-    for l in latents {
+    for l in latents.iter().filter(|l| chained.iter().all(|c| c.sym != l.sym)) {
         if joint.store.sym(l.sym).support == Support::Real {
             blocks.push(vec![l]);
         } else {
@@ -176,13 +181,15 @@ impl<'a> Defined<'a> {
 /// A symbol that an iteration computes, for every value of some indices; its atom at those indices.
 fn define(joint: &mut LogJoint, what: Defined<'_>, value: Value, shape: &[Size]) -> Term {
     let term = match value {
-        Value::Term(t) | Value::InverseRoot(t) => t,
+        Value::Term(t) | Value::InverseRoot(t) => Some(t),
+        Value::Smoothed => None,
     };
     let s: &mut Store = &mut joint.store;
-    let free = s.free_indices(term);
-    let ranges: Vec<IxId> = what.ixs.iter().copied().filter(|i| free.contains(i)).collect();
+    let free = term.map(|t| s.free_indices(t));
+    let used = |i: &IxId| free.as_ref().is_none_or(|free| free.contains(i));
+    let ranges: Vec<IxId> = what.ixs.iter().copied().filter(used).collect();
     let sizes = ranges.iter().map(|&i| s.ix(i).size.clone());
-    let per_row = s.per_row(term);
+    let per_row = term.is_none_or(|t| s.per_row(t));
     let sym = s.add_sym(Sym {
         name: what.name,
         kind: SymKind::Aux,

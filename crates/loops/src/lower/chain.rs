@@ -243,6 +243,7 @@ impl Lower<'_> {
         Set {
             out: pb.new_buffer("stat.pairs", BufKind::Table, configs),
             resp,
+            over: vec![],
             by: None,
             kind: SetKind::Transitions(tables),
             stride: 1,

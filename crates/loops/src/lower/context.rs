@@ -73,6 +73,8 @@ pub struct Lower<'a> {
     pub configured: bool,
     /// The chain's buffers.
     pub chain: Option<super::chain::ChainBuffers>,
+    /// The Gaussian chain's buffers.
+    pub gaussian_chain: Option<super::kalman::GaussianChain>,
     /// The function being written multiplies by row weights.
     pub masked: bool,
 }

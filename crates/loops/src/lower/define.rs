@@ -16,7 +16,12 @@ impl Lower<'_> {
             let sym = self.s.sym(d.sym).clone();
             let len = self.dims(&sym.shape).iter().product::<usize>().max(1);
             if sym.per_row {
-                let buf = pb.buffer(&sym.name, BufKind::Temp, len);
+                let kind = if d.value == Value::Smoothed {
+                    BufKind::Out
+                } else {
+                    BufKind::Temp
+                };
+                let buf = pb.buffer(&sym.name, kind, len);
                 self.temps.insert(d.sym, buf);
                 self.defined.insert(d.sym);
                 continue;
@@ -26,6 +31,7 @@ impl Lower<'_> {
             let what = match d.value {
                 Value::Term(t) => What::Term(t),
                 Value::InverseRoot(t) => What::InverseRoot(t),
+                Value::Smoothed => continue,
             };
             let ixs = d.ranges.clone();
             self.jobs.push(Job { ixs, out, what });
@@ -40,6 +46,11 @@ impl Lower<'_> {
                 continue;
             };
             if !self.defined.contains(&d.sym) {
+                continue;
+            }
+            // where nothing but the start says which way a chain's latents point
+            let loadings = self.plan.gaussian_chain.as_ref().is_some_and(|g| g.loadings);
+            if d.value == Value::Smoothed && !loadings {
                 continue;
             }
             let name = self.s.sym(p.sym).name.clone();

@@ -13,6 +13,7 @@ mod flat;
 mod form;
 mod gradient;
 mod jobs;
+mod kalman;
 mod newton;
 mod potentials;
 mod rowexpr;
@@ -60,6 +61,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let moments = l.moment_slots(&mut pb);
     let updates = l.settled();
     l.add_chain(&mut pb, &updates);
+    l.add_gaussian_chain(&mut pb, &starts);
+    let chained = l.chain.is_some() || l.gaussian_chain.is_some();
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
     let alpha = updates
@@ -78,7 +81,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
                 (e, ascents)
             });
             l.define_rows(b, &[]);
-            if l.chain.is_some() {
+            if chained {
                 l.chain_weights(b, e);
             } else {
                 l.e_step(b, e, Ends::Objective);
@@ -94,12 +97,13 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     if ascents.len() != planned {
         return Err(bug("a predictor's design is not linear in features", ""));
     }
-    if l.chain.is_some() {
+    if chained {
         for (name, masked) in [("potentials", false), ("potentials_w", true)] {
             l.masked = masked;
             pb.func(name, FuncKind::Block, |b| {
                 l.define_rows(b, &[]);
                 l.chain_potentials(b, &mut e, Ends::Objective);
+                l.gaussian_chain_rows(b);
             });
         }
     }
@@ -119,14 +123,15 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     pb.func("score", FuncKind::Block, |b| {
         l.zero_columns(b, l.fixed.row_score, 1);
         l.define_rows(b, &[]);
-        if l.chain.is_some() {
+        if chained {
             l.chain_potentials(b, &mut e, Ends::Score);
+            l.gaussian_chain_rows(b);
         } else {
             l.e_step(b, &mut e, Ends::Score);
             l.write_posteriors(b, &moments, &marginals);
         }
     });
-    if l.chain.is_some() {
+    if chained {
         pb.func("posterior", FuncKind::Block, |b| {
             l.define_rows(b, &[]);
             l.chain_weights(b, &mut e);
@@ -179,6 +184,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         consts,
         weight: fixed.weight,
         chain: l.chain_slot(&latents),
+        gaussian_chain: l.gaussian_chain.as_ref().map(|g| g.scan.clone()),
         latents,
         rotations,
         labels,
@@ -225,6 +231,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         jobs: vec![],
         weights: HashMap::new(),
         chain: None,
+        gaussian_chain: None,
         masked: false,
     }
 }
@@ -312,12 +319,12 @@ impl Lower<'_> {
                     let len = crate::lens::syrk_len(inputs.cols, diagonal);
                     let Some(acc) = set.acc else { continue };
                     if inputs.differ() {
-                        self.each_config(b, &set.resp.clone(), &mut |l, b, scope, at| {
+                        self.each_config(b, &set.clone(), &mut |l, b, scope, at, weight| {
                             let x = inputs.adjacent_at(b, &scope.env);
                             b.kernel(Kernel::Syrk {
                                 x,
                                 inputs: inputs.cols,
-                                w: l.weight_column(table, at.clone()),
+                                w: l.weight_column(table, weight.clone()),
                                 acc: acc.at(at.clone() * len),
                                 diagonal,
                             });
@@ -340,9 +347,9 @@ impl Lower<'_> {
                 SetKind::First(inputs) if inputs.differ() => {
                     let Some(acc) = set.acc else { continue };
                     let ones = self.ones(b);
-                    self.each_config(b, &set.resp.clone(), &mut |l, b, scope, at| {
+                    self.each_config(b, &set.clone(), &mut |l, b, scope, at, weight| {
                         let x = inputs.adjacent_at(b, &scope.env);
-                        let w = l.weight_column(table, at.clone()).unwrap_or_else(|| ones.col(0));
+                        let w = l.weight_column(table, weight.clone()).unwrap_or_else(|| ones.col(0));
                         b.kernel(Kernel::Moments {
                             x,
                             inputs: inputs.cols,
@@ -387,8 +394,13 @@ impl Lower<'_> {
 
     /// Posterior weights (1 where there are none) times a feature.
     fn weighted_by(&mut self, b: &mut FuncBuilder<'_>, table: Option<BufId>, by: Term, set: &Set) -> BufId {
-        let out = b.buffer("weights", BufKind::Temp, set.configs);
-        self.each_config(b, &set.resp, &mut |l, b, scope, at| {
+        let configs = self.configs_of(&set.resp);
+        let out = b.buffer("weights", BufKind::Temp, configs);
+        let alone = Set {
+            over: vec![],
+            ..set.clone()
+        };
+        self.each_config(b, &alone, &mut |l, b, scope, at, _| {
             let mut rows = RowScope {
                 flat: scope.clone(),
                 ..RowScope::default()
@@ -407,19 +419,30 @@ impl Lower<'_> {
         out
     }
 
-    /// Loops over the values of some finite variables, their indices bound.
+    /// Loops over a set's configurations, their indices bound: with the configuration, and that of the weights.
     fn each_config(
         &mut self,
         b: &mut FuncBuilder<'_>,
-        resp: &[SymId],
-        f: &mut dyn FnMut(&mut Self, &mut FuncBuilder<'_>, &mut context::Scope, &Index),
+        set: &Set,
+        f: &mut dyn FnMut(&mut Self, &mut FuncBuilder<'_>, &mut context::Scope, &Index, &Index),
     ) {
-        let ixs: Vec<lvmc_term::IxId> = resp
+        let ixs: Vec<lvmc_term::IxId> = set
+            .resp
             .iter()
             .filter_map(|&x| self.finite_of(x))
             .map(|v| self.plan.finite[v].ix)
             .collect();
-        self.nest(b, &ixs, context::Scope::default(), Index::default(), f);
+        self.nest(
+            b,
+            &ixs,
+            context::Scope::default(),
+            Index::default(),
+            &mut |l, b, scope, weight| {
+                l.nest(b, &set.over, scope.clone(), weight.clone(), &mut |l, b, scope, at| {
+                    f(l, b, scope, at, weight);
+                });
+            },
+        );
     }
 
     /// A column of row weights (1 where the function is not masked).
@@ -457,16 +480,20 @@ impl Lower<'_> {
                     flat: scope.clone(),
                     ..RowScope::default()
                 };
-                l.ensure_row(b, &mut rows, body);
                 let weight = l.weight_column(table, at.clone());
-                context::each(b, &dims.clone(), &mut |b, i| {
-                    b.rows(|b| {
-                        let mut v = l.row_elem(b, &mut rows, body, i);
-                        if let Some(w) = &weight {
-                            let w = b.load_row(w.clone());
-                            v = b.mul(w, v);
-                        }
-                        b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                l.nest(b, &set.over, rows.flat.clone(), at.clone(), &mut |l, b, scope, at| {
+                    rows.flat = scope.clone();
+                    rows.made.clear();
+                    l.ensure_row(b, &mut rows, body);
+                    context::each(b, &dims.clone(), &mut |b, i| {
+                        b.rows(|b| {
+                            let mut v = l.row_elem(b, &mut rows, body, i);
+                            if let Some(w) = &weight {
+                                let w = b.load_row(w.clone());
+                                v = b.mul(w, v);
+                            }
+                            b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                        });
                     });
                 });
             },

@@ -11,7 +11,8 @@ use super::form::{Form, Inputs};
 use crate::builder::FuncBuilder;
 use crate::ir::{BufId, BufKind, Index, Kernel};
 use crate::lens as block;
-use lvmc_term::{Cmp, Node, SymId, Term};
+use lvmc_derive::plan::Value;
+use lvmc_term::{Cmp, IxId, Node, SymId, Term};
 use std::collections::HashMap;
 
 /// How two linear forms are multiplied.
@@ -49,6 +50,8 @@ pub enum Body {
 pub struct Use {
     /// The posterior weight's variables and values.
     pub resp: Vec<(SymId, Term)>,
+    /// Indices of how a row's latents spread: a sum for each of their values.
+    pub over: Vec<IxId>,
     /// A feature that weights the rows besides.
     pub by: Option<Term>,
     /// The body.
@@ -62,6 +65,8 @@ pub struct Use {
 pub struct Set {
     /// Finite variables.
     pub resp: Vec<SymId>,
+    /// Indices of how a row's latents spread: a sum for each of their values.
+    pub over: Vec<IxId>,
     /// A feature that weights the rows besides.
     pub by: Option<Term>,
     /// What is accumulated.
@@ -105,6 +110,7 @@ pub struct Stats {
 /// A set before its buffers exist.
 struct Wish {
     resp: Vec<SymId>,
+    over: Vec<IxId>,
     by: Option<Term>,
     features: Vec<Term>,
     second: bool,
@@ -126,6 +132,7 @@ impl Lower<'_> {
         let mut wishes: Vec<Wish> = vec![];
         for t in sums {
             let (resp, by, body) = self.read(t);
+            let over = self.spread_indices(t);
             let key: Vec<SymId> = resp.iter().map(|r| r.0).collect();
             match &body {
                 Body::Bilinear(a, b, p) => {
@@ -142,6 +149,7 @@ impl Lower<'_> {
                         && !a.scalar;
                     wishes.push(Wish {
                         resp: key,
+                        over: over.clone(),
                         by,
                         features,
                         second: true,
@@ -152,6 +160,7 @@ impl Lower<'_> {
                 Body::Linear(form) => {
                     wishes.push(Wish {
                         resp: key,
+                        over: over.clone(),
                         by,
                         features: form.features(),
                         second: false,
@@ -162,6 +171,7 @@ impl Lower<'_> {
                 Body::Count if !key.is_empty() || by.is_some() => {
                     wishes.push(Wish {
                         resp: key,
+                        over: over.clone(),
                         by,
                         features: vec![],
                         second: false,
@@ -175,6 +185,7 @@ impl Lower<'_> {
                 t,
                 Use {
                     resp,
+                    over,
                     by,
                     body,
                     set: usize::MAX,
@@ -314,10 +325,22 @@ impl Lower<'_> {
             .product()
     }
 
+    /// The indices of a row sum over which its latents spread.
+    fn spread_indices(&self, t: Term) -> Vec<IxId> {
+        let free = self.s.free_indices(t);
+        let smoothed = self.plan.definitions.iter().filter(|d| d.value == Value::Smoothed);
+        let known: Vec<IxId> = smoothed.flat_map(|d| d.ranges.iter().copied()).collect();
+        free.into_iter().filter(|i| known.contains(i)).collect()
+    }
+
+    fn extents(&self, over: &[IxId]) -> usize {
+        over.iter().map(|&i| self.extent(i)).product()
+    }
+
     fn make_set(&mut self, pb: &mut impl NewBuffer, wish: Wish) {
         let features = wish.features.iter().map(|&t| self.feature(pb, t)).collect();
         let inputs = Inputs::new(features);
-        let (p, configs) = (inputs.cols, self.configs_of(&wish.resp));
+        let (p, configs) = (inputs.cols, self.configs_of(&wish.resp) * self.extents(&wish.over));
         let diagonal = wish.second && wish.diagonal;
         let (stride, raw) = if diagonal {
             (1 + 2 * p, configs * block::syrk_len(p, true))
@@ -344,6 +367,7 @@ impl Lower<'_> {
         }
         self.stats.sets.push(Set {
             resp: wish.resp,
+            over: wish.over,
             by: wish.by,
             kind,
             out,
@@ -366,7 +390,7 @@ impl Lower<'_> {
         for t in terms {
             let u = self.stats.uses[&t].clone();
             let resp: Vec<SymId> = u.resp.iter().map(|r| r.0).collect();
-            let configs = self.configs_of(&resp);
+            let configs = self.configs_of(&resp) * self.extents(&u.over);
             if let Body::Transitions(tables) = u.body {
                 let set = self.transition_set(pb, resp, tables);
                 if let Some(u) = self.stats.uses.get_mut(&t) {
@@ -398,6 +422,7 @@ impl Lower<'_> {
                 let out = pb.new_buffer(&format!("stat.{name}"), BufKind::Stat, configs * stride);
                 self.stats.sets.push(Set {
                     resp,
+                    over: u.over,
                     by: None,
                     kind,
                     out,
@@ -435,6 +460,9 @@ impl Lower<'_> {
         for &(x, value) in &u.resp {
             let n = self.configs_of(&[x]);
             config = config * n + self.as_index(b, scope, value, n);
+        }
+        for ix in &u.over {
+            config = config * self.extent(*ix) + scope.env.get(ix).cloned().unwrap_or_default();
         }
         let base = config * set.stride;
         match (&u.body, &set.kind) {
@@ -633,7 +661,8 @@ fn merge(wishes: Vec<Wish>) -> Vec<Wish> {
     let mut sets: Vec<Wish> = vec![];
     for mut wish in second {
         let (joined, rest): (Vec<Wish>, Vec<Wish>) = sets.into_iter().partition(|s| {
-            (&s.resp, s.by) == (&wish.resp, wish.by) && s.features.iter().any(|f| wish.features.contains(f))
+            (&s.resp, &s.over, s.by) == (&wish.resp, &wish.over, wish.by)
+                && s.features.iter().any(|f| wish.features.contains(f))
         });
         sets = rest;
         for s in joined {
@@ -651,14 +680,14 @@ fn merge(wishes: Vec<Wish>) -> Vec<Wish> {
     }
     for wish in first {
         let fits = |s: &Wish| {
-            (&s.resp, s.by) == (&wish.resp, wish.by)
+            (&s.resp, &s.over, s.by) == (&wish.resp, &wish.over, wish.by)
                 && (s.second && wish.features.iter().all(|f| s.features.contains(f)))
         };
         if let Some(s) = sets.iter_mut().find(|s| fits(s)) {
             s.users.extend(wish.users);
         } else if let Some(s) = sets
             .iter_mut()
-            .find(|s| !s.second && (&s.resp, s.by) == (&wish.resp, wish.by))
+            .find(|s| !s.second && (&s.resp, &s.over, s.by) == (&wish.resp, &wish.over, wish.by))
         {
             wish.features.iter().for_each(|f| {
                 if !s.features.contains(f) {

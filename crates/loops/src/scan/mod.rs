@@ -8,8 +8,11 @@
 //!
 //! The result does not depend on the number of threads.
 
+pub mod gaussian;
 mod logs;
 mod scaled;
+
+pub use gaussian::{LinearGaussian, Offset, Part, Statement};
 
 use crate::ir::BufId;
 use crate::memory::Memory;

@@ -12,6 +12,7 @@ mod nodes;
 mod oracle;
 mod paths;
 mod simulate;
+mod smoother;
 
 use crate::failure::Failure;
 use crate::pipeline::{self, How};
@@ -82,6 +83,13 @@ pub fn rows(graph: &ModelGraph, plan: &Plan) -> usize {
         } else {
             paths.longest()
         };
+    }
+    if let Some(chain) = &plan.gaussian_chain {
+        let length = |x: lvmc_term::SymId| plan.store.sym(x).shape.iter().map(number).product::<usize>();
+        let own = chain.parts.iter().filter(|p| !p.lagged).map(|p| length(p.sym));
+        let rows = smoother::longest(own.sum());
+        let groups = graph.chain.as_ref().is_some_and(|c| !c.groups.is_empty());
+        return if groups { rows * 3 / 2 } else { rows };
     }
     let curved = |p: &lvmc_derive::plan::Posterior| plan.store.sym(p.sym).support != lvmc_term::Support::Real;
     if plan.posteriors.iter().any(curved) {

@@ -2,6 +2,7 @@
 
 use super::nodes::{Latent, integrate};
 use super::paths::Paths;
+use super::smoother::Smoother;
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Bug;
@@ -25,38 +26,42 @@ const STEP: f64 = 1e-3;
 /// The oracle of one model on one data set.
 pub struct Oracle<'a> {
     lowered: &'a Lowered,
-    store: Store,
+    pub(super) store: Store,
     /// log densities of a row, as written.
-    written: Vec<Term>,
+    pub(super) written: Vec<Term>,
     /// The printed Q and the log priors.
     objective: Term,
     /// The log priors.
     priors: Term,
-    finite: Vec<(SymId, usize)>,
+    pub(super) finite: Vec<(SymId, usize)>,
     rows: usize,
     sizes: BTreeMap<lvmc_term::DimId, usize>,
     fixed: Vec<(SymId, Array)>,
     columns: Vec<(SymId, Vec<Array>)>,
-    continuous: Vec<(SymId, Latent)>,
+    pub(super) continuous: Vec<(SymId, Latent)>,
     definitions: Vec<Definition>,
     /// Of a chain.
     paths: Option<Paths>,
+    /// Of a Gaussian chain.
+    smoother: Option<Smoother>,
+    /// What the values of a posterior's points are of: continuous latents, then those of rows before.
+    held: Vec<SymId>,
     /// Where sequences begin.
-    starts: Vec<usize>,
+    pub(super) starts: Vec<usize>,
     /// Per row: log p(x), the posterior of every combination, and points that stand for that of the continuous latents.
     posterior: Vec<Known>,
 }
 
 /// A row's log p(x) and posterior.
-struct Known {
-    log: f64,
+pub(super) struct Known {
+    pub(super) log: f64,
     /// Of every combination.
-    weights: Vec<f64>,
+    pub(super) weights: Vec<f64>,
     /// For every combination: weights and values of the continuous latents.
-    nodes: Vec<Vec<(f64, Vec<Array>)>>,
+    pub(super) nodes: Vec<Vec<(f64, Vec<Array>)>>,
 }
 
-fn bug(what: impl std::fmt::Display) -> Failure {
+pub(super) fn bug(what: impl std::fmt::Display) -> Failure {
     Failure::from(Bug {
         stage: "certify",
         message: what.to_string(),
@@ -142,7 +147,12 @@ impl<'a> Oracle<'a> {
                 "set smaller sizes: --set K=2",
             ));
         }
+        let latents: Vec<SymId> = continuous.iter().map(|c| c.0).collect();
+        let smoother = Smoother::new(plan, &latents);
+        let lags = smoother.iter().flat_map(|s| s.lags.iter().map(|l| l.0));
         Ok(Self {
+            held: latents.iter().copied().chain(lags).collect(),
+            smoother,
             lowered,
             store,
             written,
@@ -161,7 +171,7 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    fn environment<'e>(&self, values: &Values) -> Env<'e> {
+    pub(super) fn environment<'e>(&self, values: &Values) -> Env<'e> {
         let mut env = Env::new();
         for (&d, &n) in &self.sizes {
             env.set_dim(d, n);
@@ -202,6 +212,10 @@ impl<'a> Oracle<'a> {
     /// # Errors
     /// A density that the evaluator cannot compute.
     pub fn enumerate(&mut self, values: &Values) -> Result<(), Failure> {
+        if let Some(smoother) = &self.smoother {
+            self.posterior = self.sequences(smoother, values)?;
+            return Ok(());
+        }
         let count: usize = self.finite.iter().map(|f| f.1).product();
         let mut env = self.environment(values);
         let mut out = Vec::with_capacity(self.rows);
@@ -296,7 +310,7 @@ impl<'a> Oracle<'a> {
                     }
                 }
                 for (w, z) in &known.nodes[number] {
-                    for (&(sym, _), z) in self.continuous.iter().zip(z) {
+                    for (&sym, z) in self.held.iter().zip(z) {
                         env.set(sym, z.clone());
                     }
                     for &t in &self.written {
@@ -332,6 +346,9 @@ impl<'a> Oracle<'a> {
                 .sum()
         };
         let mut env = self.environment(values);
+        if let Some(smoother) = &self.smoother {
+            smoother.define(&self.held, &self.posterior, &mut env);
+        }
         lvmc_derive::posterior::evaluate(&self.store, &self.definitions, &mut env, self.rows).map_err(bug)?;
         env.set_resp(&weight);
         let value = self.store.eval_scalar(self.objective, &env).map_err(bug)?;

@@ -130,7 +130,7 @@ fn chosen_rows(compiled: &Compiled<'_>, data: &Dataset, seed: u64) -> Option<Vec
         return None;
     }
     let mut rng = keyed(seed, Purpose::Rows, 0);
-    if compiled.lowered.chain.is_some() {
+    if compiled.lowered.chained() {
         return Some(whole_sequences(&data.order.starts, most, &mut rng));
     }
     // one row of each of `most` equal stretches: in order, without repetition

@@ -147,7 +147,7 @@ fn is_positive(a: &[f64], n: usize) -> bool {
 
 fn vanished(compiled: &Compiled<'_>, data: &Dataset, slot: &ParamSlot, values: &[f64]) -> Vec<Suspicion> {
     let size = slot.shape.last().copied().unwrap_or(0);
-    if compiled.lowered.chain.is_some() {
+    if compiled.lowered.chained() {
         return Vec::new(); // weights of one row of every sequence say nothing of the others
     }
     let weights = slot.support == Support::Simplex

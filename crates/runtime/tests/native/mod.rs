@@ -171,6 +171,8 @@ impl Mixture {
             }],
             consts: vec![],
             weight: id(WEIGHT),
+            chain: None,
+            gaussian_chain: None,
             latents: vec![LatentSlot {
                 sym: SymId(4),
                 name: "z".into(),

@@ -1,0 +1,97 @@
+//! The scan of a chain of Gaussian states: slopes and covariances in `prepare`, what differs from row to row in `potentials`.
+
+use super::context::Lower;
+use super::jobs::{Job, What};
+use super::rowexpr::RowScope;
+use crate::builder::{FuncBuilder, ProgramBuilder};
+use crate::ir::{BufId, BufKind};
+use crate::lowered::ScoreSlot;
+use crate::scan::{LinearGaussian, Offset, Part, Statement};
+use lvmc_term::{SymId, Term};
+
+/// Buffers of a Gaussian chain.
+#[derive(Debug, Clone)]
+pub struct GaussianChain {
+    /// The scan.
+    pub scan: LinearGaussian,
+    /// Offsets that differ from row to row, and their columns.
+    rows: Vec<(Term, BufId)>,
+}
+
+impl Lower<'_> {
+    /// Buffers and tables of the Gaussian chain, if the plan has one.
+    pub fn add_gaussian_chain(&mut self, pb: &mut ProgramBuilder, starts: &[ScoreSlot]) {
+        let Some(chain) = self.plan.gaussian_chain.clone() else {
+            return;
+        };
+        let buffer = |l: &Self, x: &SymId| l.temps.get(x).copied();
+        let mut parts = vec![];
+        for p in &chain.parts {
+            let atom = self.s.var(p.sym);
+            let Some(mean) = buffer(self, &p.mean) else { return };
+            parts.push(Part {
+                size: self.len_of(atom).max(1),
+                lagged: p.lagged,
+                next: p.next,
+                mean,
+                moves: p.moves.iter().filter_map(|x| buffer(self, x)).collect(),
+                start: starts.iter().find(|s| s.sym == p.sym).map(|s| s.buf),
+            });
+        }
+        let mut rows = vec![];
+        let mut statements = vec![];
+        for (i, st) in chain.statements.iter().enumerate() {
+            let size = self.len_of(st.offset).max(1);
+            let name = format!("chain.{i}");
+            let offset = if self.s.per_row(st.offset) {
+                let buf = pb.buffer(&format!("{name}.offset"), BufKind::Out, size);
+                rows.push((st.offset, buf));
+                Offset::Rows(buf)
+            } else {
+                Offset::Table(self.chain_job(pb, &format!("{name}.offset"), st.offset))
+            };
+            let slopes = st.slopes.iter();
+            let slopes = slopes
+                .map(|&(part, t)| (part, self.chain_job(pb, &format!("{name}.slope.{part}"), t)))
+                .collect();
+            statements.push(Statement {
+                when: st.when,
+                of: st.of,
+                size,
+                offset,
+                slopes,
+                covariance: self.chain_job(pb, &format!("{name}.covariance"), st.covariance),
+            });
+        }
+        let scan = LinearGaussian {
+            parts,
+            statements,
+            regimes: chain.regimes,
+            row_score: self.fixed.row_score,
+        };
+        self.gaussian_chain = Some(GaussianChain { scan, rows });
+    }
+
+    fn chain_job(&mut self, pb: &mut ProgramBuilder, name: &str, t: Term) -> BufId {
+        let out = pb.buffer(name, BufKind::Table, self.len_of(t).max(1));
+        self.jobs.push(Job {
+            ixs: vec![],
+            out,
+            what: What::Term(t),
+        });
+        out
+    }
+
+    /// What the scan reads of a row.
+    pub fn gaussian_chain_rows(&mut self, b: &mut FuncBuilder<'_>) {
+        let rows = self
+            .gaussian_chain
+            .iter()
+            .flat_map(|g| g.rows.clone())
+            .collect::<Vec<_>>();
+        for (t, out) in rows {
+            let mut scope = RowScope::default();
+            self.copy_row(b, &mut scope, t, out);
+        }
+    }
+}

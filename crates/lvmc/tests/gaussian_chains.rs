@@ -1,0 +1,128 @@
+//! Chains of Gaussian latents: another software's answer, certificates against the dense joint Gaussian, refusals.
+
+mod common;
+
+use common::{lvmc, root, stderr, stdout};
+use lvmc_base::Source;
+use lvmc_derive::DeriveError;
+use serde_json::Value;
+
+const NILE: [&str; 6] = [
+    "models/local_level.lvm",
+    "data/nile.csv",
+    "--bind",
+    "time=year",
+    "--bind",
+    "y=flow",
+];
+
+fn plan(text: &str) -> (lvmc_model::ModelGraph, Result<lvmc_derive::Plan, DeriveError>) {
+    let source = Source::new("chain.lvm", text);
+    let ast = lvmc_syntax::parse(&source).expect("a model");
+    let graph = lvmc_model::build(&ast, &source, &lvmc_model::Settings::default()).expect("a typed model");
+    let plan = lvmc_derive::derive(&graph);
+    (graph, plan)
+}
+
+#[test]
+fn the_nile() {
+    for seed in ["1", "2", "3"] {
+        let output = lvmc(&[&["fit"], &NILE[..], &["--json", "--seed", seed]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let fit: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        let found = fit["log_likelihood"].as_f64().expect("a number");
+        assert!((found + 640.380_54).abs() < 1e-5, "{found}");
+        assert_eq!(fit["converged"], true);
+    }
+}
+
+#[test]
+fn smoothed_means_and_scores() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let fit = folder.path().join("fit.json");
+    let fit = fit.to_string_lossy();
+    let made = lvmc(&[&["fit"], &NILE[..], &["--out", &fit]].concat());
+    assert!(made.status.success(), "{}", stderr(&made));
+    let predicted = stdout(&lvmc(&["predict", &fit, "data/nile.csv"]));
+    let mut lines = predicted.lines();
+    assert_eq!(lines.next(), Some("level,level_sd"));
+    assert_eq!(lines.count(), 100);
+}
+
+#[test]
+fn certificates_hold() {
+    let mut models = 0;
+    let folder = root().join("crates/lvmc/tests/gaussian_chains");
+    for file in std::fs::read_dir(folder).expect("models").flatten() {
+        let (path, name) = (file.path(), file.file_name());
+        let (graph, plan) = plan(&std::fs::read_to_string(&path).expect("a readable model"));
+        let plan = plan.unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
+        for seed in [1, 2] {
+            let list = lvmc::certify::certify(&graph, &plan, seed).unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
+            for c in list {
+                assert!(c.ok, "{name:?}: {} of {}: {} ({})", c.part, c.of, c.value, c.what);
+            }
+        }
+        models += 1;
+    }
+    assert!(models >= 7, "only {models} models");
+}
+
+#[test]
+fn what_is_not_linear_gaussian_is_refused() {
+    let head = "data y : real\nparam q, r : positive\n";
+    let cases = [
+        (
+            "param p : simplex[2]\nparam m : real[2]\nchain t { k[t] ~ Categorical(p)\nz[1] ~ Normal(0, 1)\n\
+             z[t] ~ Normal(z[t-1], q)\ny[t] ~ Normal(z[t] + m[k[t]], r) }",
+            "a finite variable stands beside it",
+        ),
+        (
+            "chain t { z[1] ~ Normal(0, 1)\nz[t] ~ Normal(sin(z[t-1]), q)\ny[t] ~ Normal(z[t], r) }",
+            "not affine",
+        ),
+        (
+            "chain t { z[1] ~ Normal(0, 1)\nz[t] ~ Normal(z[t-1], q)\ny[t] ~ Normal(0, r * exp(z[t])) }",
+            "it stands in a variance",
+        ),
+        (
+            "given u : real\nchain t { z[1] ~ Normal(0, 1)\nz[t] ~ Normal(z[t-1], q)\ny[t] ~ Normal(u[t] * z[t], r) }",
+            "differs from row to row",
+        ),
+    ];
+    for (text, reason) in cases {
+        let (_, plan) = plan(&format!("{head}{text}"));
+        let Err(DeriveError::NoPosterior { reason: found, .. }) = plan else {
+            panic!("{text}: {plan:?}");
+        };
+        assert!(found.contains(reason), "{text}: {found}");
+    }
+}
+
+/// Starts of variance 10¹², noises near 0: log-likelihoods of the Nile, filtered with 50 decimal digits.
+#[test]
+fn extreme_variances_cost_no_digits() {
+    let cases = [
+        ("1000, 1e6", "1469", "15099", -640.380_540_732),
+        ("1000, 1e12", "1469", "15099", -647.280_074_216),
+        ("1000, 1e12", "1e-12", "15099", -678.205_527_020),
+        ("1000, 1e12", "1469", "1e-8", -1_410.095_983_29),
+        ("0, 1e6", "1e-30", "1e-3", -1_417_578_134.59),
+    ];
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = folder.path().join("fixed.lvm");
+    for (start, level, noise, expected) in cases {
+        let text = format!(
+            "data y : real\nchain t by time {{\n  z[1] ~ Normal({start})\n  z[t] ~ Normal(z[t-1], {level})\n  \
+             y[t] ~ Normal(z[t], {noise})\n}}\n"
+        );
+        std::fs::write(&model, text).expect("a written model");
+        let output = lvmc(&[&["fit", &model.to_string_lossy()], &NILE[1..], &["--json"]].concat());
+        let fit: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        let found = fit["log_likelihood"].as_f64().expect("a number");
+        assert!(
+            (found / expected - 1.0).abs() < 1e-10,
+            "{start}: {found}, not {expected}"
+        );
+    }
+}
