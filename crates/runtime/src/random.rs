@@ -14,6 +14,8 @@ pub enum Purpose {
     Shake,
     /// Drawing data.
     Sample,
+    /// Drawing what all rows share.
+    Globals,
 }
 
 /// The generator of one purpose and index.

@@ -12,6 +12,7 @@ mod estep;
 mod flat;
 mod form;
 mod gradient;
+mod grouped;
 mod jobs;
 mod newton;
 mod potentials;
@@ -31,7 +32,7 @@ use context::{Fixed, Lower, bug};
 use estep::{EStep, Ends};
 use lvmc_base::Bug;
 use lvmc_derive::Plan;
-use lvmc_derive::plan::{ObjectiveKind, Solution, Update};
+use lvmc_derive::plan::{ObjectiveKind, Prior, Solution, Update, Value};
 use lvmc_model::ModelGraph;
 use lvmc_term::{SymId, Term};
 use rowexpr::RowScope;
@@ -62,6 +63,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     l.add_chain(&mut pb, &updates);
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
+    let defined = l.defined_terms();
+    l.plan_groups(&mut pb, &defined);
     let alpha = updates
         .iter()
         .any(|u| u.solution.is_step())
@@ -157,7 +160,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         let zero = b.num(0.0);
         b.store(l.fixed.failures.at(0), zero);
         l.do_jobs(b);
-        l.write_log_prior(b);
+        l.write_log_densities(b);
     });
 
     let columns = l.column_slots(graph);
@@ -169,6 +172,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         })
         .collect();
     let rotations = l.rotation_slots(&params);
+    let groups = l.group_slots();
     let spreads = plan.definitions.iter().filter(|d| d.spread);
     let spreads = spreads.filter_map(|d| l.flat.get(&d.sym).copied()).collect();
     Ok(Lowered {
@@ -187,6 +191,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         objective: fixed.objective,
         constant: fixed.constant,
         log_prior: fixed.log_prior,
+        log_shared: fixed.log_shared,
+        groups,
         settings: fixed.settings,
         floors: fixed.floors,
         failures: fixed.failures,
@@ -203,6 +209,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         objective: pb.buffer("objective", BufKind::Stat, 1),
         constant: pb.buffer("constant", BufKind::Stat, 1),
         log_prior: pb.buffer("log.prior", BufKind::Table, 1),
+        log_shared: pb.buffer("log.shared", BufKind::Table, 1),
         settings: pb.buffer("settings", BufKind::Input, 2),
         floors: pb.buffer("floors", BufKind::Table, 1),
         failures: pb.buffer("failures", BufKind::Table, 1),
@@ -220,9 +227,11 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         features: vec![],
         fixed,
         stats: stats::Stats::default(),
+        grouped: grouped::Grouped::default(),
         jobs: vec![],
         weights: HashMap::new(),
         chain: None,
+        early: false,
         masked: false,
     }
 }
@@ -234,6 +243,10 @@ fn used_symbols(plan: &Plan) -> Vec<SymId> {
         for c in &f.cases {
             used.extend(plan.store.symbols(c.term));
         }
+    }
+    for d in &plan.definitions {
+        let (Value::Term(t) | Value::InverseRoot(t)) = d.value;
+        used.extend(plan.store.symbols(t));
     }
     for p in &plan.priors {
         used.extend(plan.store.symbols(p.term));
@@ -377,7 +390,7 @@ impl Lower<'_> {
                     };
                     b.kernel(kernel);
                 }
-                SetKind::Direct(body, values) => self.direct(b, &set, *body, values, table),
+                SetKind::Direct(body, values, around) => self.direct(b, &set, (*body, around), values, table),
                 SetKind::Transitions(_) => {}
             }
         }
@@ -433,7 +446,14 @@ impl Lower<'_> {
         ones
     }
 
-    fn direct(&mut self, b: &mut FuncBuilder<'_>, set: &Set, body: Term, values: &[Term], table: Option<BufId>) {
+    fn direct(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        set: &Set,
+        (body, around): (Term, &[lvmc_term::IxId]),
+        values: &[Term],
+        table: Option<BufId>,
+    ) {
         let ixs: Vec<lvmc_term::IxId> = values
             .iter()
             .zip(&set.resp)
@@ -451,20 +471,22 @@ impl Lower<'_> {
             context::Scope::default(),
             Index::default(),
             &mut |l, b, scope, at| {
-                let mut rows = RowScope {
-                    flat: scope.clone(),
-                    ..RowScope::default()
-                };
-                l.ensure_row(b, &mut rows, body);
                 let weight = l.weight_column(table, at.clone());
-                context::each(b, &dims.clone(), &mut |b, i| {
-                    b.rows(|b| {
-                        let mut v = l.row_elem(b, &mut rows, body, i);
-                        if let Some(w) = &weight {
-                            let w = b.load_row(w.clone());
-                            v = b.mul(w, v);
-                        }
-                        b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                l.nest(b, around, scope.clone(), at.clone(), &mut |l, b, scope, at| {
+                    let mut rows = RowScope {
+                        flat: scope.clone(),
+                        ..RowScope::default()
+                    };
+                    l.ensure_row(b, &mut rows, body);
+                    context::each(b, &dims.clone(), &mut |b, i| {
+                        b.rows(|b| {
+                            let mut v = l.row_elem(b, &mut rows, body, i);
+                            if let Some(w) = &weight {
+                                let w = b.load_row(w.clone());
+                                v = b.mul(w, v);
+                            }
+                            b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                        });
                     });
                 });
             },
@@ -511,6 +533,9 @@ impl Lower<'_> {
                 self.copy_row(b, &mut scope, f.term, f.buf);
             }
         }
+        self.early = true;
+        self.accumulate_groups(b);
+        self.early = false;
         let sum = self.s.sum(data_only);
         let mut scope = RowScope::default();
         self.ensure_row(b, &mut scope, sum);
@@ -523,11 +548,16 @@ impl Lower<'_> {
         self.masked = false;
     }
 
-    fn write_log_prior(&mut self, b: &mut FuncBuilder<'_>) {
+    fn write_log_densities(&mut self, b: &mut FuncBuilder<'_>) {
+        let (priors, shared) = (self.plan.priors.clone(), self.plan.shared.marginal.clone());
+        self.write_log_density(b, &priors, self.fixed.log_prior);
+        self.write_log_density(b, &shared, self.fixed.log_shared);
+    }
+
+    fn write_log_density(&mut self, b: &mut FuncBuilder<'_>, list: &[Prior], out: BufId) {
         let zero = b.num(0.0);
-        b.store(self.fixed.log_prior.at(0), zero);
-        for p in self.plan.priors.clone() {
-            let out = self.fixed.log_prior;
+        b.store(out.at(0), zero);
+        for p in list {
             self.nest(
                 b,
                 &p.ranges,

@@ -4,7 +4,7 @@
 
 use super::context::Lower;
 use super::stats::Body;
-use lvmc_derive::plan::{Solution, Update};
+use lvmc_derive::plan::{Solution, Update, Value};
 use lvmc_term::{Node, SymId, Term};
 use std::collections::{BTreeSet, HashMap};
 
@@ -30,6 +30,14 @@ impl Lower<'_> {
             }
         }
         updates
+    }
+
+    /// What the plan's definitions compute.
+    pub fn defined_terms(&self) -> Vec<Term> {
+        let of = |d: &lvmc_derive::plan::Definition| match d.value {
+            Value::Term(t) | Value::InverseRoot(t) => t,
+        };
+        self.plan.definitions.iter().map(of).collect()
     }
 
     fn settle(&mut self, t: Term, moving: &BTreeSet<SymId>) -> Term {

@@ -11,7 +11,7 @@ use super::form::{Form, Inputs};
 use crate::builder::FuncBuilder;
 use crate::ir::{BufId, BufKind, Index, Kernel};
 use crate::lens as block;
-use lvmc_term::{Cmp, Node, SymId, Term};
+use lvmc_term::{Cmp, IxId, Node, SymId, Term};
 use std::collections::HashMap;
 
 /// How two linear forms are multiplied.
@@ -89,8 +89,8 @@ pub enum SetKind {
     Codes(SymId, usize),
     /// Counts of transitions, from the scan.
     Transitions(Vec<usize>),
-    /// The body, with the index terms of the weight's values.
-    Direct(Term, Vec<Term>),
+    /// The body, with the index terms of the weight's values, and the indices that are bound around the sum.
+    Direct(Term, Vec<Term>, Vec<IxId>),
 }
 
 /// All statistics of a program.
@@ -232,7 +232,7 @@ impl Lower<'_> {
         (resp, None, body)
     }
 
-    fn read_body(&mut self, rest: &[Term]) -> Body {
+    pub fn read_body(&mut self, rest: &[Term]) -> Body {
         let whole = self.s.product_of(rest);
         match *rest {
             [] => return Body::Count,
@@ -366,7 +366,7 @@ impl Lower<'_> {
         for t in terms {
             let u = self.stats.uses[&t].clone();
             let resp: Vec<SymId> = u.resp.iter().map(|r| r.0).collect();
-            let configs = self.configs_of(&resp);
+            let mut configs = self.configs_of(&resp);
             if let Body::Transitions(tables) = u.body {
                 let set = self.transition_set(pb, resp, tables);
                 if let Some(u) = self.stats.uses.get_mut(&t) {
@@ -385,7 +385,10 @@ impl Lower<'_> {
                 }
                 Body::Direct(body) => {
                     let n = self.len_of(body).max(1);
-                    (SetKind::Direct(body, u.resp.iter().map(|r| r.1).collect()), n, "direct")
+                    let values: Vec<Term> = u.resp.iter().map(|r| r.1).collect();
+                    let around = self.around(body, &values, &resp);
+                    configs *= around.iter().map(|&i| self.extent(i)).product::<usize>();
+                    (SetKind::Direct(body, values, around), n, "direct")
                 }
                 _ => continue,
             };
@@ -412,6 +415,17 @@ impl Lower<'_> {
         }
     }
 
+    /// Indices of a body that no posterior weight binds: of a sum around the row sum.
+    fn around(&self, body: Term, values: &[Term], resp: &[SymId]) -> Vec<IxId> {
+        let own = |i: &IxId| {
+            values.iter().any(|&v| *self.s.node(v) == Node::Ix(*i))
+                || resp
+                    .iter()
+                    .any(|&x| self.finite_of(x).is_some_and(|v| self.plan.finite[v].ix == *i))
+        };
+        self.s.free_indices(body).into_iter().filter(|i| !own(i)).collect()
+    }
+
     /// How many values a category has.
     pub fn category_size(&self, x: SymId) -> usize {
         match &self.s.sym(x).support {
@@ -422,6 +436,9 @@ impl Lower<'_> {
 
     /// The value of a row sum, computed from the statistics into `out`.
     pub fn statistic_into(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, t: Term, out: BufId) {
+        if self.group_sum_into(b, scope, t, out) {
+            return;
+        }
         let Some(u) = self.stats.uses.get(&t).cloned() else {
             return;
         };
@@ -436,33 +453,16 @@ impl Lower<'_> {
             let n = self.configs_of(&[x]);
             config = config * n + self.as_index(b, scope, value, n);
         }
+        if let SetKind::Direct(_, _, around) = &set.kind {
+            for ix in around {
+                config = config * self.extent(*ix) + scope.env.get(ix).cloned().unwrap_or_default();
+            }
+        }
         let base = config * set.stride;
+        if matches!(set.kind, SetKind::First(_) | SetKind::Second(_) | SetKind::Squares(_)) {
+            return self.read_moments(b, scope, &u.body, &set, &base, out);
+        }
         match (&u.body, &set.kind) {
-            (Body::Count, _) => {
-                let v = b.load(set.out.at(base));
-                b.store(out.at(0), v);
-            }
-            (Body::Linear(form), SetKind::First(inputs) | SetKind::Second(inputs) | SetKind::Squares(inputs)) => {
-                let m = self.matrix(b, scope, form, inputs);
-                let (rows, k) = (form.rows, 1 + inputs.cols);
-                let (a, right) = (m.at(0), set.out.at(base));
-                b.kernel(Kernel::MatMul {
-                    a,
-                    ta: false,
-                    b: right,
-                    tb: false,
-                    out: out.at(0),
-                    m: rows,
-                    k,
-                    n: 1,
-                });
-            }
-            (Body::Bilinear(f, g, product), SetKind::Second(inputs)) => {
-                self.bilinear(b, scope, (f, g, *product), inputs, &set, &base, out);
-            }
-            (Body::Bilinear(f, g, _), SetKind::Squares(inputs)) => {
-                self.squares(b, scope, (f, g), inputs, &set, &base, out);
-            }
             (Body::Code(_, v), SetKind::Codes(_, n)) => {
                 let at = self.as_index(b, scope, *v, *n);
                 let v = b.load(set.out.at(base + at));
@@ -475,6 +475,46 @@ impl Lower<'_> {
                     b.store(out.at(i), v);
                 });
             }
+        }
+    }
+
+    /// A statistic read off moments.
+    pub fn read_moments(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &mut Scope,
+        body: &Body,
+        set: &Set,
+        base: &Index,
+        out: BufId,
+    ) {
+        match (body, &set.kind) {
+            (Body::Count, _) => {
+                let v = b.load(set.out.at(base.clone()));
+                b.store(out.at(0), v);
+            }
+            (Body::Linear(form), SetKind::First(inputs) | SetKind::Second(inputs) | SetKind::Squares(inputs)) => {
+                let m = self.matrix(b, scope, form, inputs);
+                let (rows, k) = (form.rows, 1 + inputs.cols);
+                let (a, right) = (m.at(0), set.out.at(base.clone()));
+                b.kernel(Kernel::MatMul {
+                    a,
+                    ta: false,
+                    b: right,
+                    tb: false,
+                    out: out.at(0),
+                    m: rows,
+                    k,
+                    n: 1,
+                });
+            }
+            (Body::Bilinear(f, g, product), SetKind::Second(inputs)) => {
+                self.bilinear(b, scope, (f, g, *product), inputs, set, base, out);
+            }
+            (Body::Bilinear(f, g, _), SetKind::Squares(inputs)) => {
+                self.squares(b, scope, (f, g), inputs, set, base, out);
+            }
+            _ => {}
         }
     }
 

@@ -146,7 +146,8 @@ pub fn climb(
         out.log_likelihood = engine.log_likelihood();
         out.trace.push(next);
         now = next;
-        if until.tol > 0.0 && !ascent && !engine.lowered().starts.is_empty() {
+        let slow = !engine.lowered().starts.is_empty() || !engine.lowered().groups.is_empty();
+        if until.tol > 0.0 && !ascent && slow {
             now = leap(engine, &mut out, &mut last);
         }
         if until.tol > 0.0 {
