@@ -206,6 +206,8 @@ struct RowEffect {
     members: usize,
     known: Array,
     unseen: Array,
+    /// Which of the two an environment holds, once it holds one.
+    set: Option<bool>,
 }
 
 fn row_effects(model: Model<'_>, rows: &RowModel) -> Result<Vec<RowEffect>, ApplyError> {
@@ -233,13 +235,14 @@ fn row_effects(model: Model<'_>, rows: &RowModel) -> Result<Vec<RowEffect>, Appl
             members: slot.members,
             known,
             unseen,
+            set: None,
         });
     }
     Ok(out)
 }
 
 /// Sets the effects that a row reads; `values` are those of its columns.
-fn set_effects(effects: &[RowEffect], values: &[(SymId, Array)], env: &mut lvmc_term::Env<'_>) {
+fn set_effects(effects: &mut [RowEffect], values: &[(SymId, Array)], env: &mut lvmc_term::Env<'_>) {
     for e in effects {
         let code = e.by.and_then(|by| values.iter().find(|v| v.0 == by));
         #[allow(clippy::cast_precision_loss)]
@@ -247,8 +250,11 @@ fn set_effects(effects: &[RowEffect], values: &[(SymId, Array)], env: &mut lvmc_
         if let (true, Some(by)) = (unseen, e.by) {
             env.set(by, Array::scalar(0.0));
         }
-        let value = if unseen { &e.unseen } else { &e.known };
-        env.set(e.sym, value.clone());
+        if e.set != Some(unseen) {
+            let value = if unseen { &e.unseen } else { &e.known };
+            env.set(e.sym, value.clone());
+            e.set = Some(unseen);
+        }
     }
 }
 
@@ -292,7 +298,7 @@ fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Data
     }
     let rows = RowModel::new(graph, model.fit, &all_sizes)?;
     let mut env = rows.environment();
-    let effects = row_effects(model, &rows)?;
+    let mut effects = row_effects(model, &rows)?;
     for target in targets {
         let name = graph.store.sym(target).name.clone();
         let mut columns: Vec<Vec<Cell>> = Vec::new();
@@ -301,7 +307,7 @@ fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Data
             for (sym, value) in &values {
                 env.set(*sym, value.clone());
             }
-            set_effects(&effects, &values, &mut env);
+            set_effects(&mut effects, &values, &mut env);
             let Some(mean) = rows.mean(target, &mut env, &hidden, &seen)? else {
                 return Ok(());
             };

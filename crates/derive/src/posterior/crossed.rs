@@ -1,6 +1,6 @@
-//! Effects of several columns at once: see [`super::group`].
+//! crossed and nested groups: one Gaussian over the effects of several columns.
 //!
-//! The members of one column, u_k of precision Λ_k, are eliminated first; the effects w of the others, one vector for each
+//! Statement: the members of one column, u_k of precision Λ_k, are eliminated first; the effects w of the others, one vector for each
 //! scalar family, have the precision Λ_w − Σ_k C_kᵀ Λ_k⁻¹ C_k with C_k = Σₙ [gₙ = k] ∂²(−log p)/∂u ∂w. With
 //! G_k = Λ_k⁻¹ C_k: E u_k = Λ_k⁻¹ η_k − G_k E w, cov(u_k, w) = −G_k cov w, cov u_k = Λ_k⁻¹ + G_k cov(w) G_kᵀ. A residual
 //! that is affine in the effects of its row adds its variance to its square.
@@ -455,6 +455,11 @@ fn dense_part(
         names.push(piece.name.clone());
     }
     let e = pieces.first().map_or(0, |p| p.effect);
+    if let ([eta], [line], [atom]) = (&eta[..], &precision[..], &pieces[..])
+        && let [Some(precision)] = line[..]
+    {
+        return Ok(single(joint, atom, *eta, precision));
+    }
     let system = gaussian::System { eta, precision };
     let (block, norm) = gaussian::solve(joint, &names, &atoms, &[], system, rows.spans[e]).map_err(|why| (e, why))?;
     finish_norm(joint, e, &[], &norm);
@@ -462,6 +467,26 @@ fn dense_part(
         .map(|c| (0..m).map(|p| block[c].moves.get(p).copied().flatten()).collect())
         .collect();
     Ok((block.iter().map(|b| b.mean).collect(), moves))
+}
+
+/// One dense family: everything from the root R of its covariance, RᵀR = P⁻¹. ½ log|2πP⁻¹| = ½ n log 2π + Σ log Rᵢᵢ.
+fn single(joint: &mut LogJoint, piece: &Piece, eta: Term, precision: Term) -> (Vec<Term>, Moves) {
+    let shape = joint.store.shape(precision).to_vec();
+    let what = Defined::new(NAME, format!("l_{}", piece.name), &[]);
+    let root = define(joint, what, Value::InverseRoot(precision), &shape);
+    let s = &mut joint.store;
+    let (white, back) = (s.matvec(root, eta), s.transpose(root));
+    let mean = s.matvec(back, white);
+    let diagonal = s.diag_of(root);
+    let log = s.log(diagonal);
+    let log = s.total(log);
+    let two_pi = s.two_pi();
+    let (n, each) = (s.size(piece.size.clone()), s.log(two_pi));
+    let scaled = s.mul(n, each);
+    let half = s.scale(0.5, scaled);
+    finish_norm(joint, piece.effect, &[], &[half, log]);
+    let mean = table(joint, format!("m_{}", piece.name), &[], mean);
+    (vec![mean], vec![vec![Some(root)]])
 }
 
 /// Priors at the means and their expectations; what is told of the effects.

@@ -121,6 +121,9 @@ fn read_rows(joint: &mut LogJoint) -> Result1<Rows> {
         if f.cases.len() > 1 {
             return decline("it stands in a statement that differs from case to case");
         }
+        if f.when != lvmc_model::graph::When::Always {
+            return decline("it stands in a statement that holds at some positions of a chain only");
+        }
         for &v in &f.scope {
             let z = &joint.finite[v];
             if !z.observed || joint.store.sym(z.sym).kind != SymKind::Given {
