@@ -289,7 +289,7 @@ fn the_order_of_rows_and_threads_do_not_matter() {
 
 #[test]
 fn refusals_name_the_reason() {
-    let head = "given g : category[G]\ngiven h : category[H]\ngiven x : real\nparam t, s : positive\n\
+    let head = "given g : category[G]\ngiven h : category[G]\ngiven x : real\nparam t, s : positive\n\
                 global latent u[G] : real ~ Normal(0, t)\n";
     let cases = [
         ("data y : binary\ny ~ Bernoulli(sigmoid(u[g]))", "not quadratic"),
@@ -303,7 +303,7 @@ fn refusals_name_the_reason() {
             "parameter stands inside",
         ),
         (
-            "data y : real\nglobal latent v[H] : real ~ Normal(0, s)\nparam c : real\ny ~ Normal(c * u[g] + v[h], s)",
+            "data y : real\nglobal latent v[G] : real ~ Normal(0, s)\nparam c : real\ny ~ Normal(c * u[g] + v[h], s)",
             "multiplies an effect",
         ),
     ];
