@@ -323,6 +323,8 @@ impl Engine {
             expected: self.joint.expected,
             definitions: self.joint.definitions,
             posteriors: self.joint.posteriors,
+            group_posteriors: self.joint.group_posteriors,
+            shared: self.joint.shared,
             priors: self.joint.priors,
             cliques,
             chain,

@@ -4,9 +4,12 @@
 //! whose form depends on a value (`if z then … else …`, a number computed from z) is split into cases.
 
 use crate::chain::{self, Lagged};
+use crate::effects::{self, Effect};
 use crate::error::DeriveError;
-use crate::plan::{Case, Chain, Definition, Finite, LinearGaussian, Posterior, Prior, RowFactor};
-use crate::posterior::{self, Continuous};
+use crate::plan::{
+    Case, Chain, Definition, Finite, GroupPosterior, LinearGaussian, Posterior, Prior, RowFactor, Shared,
+};
+use crate::posterior::{self, Continuous, group};
 use lvmc_families::Family;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role, VarId};
 use lvmc_term::{Cmp, Node, Size, Store, Support, SymId, Term, children};
@@ -37,6 +40,14 @@ pub struct LogJoint {
     pub written: Vec<(usize, Term)>,
     /// Priors.
     pub priors: Vec<Prior>,
+    /// Global latents.
+    pub effects: Vec<Effect>,
+    /// Their priors as written.
+    pub global: Vec<Prior>,
+    /// Factors of the data set as a whole.
+    pub shared: Shared,
+    /// Posteriors of the global latents.
+    pub group_posteriors: Vec<GroupPosterior>,
 }
 
 /// Builds the log joint, or says which statement has no rule yet.
@@ -56,6 +67,10 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
         posteriors: vec![],
         written: vec![],
         priors: vec![],
+        effects: effects::effects(graph),
+        global: vec![],
+        shared: Shared::default(),
+        group_posteriors: vec![],
     };
     for (i, factor) in graph.factors.iter().enumerate() {
         let whole = density(&mut joint.store, factor, &factor.dist);
@@ -73,13 +88,19 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
         };
         joint.written.push((i, marked));
         if matches!(graph.plates[factor.plate.index()], Plate::Global) {
-            joint.priors.push(Prior {
+            let prior = Prior {
                 factor: i,
                 ranges: factor.ranges.clone(),
                 term,
                 span: factor.span,
-            });
+            };
+            if joint.effects.iter().any(|e| e.factor == i) {
+                joint.global.push(prior);
+            } else {
+                joint.priors.push(prior);
+            }
         } else {
+            let term = effects::rowwise(&mut joint, graph, term, factor.span)?;
             let row = row_factor(&mut joint.store, &joint.finite, graph, i, term);
             joint.factors.push(row);
         }
@@ -87,6 +108,7 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
     joint.chain = chain::chain_of(graph, &joint.finite);
     joint.complete.clone_from(&joint.factors);
     joint.expected.clone_from(&joint.factors);
+    group::eliminate(&mut joint, graph)?;
     posterior::eliminate(&mut joint, graph, &continuous)?;
     mark(&mut joint, graph);
     chain::settle(&mut joint.store, graph, &mut joint.chain, &mut joint.factors);
@@ -193,7 +215,8 @@ fn refuse_missing(graph: &ModelGraph) -> Result<(), DeriveError> {
             );
         }
         let var = graph.var(factor.var);
-        if var.role == Role::Latent && matches!(graph.plates[factor.plate.index()], Plate::Global) {
+        let real = graph.store.sym(var.sym).support == Support::Real;
+        if var.role == Role::Latent && !real && matches!(graph.plates[factor.plate.index()], Plate::Global) {
             return missing(
                 &format!("the global latent `{}`", var.name),
                 "conjugate-variational-update",
@@ -250,7 +273,7 @@ fn finite_size(s: &Store, dist: &Dist) -> Option<Size> {
     }
 }
 
-fn family_name(dist: &Dist) -> &'static str {
+pub(crate) fn family_name(dist: &Dist) -> &'static str {
     match dist {
         Dist::Family { family, .. } => Family::name(*family),
         Dist::If { then, .. } => family_name(then),
@@ -262,6 +285,9 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Cont
     let (mut finite, mut continuous): (Vec<Finite>, Vec<Continuous>) = (vec![], vec![]);
     let mut taken = BTreeSet::new();
     for (i, factor) in graph.factors.iter().enumerate() {
+        if matches!(graph.plates[factor.plate.index()], Plate::Global) {
+            continue;
+        }
         let var = graph.var(factor.var);
         let referred = || {
             graph.factors.iter().enumerate().any(|(j, other)| {
@@ -314,12 +340,14 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Cont
 /// Given categories used as an index: they choose a parameter, as an observed one-hot variable does.
 fn indexing_givens(graph: &ModelGraph) -> Vec<SymId> {
     let mut found = BTreeSet::new();
-    for t in graph.factors.iter().flat_map(|f| arguments(&f.dist)) {
+    let all: Vec<Term> = graph.factors.iter().flat_map(|f| arguments(&f.dist)).collect();
+    for t in all.iter().copied() {
         for sub in graph.store.subterms(t) {
             if let Node::At(_, at) = graph.store.node(sub) {
                 for &i in at {
                     if let Node::Sym(sym) = *graph.store.node(i)
                         && graph.var_of(sym).is_some_and(|v| graph.var(v).role == Role::Given)
+                        && !effects::picks_effects_only(graph, &all, sym)
                     {
                         found.insert(sym);
                     }

@@ -6,6 +6,7 @@
 mod affine;
 pub mod chain;
 mod chain_steps;
+pub mod effects;
 pub mod eliminate;
 pub mod engine;
 pub mod error;

@@ -5,7 +5,7 @@
 
 use crate::flatten::flatten;
 use crate::joint::LogJoint;
-use crate::plan::Finite;
+use crate::plan::{Finite, Prior};
 use lvmc_base::Span;
 use lvmc_term::{Cmp, IxId, Node, Store, SymId, Term};
 use std::collections::HashMap;
@@ -80,14 +80,14 @@ pub fn parts_with(joint: &mut LogJoint, held: &[SymId]) -> Vec<Part> {
             }
         }
     }
-    for p in joint.priors.clone() {
+    let priors: Vec<Prior> = joint.priors.iter().chain(&joint.shared.expected).cloned().collect();
+    for p in priors {
         for term in flatten(&mut joint.store, p.term) {
-            parts.push(Part {
-                term,
-                origin: Origin::Prior {
-                    ranges: p.ranges.clone(),
-                },
-                span: p.span,
+            open_sums(&mut joint.store, term, &[], &mut |term, bound| {
+                let ranges = [&p.ranges[..], bound].concat();
+                let origin = Origin::Prior { ranges };
+                let span = p.span;
+                parts.push(Part { term, origin, span });
             });
         }
     }

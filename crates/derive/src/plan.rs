@@ -92,6 +92,17 @@ pub enum Value {
     Smoothed,
 }
 
+impl Value {
+    /// The term it is computed from, where there is one.
+    #[must_use]
+    pub fn term(&self) -> Option<Term> {
+        match *self {
+            Self::Term(t) | Self::InverseRoot(t) => Some(t),
+            Self::Smoothed => None,
+        }
+    }
+}
+
 /// The posterior of a continuous latent, for those who ask: given the finite variables, and the definitions.
 #[derive(Debug, Clone)]
 pub struct Posterior {
@@ -103,6 +114,32 @@ pub struct Posterior {
     pub mean: Term,
     /// E[z²], element by element.
     pub square: Term,
+}
+
+/// Factors of the data set as a whole: the global latents' part of the density.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// Priors of the global latents.
+    pub complete: Vec<Prior>,
+    /// What they add to the marginal density, at the posterior means.
+    pub marginal: Vec<Prior>,
+    /// Their expectation.
+    pub expected: Vec<Prior>,
+}
+
+/// The posterior of a global latent, for those who ask.
+#[derive(Debug, Clone)]
+pub struct GroupPosterior {
+    /// The latent.
+    pub sym: SymId,
+    /// The rule that found it.
+    pub rule: &'static str,
+    /// The given category that picks its members; `None` where it has none.
+    pub code: Option<SymId>,
+    /// The mean of a member: a definition, at its indices.
+    pub mean: Term,
+    /// The variance of a member, element by element: a definition, at its indices.
+    pub variance: Term,
 }
 
 /// One step of variable elimination: sum `var` out of the product of everything that mentions it.
@@ -361,6 +398,10 @@ pub struct Plan {
     pub definitions: Vec<Definition>,
     /// Posteriors of the continuous latents.
     pub posteriors: Vec<Posterior>,
+    /// Posteriors of the global latents.
+    pub group_posteriors: Vec<GroupPosterior>,
+    /// Factors of the data set as a whole.
+    pub shared: Shared,
     /// Latents that may be rotated with their loadings.
     pub rotations: Vec<crate::symmetry::Rotation>,
     /// Latents whose labels may be permuted.

@@ -86,8 +86,16 @@ fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
             list.push(s.row_sum(body));
         }
     }
+    for (priors, list) in [
+        (plan.shared.complete.clone(), &mut complete),
+        (plan.shared.expected.clone(), &mut expected),
+    ] {
+        for p in priors {
+            list.push(p.ranges.iter().rev().fold(p.term, |t, &i| plan.store.ix_sum(i, t)));
+        }
+    }
     let (complete, expected) = (plan.store.sum(&complete), plan.store.sum(&expected));
-    let hidden = !plan.finite.is_empty() || !plan.posteriors.is_empty();
+    let hidden = !plan.finite.is_empty() || !plan.posteriors.is_empty() || !plan.group_posteriors.is_empty();
     let rule = if plan.finite.is_empty() { "" } else { "one-hot" };
     out.push(step(
         Section::Complete,
@@ -184,9 +192,13 @@ fn definitions(plan: &mut Plan, out: &mut Vec<Step>) {
         line.remark = remark.into();
         out.push(line);
     }
-    if plan.finite.is_empty() && !plan.posteriors.is_empty() {
+    let mut rules = plan.posteriors.iter().map(|p| p.rule);
+    let rule = rules
+        .next()
+        .or_else(|| plan.group_posteriors.first().map(|p| p.rule))
+        .filter(|_| plan.finite.is_empty());
+    if let Some(rule) = rule {
         let zero = plan.store.num(0.0);
-        let rule = plan.posteriors.first().map_or("", |p| p.rule);
         let mut h = step(Section::Elbo, Left::Word("gap"), zero, rule);
         h.remark = "ELBO = log-likelihood: the posterior is exact".into();
         out.push(h);

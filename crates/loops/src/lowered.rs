@@ -122,6 +122,25 @@ pub struct ChainSlot {
     pub state: Vec<StateVar>,
 }
 
+/// The posterior of the effects of groups: tables that `prepare` computes.
+#[derive(Debug, Clone)]
+pub struct GroupSlot {
+    /// The latent.
+    pub sym: SymId,
+    /// As the user wrote it.
+    pub name: String,
+    /// The given category that picks a member, as the user wrote it; `None` where there is one member.
+    pub by: Option<SymId>,
+    /// Number of members.
+    pub members: usize,
+    /// Elements of a member.
+    pub cols: usize,
+    /// `Table` `[members][cols]`: the posterior means.
+    pub mean: BufId,
+    /// `Table` `[members][cols]`: the posterior variances.
+    pub variance: BufId,
+}
+
 /// A latent whose loadings are determined up to rotations.
 #[derive(Debug, Clone)]
 pub struct RotationSlot {
@@ -216,6 +235,10 @@ pub struct Lowered {
     pub constant: BufId,
     /// `Table` [1]: log prior density of the parameters, from `prepare`.
     pub log_prior: BufId,
+    /// `Table` [1]: log density of the data set as a whole, from `prepare`: the effects' part of the log-likelihood.
+    pub log_shared: BufId,
+    /// Effects of groups.
+    pub groups: Vec<GroupSlot>,
     /// `Input` [2]: the relative variance floor and the sum of the weights N.
     pub settings: BufId,
     /// `Table` [1]: how many floors were active in the last `update`.

@@ -132,6 +132,7 @@ pub fn one(
             let options = LoadOptions {
                 moments: Some(data.moments.clone()),
                 fill_absent: false,
+                open: vec![],
             };
             let rows = dataset::load(&lowered, &graph, &binding, rows, &options)?;
             Some(score_held_out(compiled, &rows, &fitted, &data, settings.threads, share))

@@ -55,6 +55,7 @@ pub fn build(model: &ast::Model, source: &Source, settings: &Settings) -> Result
         return Err(ModelErrors(t.errors));
     }
     graph.remarks = t.remarks;
+    crate::groups::flatten(&mut graph);
     crate::rows::flatten(&mut graph);
     Ok(graph)
 }

@@ -19,6 +19,7 @@ mod factors;
 mod free;
 mod functions;
 pub mod graph;
+mod groups;
 mod index;
 mod infer;
 mod infer_dist;

@@ -110,13 +110,14 @@ fn update_terms(plan: &Plan) -> Vec<Term> {
 }
 
 fn title(plan: &Plan, section: Section) -> String {
-    let latent = !plan.finite.is_empty() || !plan.posteriors.is_empty();
+    let latent = !plan.finite.is_empty() || !plan.posteriors.is_empty() || !plan.group_posteriors.is_empty();
     let symbols = plan
         .finite
         .iter()
         .filter(|f| f.lag.is_none())
         .map(|f| f.sym)
-        .chain(plan.posteriors.iter().map(|p| p.sym));
+        .chain(plan.posteriors.iter().map(|p| p.sym))
+        .chain(plan.group_posteriors.iter().map(|p| p.sym));
     let names: Vec<&str> = symbols.map(|x| plan.store.sym(x).name.as_str()).collect();
     match section {
         Section::Joint => "Joint, one row".into(),

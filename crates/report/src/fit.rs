@@ -117,6 +117,21 @@ pub fn timings(fit: &Fit) -> String {
     )
 }
 
+/// Posterior means and standard deviations of the effects of groups, by name.
+fn effects(fit: &Fit) -> Value {
+    let of = |e: &lvmc_runtime::result::Effect| {
+        let nested = |v: &[f64]| -> Value {
+            match e.elements {
+                1 => json!(v),
+                n => v.chunks(n.max(1)).map(|m| json!(m)).collect(),
+            }
+        };
+        json!({ "by": e.by, "groups": e.groups, "mean": nested(&e.mean), "sd": nested(&e.sd) })
+    };
+    let all: Map<String, Value> = fit.effects.iter().map(|e| (e.name.clone(), of(e))).collect();
+    Value::Object(all)
+}
+
 /// As one JSON object.
 #[must_use]
 pub fn json(fit: &Fit) -> Value {
@@ -154,6 +169,7 @@ pub fn json(fit: &Fit) -> Value {
         "label_order": fit.label_order,
         "holdout": fit.holdout,
         "selection": fit.selection.as_ref().map(selection::json),
+        "effects": effects(fit),
         "warnings": fit.warnings,
         "remarks": fit.remarks.iter().chain(&fit.error_remarks).collect::<Vec<_>>(),
         "seed": fit.seed,

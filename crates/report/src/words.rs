@@ -115,6 +115,13 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
             rule: p.rule.into(),
         });
     }
+    for p in &plan.group_posteriors {
+        out.push(Inference {
+            names: vec![plan.store.sym(p.sym).name.clone()],
+            how: "exact posterior of every group, integrated out".into(),
+            rule: p.rule.into(),
+        });
+    }
     for u in &plan.updates {
         let names = targets(&plan.store, u)
             .iter()
@@ -146,7 +153,8 @@ fn objective(plan: &Plan) -> String {
         ObjectiveKind::LogLikelihood => "log-likelihood",
         ObjectiveKind::Penalised => "log-likelihood + log prior of the parameters (MAP)",
     };
-    if plan.finite.iter().any(|f| !f.observed) || !plan.posteriors.is_empty() {
+    let integrated = !plan.posteriors.is_empty() || !plan.group_posteriors.is_empty();
+    if plan.finite.iter().any(|f| !f.observed) || integrated {
         format!("{what}: the bound is tight, every step raises it")
     } else if plan.updates.len() == 1
         && plan

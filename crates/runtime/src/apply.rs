@@ -120,9 +120,17 @@ impl Model<'_> {
     /// # Errors
     /// Data that do not fit.
     pub fn load(&self, table: Table, binding: &Binding, fill_absent: bool) -> Result<Dataset, DataError> {
+        // groups that the fit has not seen may be asked for: what picks nothing but effects
+        let elsewhere = |sym| self.lowered.latents.iter().any(|l| l.sym == sym);
+        let open = self.lowered.groups.iter().filter_map(|g| g.by);
         let options = LoadOptions {
             moments: Some(self.fit.moments.clone()),
             fill_absent,
+            open: if fill_absent {
+                open.filter(|&s| !elsewhere(s)).collect()
+            } else {
+                vec![]
+            },
         };
         dataset::load(self.lowered, self.graph, binding, table, &options)
     }

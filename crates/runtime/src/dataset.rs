@@ -49,6 +49,8 @@ pub struct Dataset {
 pub struct LoadOptions {
     /// Centres and scales from a fit.
     pub moments: Option<BTreeMap<String, Moments>>,
+    /// Categories that may have values the fit has not seen: they get the code after the last.
+    pub open: Vec<SymId>,
     /// Variables without columns, and cells that may not be missing, are filled with some valid value: for what does not
     /// look at them.
     pub fill_absent: bool,
@@ -107,7 +109,7 @@ pub fn load(
     }
     for (slot, plan) in lowered.columns.iter().zip(&plans) {
         let columns: Vec<Pieces<f64>> = match plan {
-            Source::Columns(b) | Source::Lag(b, _) => take_columns(b, &mut table, &mut wanted)?,
+            Source::Columns(b) | Source::Lag(b, _) => take_columns(b, &mut table, &mut wanted, &options.open)?,
             Source::Computed => computed(slot.sym, slot, graph, binding, &table)?,
             Source::ComputedLag(of, _) => computed(*of, slot, graph, binding, &table)?,
             Source::Position | Source::Mark(_) => vec![Pieces::default()],
@@ -247,7 +249,12 @@ fn sequence_weights(weights: &[f64], order: &Order) -> Result<(), DataError> {
     Ok(())
 }
 
-fn take_columns(b: &Bound, table: &mut Table, wanted: &mut [usize]) -> Result<Vec<Pieces<f64>>, DataError> {
+fn take_columns(
+    b: &Bound,
+    table: &mut Table,
+    wanted: &mut [usize],
+    open: &[SymId],
+) -> Result<Vec<Pieces<f64>>, DataError> {
     let mut out = Vec::with_capacity(b.columns.len());
     for &c in &b.columns {
         let Some(column) = table.columns.get_mut(c) else {
@@ -255,7 +262,8 @@ fn take_columns(b: &Bound, table: &mut Table, wanted: &mut [usize]) -> Result<Ve
         };
         wanted[c] -= 1;
         if let Some(labels) = &b.labels {
-            out.push(labels.codes(column, &b.name)?.into_iter().collect());
+            let open = open.contains(&b.sym);
+            out.push(labels.codes(column, &b.name, open)?.into_iter().collect());
         } else if wanted[c] == 0 {
             out.push(column.take_numbers().unwrap_or_default());
         } else {

@@ -58,8 +58,10 @@ pub struct Posteriors {
     pub marginals: Vec<Vec<f64>>,
     /// E[z] and E[z²] of the continuous latents, `[row][element]` each.
     pub moments: Vec<[Vec<f64>; 2]>,
-    /// Log-likelihoods of the rows.
+    /// Log-likelihoods of the rows, at the means of the effects of their groups.
     pub scores: Vec<f64>,
+    /// The part of the log-likelihood that belongs to no row.
+    pub shared: f64,
 }
 
 impl Posteriors {
@@ -217,13 +219,27 @@ impl<'a> Engine<'a> {
     #[must_use]
     pub fn log_likelihood(&self) -> f64 {
         let l = self.compiled.lowered;
-        self.number(l.objective) + self.number(l.constant) + self.chain.log_likelihood
+        self.number(l.objective) + self.number(l.constant) + self.chain.log_likelihood + self.log_shared()
     }
 
     /// The log density of the parameters under their priors.
     #[must_use]
     pub fn log_prior(&self) -> f64 {
         self.number(self.compiled.lowered.log_prior)
+    }
+
+    /// Posterior means and variances of the effects of groups at the present parameters.
+    pub fn effects(&mut self) -> Vec<[Vec<f64>; 2]> {
+        self.call(self.prepare);
+        let lowered = self.compiled.lowered;
+        let slot = |g: &lvmc_loops::lowered::GroupSlot| [g.mean, g.variance].map(|buf| self.memory.flat(buf).to_vec());
+        lowered.groups.iter().map(slot).collect()
+    }
+
+    /// The part of the log-likelihood that belongs to no row: of the effects of groups.
+    #[must_use]
+    pub fn log_shared(&self) -> f64 {
+        self.number(self.compiled.lowered.log_shared)
     }
 
     /// New parameters from the statistics of the last pass; a full step of blocks that ascend.
@@ -407,6 +423,7 @@ impl<'a> Engine<'a> {
             marginals,
             moments,
             scores,
+            shared: self.log_shared(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::dataset::Dataset;
 use crate::rowmodel::{RowModel, row_values, values_of};
 use lvmc_loops::lowered::{LatentSlot, MomentSlot};
 use lvmc_model::graph::Role;
-use lvmc_term::SymId;
+use lvmc_term::{Array, SymId};
 use std::io::Write;
 
 /// Combinations of hidden finite values that a predicted mean is averaged over, at most.
@@ -72,7 +72,8 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
         );
         return Err(DataError::Unbound { variable, help }.into());
     }
-    if unfilled.is_empty() {
+    let asked = !model.lowered.latents.is_empty() || !model.lowered.moments.is_empty();
+    if unfilled.is_empty() && asked {
         let found = model.posterior(&data)?;
         for (slot, m) in model.lowered.latents.iter().zip(&found.marginals) {
             posterior_columns(&mut out, model, slot, m);
@@ -81,8 +82,63 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
             moment_columns(&mut out, slot, mean, square);
         }
     }
+    effect_columns(&mut out, model, &data)?;
     means(&mut out, model, &binding, &data)?;
     Ok(out)
+}
+
+/// The posterior of every row's own effects, as the fit has it; the prior's for a group that the fit has not seen.
+fn effect_columns(out: &mut Predictions, model: Model<'_>, data: &Dataset) -> Result<(), ApplyError> {
+    if model.lowered.groups.is_empty() {
+        return Ok(());
+    }
+    let rows = RowModel::new(model.graph, model.fit, &sizes(model.graph, model.fit))?;
+    for slot in &model.lowered.groups {
+        let Some(effect) = model.fit.effects.iter().find(|e| e.name == slot.name) else {
+            continue;
+        };
+        let prior = rows.prior(slot.sym, &mut rows.environment())?;
+        let column = slot
+            .by
+            .and_then(|by| model.lowered.columns.iter().find(|c| c.sym == by));
+        for i in 0..effect.elements {
+            for (values, unseen, name) in [
+                (&effect.mean, &prior.0, effect.element(i)),
+                (&effect.sd, &prior.1, format!("{}_sd", effect.element(i))),
+            ] {
+                let cell = |row: usize| {
+                    let code = column.map_or(0.0, |c| data.stored(c.buf, c.cols, row, 0));
+                    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                    let member = if code >= 0.0 { code as usize } else { usize::MAX };
+                    let known = member.checked_mul(effect.elements).and_then(|m| values.get(m + i));
+                    Cell::Number(known.or(unseen.get(i)).copied().unwrap_or(f64::NAN))
+                };
+                out.header.push(name);
+                out.columns.push((0..data.rows).map(cell).collect());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The posterior of every member of the global latents: `effect,by,group,mean,sd`.
+///
+/// # Errors
+/// What the writer says.
+pub fn write_groups(fit: &crate::result::Fit, to: impl Write) -> Result<(), ApplyError> {
+    let mut out = csv::Writer::from_writer(to);
+    out.write_record(["effect", "by", "group", "mean", "sd"])?;
+    for e in &fit.effects {
+        for (g, group) in e.groups.iter().enumerate() {
+            for i in 0..e.elements {
+                let number = |v: &[f64]| v.get(g * e.elements + i).map_or(String::new(), |&x| show_number(x));
+                let group = if e.by.is_some() { group.as_str() } else { "" };
+                let by = e.by.as_deref().unwrap_or_default();
+                out.write_record([e.element(i).as_str(), by, group, &number(&e.mean), &number(&e.sd)])?;
+            }
+        }
+    }
+    Ok(out.flush()?)
 }
 
 fn posterior_columns(out: &mut Predictions, model: Model<'_>, slot: &LatentSlot, marginal: &[f64]) {
@@ -142,6 +198,66 @@ fn label(model: Model<'_>, slot: &LatentSlot, code: usize) -> String {
     }
 }
 
+/// The effects of a row: the members' posterior means, and the same with the prior's mean as the first member, which is what
+/// a group that the fit has not seen reads.
+struct RowEffect {
+    sym: SymId,
+    by: Option<SymId>,
+    members: usize,
+    known: Array,
+    unseen: Array,
+    /// Which of the two an environment holds, once it holds one.
+    set: Option<bool>,
+}
+
+fn row_effects(model: Model<'_>, rows: &RowModel) -> Result<Vec<RowEffect>, ApplyError> {
+    let mut out = vec![];
+    let env = rows.environment();
+    for slot in &model.lowered.groups {
+        let Some(effect) = model.fit.effects.iter().find(|e| e.name == slot.name) else {
+            continue;
+        };
+        let symbolic = &model.graph.store.sym(slot.sym).shape;
+        let shape = symbolic
+            .iter()
+            .filter_map(|n| env.size(&model.graph.store, n).ok())
+            .collect();
+        let known = Array {
+            shape,
+            data: effect.mean.clone(),
+        };
+        let mut unseen = known.clone();
+        let prior = rows.prior(slot.sym, &mut rows.environment())?.0;
+        unseen.data.iter_mut().zip(prior).for_each(|(u, p)| *u = p);
+        out.push(RowEffect {
+            sym: slot.sym,
+            by: slot.by,
+            members: slot.members,
+            known,
+            unseen,
+            set: None,
+        });
+    }
+    Ok(out)
+}
+
+/// Sets the effects that a row reads; `values` are those of its columns.
+fn set_effects(effects: &mut [RowEffect], values: &[(SymId, Array)], env: &mut lvmc_term::Env<'_>) {
+    for e in effects {
+        let code = e.by.and_then(|by| values.iter().find(|v| v.0 == by));
+        #[allow(clippy::cast_precision_loss)]
+        let unseen = code.is_some_and(|c| c.1.as_scalar() >= e.members as f64);
+        if let (true, Some(by)) = (unseen, e.by) {
+            env.set(by, Array::scalar(0.0));
+        }
+        if e.set != Some(unseen) {
+            let value = if unseen { &e.unseen } else { &e.known };
+            env.set(e.sym, value.clone());
+            e.set = Some(unseen);
+        }
+    }
+}
+
 /// Means of `data` variables without columns, and of the latents beside them.
 fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Dataset) -> Result<(), ApplyError> {
     let graph = model.graph;
@@ -161,7 +277,10 @@ fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Data
     let hidden: Vec<(SymId, usize)> = graph
         .vars
         .iter()
-        .filter(|v| v.role == Role::Latent || binding.absent.contains(&v.sym) && !targets.contains(&v.sym))
+        .filter(|v| {
+            v.role == Role::Latent && graph.store.sym(v.sym).per_row
+                || binding.absent.contains(&v.sym) && !targets.contains(&v.sym)
+        })
         .filter_map(|v| Some((v.sym, finite(v.sym)?)))
         .collect();
     let seen: Vec<SymId> = binding
@@ -179,13 +298,16 @@ fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Data
     }
     let rows = RowModel::new(graph, model.fit, &all_sizes)?;
     let mut env = rows.environment();
+    let mut effects = row_effects(model, &rows)?;
     for target in targets {
         let name = graph.store.sym(target).name.clone();
         let mut columns: Vec<Vec<Cell>> = Vec::new();
         for row in data.by_table() {
-            for (sym, value) in row_values(graph, model.lowered, binding, data, row) {
-                env.set(sym, value);
+            let values = row_values(graph, model.lowered, binding, data, row);
+            for (sym, value) in &values {
+                env.set(*sym, value.clone());
             }
+            set_effects(&mut effects, &values, &mut env);
             let Some(mean) = rows.mean(target, &mut env, &hidden, &seen)? else {
                 return Ok(());
             };

@@ -16,6 +16,8 @@ pub enum Purpose {
     Sample,
     /// Which rows are held out.
     Holdout,
+    /// Drawing what all rows share.
+    Globals,
 }
 
 /// The generator of one purpose and index.

@@ -6,7 +6,7 @@ use crate::fit::{Errors, Fitted, Settings};
 use crate::holdout::Holdout;
 use crate::selection::Selection;
 use lvmc_base::Exit;
-use lvmc_loops::lowered::{Lowered, ParamSlot};
+use lvmc_loops::lowered::{GroupSlot, Lowered, ParamSlot};
 use lvmc_model::graph::{DimSource, ModelGraph};
 use lvmc_term::{Size, Support};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,35 @@ fn nested<T: Serialize>(shape: &[usize], values: &[T]) -> serde_json::Value {
     }
 }
 
+/// The posterior of the members of a global latent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// As the user wrote it.
+    pub name: String,
+    /// The given category that picks a member, as the user wrote it; `None` where there is one member.
+    pub by: Option<String>,
+    /// The label of each member.
+    pub groups: Vec<String>,
+    /// Elements of a member.
+    pub elements: usize,
+    /// Posterior means, `[member][element]`.
+    pub mean: Vec<f64>,
+    /// Posterior standard deviations, likewise.
+    pub sd: Vec<f64>,
+}
+
+impl Effect {
+    /// The name of an element: `u`, or `u_1`, `u_2`, ….
+    #[must_use]
+    pub fn element(&self, i: usize) -> String {
+        if self.elements == 1 {
+            self.name.clone()
+        } else {
+            format!("{}_{}", self.name, i + 1)
+        }
+    }
+}
+
 /// How long the stages took, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Seconds {
@@ -97,6 +126,9 @@ pub struct Fit {
     pub moments: BTreeMap<String, Moments>,
     /// The parameters.
     pub parameters: Vec<Parameter>,
+    /// Posteriors of the global latents.
+    #[serde(default)]
+    pub effects: Vec<Effect>,
     /// Rows of the data.
     pub rows: usize,
     /// Sum of their weights.
@@ -259,10 +291,13 @@ pub fn summarise(
         labels: labels(binding),
         moments: data.moments.clone(),
         parameters,
+        effects: effects(graph, lowered, binding, fitted),
         rows: data.rows,
         weight_sum: data.weight_sum,
         log_likelihood,
-        elbo: log_likelihood.filter(|_| !lowered.moments.is_empty() || !lowered.latents.iter().all(|l| l.observed)),
+        elbo: log_likelihood.filter(|_| {
+            !lowered.moments.is_empty() || !lowered.groups.is_empty() || !lowered.latents.iter().all(|l| l.observed)
+        }),
         objective: out.objective,
         penalised: lowered.penalised,
         free_parameters: free,
@@ -287,6 +322,23 @@ pub fn summarise(
         seed: settings.seed,
         seconds: around.seconds,
     }
+}
+
+/// The members' posteriors with their labels.
+fn effects(graph: &ModelGraph, lowered: &Lowered, binding: &Binding, fitted: &Fitted) -> Vec<Effect> {
+    let effect = |(slot, [mean, variance]): (&GroupSlot, &[Vec<f64>; 2])| {
+        let by = slot.by.and_then(|b| binding.var(b));
+        let labels = by.and_then(|b| b.labels.clone()).unwrap_or_default();
+        Effect {
+            name: slot.name.clone(),
+            by: slot.by.map(|b| graph.store.sym(b).name.clone()),
+            groups: (0..slot.members).map(|i| labels.show(i)).collect(),
+            elements: slot.cols,
+            mean: mean.clone(),
+            sd: variance.iter().map(|v| v.max(0.0).sqrt()).collect(),
+        }
+    };
+    lowered.groups.iter().zip(&fitted.effects).map(effect).collect()
 }
 
 /// A name for every position of every axis of a parameter.

@@ -8,7 +8,7 @@ use lvmc_families::Family;
 use lvmc_loops::RowLayout;
 use lvmc_loops::lowered::Lowered;
 use lvmc_model::graph::{Dist, ModelGraph, Plate, Role, When};
-use lvmc_term::{Array, DimId, Env, Store, Support, SymId, Term};
+use lvmc_term::{Array, DimId, Env, IxId, Store, Support, SymId, Term};
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
 
@@ -48,10 +48,22 @@ struct Place {
     lags: Vec<(SymId, SymId, usize)>,
 }
 
+/// The prior of a global latent.
+struct Global {
+    sym: SymId,
+    made: Made,
+    elementwise: bool,
+    /// Indices of its members.
+    ranges: Vec<IxId>,
+    /// It refers to other global latents.
+    coupled: bool,
+}
+
 /// The row plate of a model, with fitted parameters.
 pub struct RowModel {
     store: Store,
     factors: Vec<Factor>,
+    globals: Vec<Global>,
     sizes: BTreeMap<DimId, usize>,
     fixed: Vec<(SymId, Array)>,
     place: Place,
@@ -123,6 +135,25 @@ impl RowModel {
                 },
             ));
         }
+        let mut globals = Vec::new();
+        let latent = |f: &lvmc_model::graph::Factor| {
+            graph.var(f.var).role == Role::Latent && matches!(graph.plates.get(f.plate.index()), Some(Plate::Global))
+        };
+        for f in graph.factors.iter().filter(|f| latent(f)) {
+            let made = make(&mut store, &f.dist, f.value, f.elementwise);
+            let sym = graph.var(f.var).sym;
+            let coupled = graph
+                .factors
+                .iter()
+                .any(|g| latent(g) && g.var != f.var && mentions(&store, &made, graph.var(g.var).sym));
+            globals.push(Global {
+                sym,
+                made,
+                elementwise: f.elementwise,
+                ranges: f.ranges.clone(),
+                coupled,
+            });
+        }
         let mut open = Vec::new();
         for f in &graph.factors {
             let global = matches!(graph.plates.get(f.plate.index()), Some(Plate::Global));
@@ -158,6 +189,7 @@ impl RowModel {
         Ok(Self {
             store,
             factors,
+            globals,
             sizes: sizes.clone(),
             fixed,
             place: Place::of(graph),
@@ -242,6 +274,121 @@ impl RowModel {
             out.push((f.sym, value));
         }
         Ok(out)
+    }
+
+    /// Draws every member of the global latents from its prior; sets them in `env`.
+    ///
+    /// # Errors
+    /// A [`Bug`] where a term cannot be evaluated.
+    pub fn draw_globals(&self, env: &mut Env<'_>, rng: &mut StdRng) -> Result<(), Bug> {
+        for g in &self.globals {
+            let shape = self.shape(g.sym, env)?;
+            let members = self.members(g, env)?;
+            let own = shape.iter().product::<usize>() / members.iter().product::<usize>().max(1);
+            let mut data = Vec::with_capacity(shape.iter().product());
+            for number in 0..members.iter().product() {
+                self.set_member(g, number, &members, env);
+                let Made::Family {
+                    family,
+                    signature,
+                    args,
+                    ..
+                } = self.chosen(&g.made, env)?
+                else {
+                    continue;
+                };
+                let args: Vec<Array> = args.iter().map(|&a| self.eval(a, env)).collect::<Result<_, _>>()?;
+                if g.elementwise && own > 1 {
+                    for i in 0..own {
+                        let mine: Vec<Array> = args.iter().map(|a| element(a, i, own)).collect();
+                        data.push(family.sample(rng, *signature, &mine).as_scalar());
+                    }
+                } else {
+                    data.extend(family.sample(rng, *signature, &args).data);
+                }
+            }
+            env.set(g.sym, Array { shape, data });
+        }
+        Ok(())
+    }
+
+    /// Numbers of members, one for each index of a global latent.
+    fn members(&self, g: &Global, env: &Env<'_>) -> Result<Vec<usize>, Bug> {
+        g.ranges
+            .iter()
+            .map(|&i| {
+                env.size(&self.store, &self.store.ix(i).size)
+                    .map_err(|e| bug(e.to_string()))
+            })
+            .collect()
+    }
+
+    fn set_member(&self, g: &Global, number: usize, members: &[usize], env: &mut Env<'_>) {
+        let mut rest = number;
+        for (&i, &n) in g.ranges.iter().zip(members).rev() {
+            env.set_index(i, rest % n);
+            rest /= n;
+        }
+    }
+
+    /// Mean and standard deviation of a member of a global latent before anything is observed, element by element: what
+    /// is known of a group that the fit has not seen. Read off the log prior, which is quadratic. The deviation of one that
+    /// depends on others is NaN.
+    ///
+    /// # Errors
+    /// A [`Bug`] where a term cannot be evaluated.
+    pub fn prior(&self, sym: SymId, env: &mut Env<'_>) -> Result<(Vec<f64>, Vec<f64>), Bug> {
+        let mut found = (vec![], vec![]);
+        for g in &self.globals {
+            let shape = self.shape(g.sym, env)?;
+            let members = self.members(g, env)?;
+            let n = shape.iter().product::<usize>() / members.iter().product::<usize>().max(1);
+            self.set_member(g, 0, &members, env);
+            let Made::Family { density, .. } = self.chosen(&g.made, env)? else {
+                continue;
+            };
+            let density = *density;
+            let mut whole = Array::filled(&shape, 0.0);
+            let mut at = |steps: &[usize], env: &mut Env<'_>| -> Result<f64, Bug> {
+                whole.data.fill(0.0);
+                steps.iter().for_each(|&i| whole.data[i] += 1.0);
+                env.set(g.sym, whole.clone());
+                Ok(self.eval(density, env)?.data.iter().sum())
+            };
+            let here = at(&[], env)?;
+            let single: Vec<f64> = (0..n).map(|i| at(&[i], env)).collect::<Result<_, _>>()?;
+            let mut precision = Array::filled(&[n, n], 0.0);
+            for i in 0..n {
+                for j in 0..=i {
+                    let both = at(&[i, j], env)?;
+                    let cross = -(both - single[i] - single[j] + here);
+                    precision.data[i * n + j] = cross;
+                    precision.data[j * n + i] = cross;
+                }
+            }
+            // log p(e_i) − log p(0) = η_i − ½ Λ_ii
+            let eta = (0..n)
+                .map(|i| single[i] - here + 0.5 * precision.data[i * n + i])
+                .collect();
+            let covariance = precision
+                .spd_inverse()
+                .ok_or_else(|| bug("a prior's precision is not positive definite".into()))?;
+            let mean = covariance.matmul(&Array::matrix(n, 1, eta)).data;
+            let mut all = Vec::new();
+            (0..members.iter().product::<usize>()).for_each(|_| all.extend(mean.iter().copied()));
+            env.set(g.sym, Array { shape, data: all });
+            if g.sym == sym {
+                let sd = (0..n).map(|i| {
+                    if g.coupled {
+                        f64::NAN
+                    } else {
+                        covariance.at2(i, i).sqrt()
+                    }
+                });
+                found = (mean, sd.collect());
+            }
+        }
+        Ok(found)
     }
 
     /// E[target | the values in `env`]: the mean of the target's distribution, averaged over the finite variables in
@@ -339,6 +486,17 @@ fn make(store: &mut Store, dist: &Dist, x: Term, elementwise: bool) -> Made {
             then: Box::new(make(store, then, x, elementwise)),
             otherwise: Box::new(make(store, otherwise, x, elementwise)),
         },
+    }
+}
+
+fn mentions(store: &Store, made: &Made, sym: SymId) -> bool {
+    match made {
+        Made::Family { args, .. } => args.iter().any(|&a| store.depends_on_sym(a, sym)),
+        Made::If {
+            condition,
+            then,
+            otherwise,
+        } => store.depends_on_sym(*condition, sym) || mentions(store, then, sym) || mentions(store, otherwise, sym),
     }
 }
 

@@ -60,7 +60,7 @@ pub fn sample(
         .filter(|v| match v.role {
             Role::Given => binding.as_ref().is_some_and(|b| b.0.var(v.sym).is_some()),
             Role::Data => true,
-            Role::Latent => request.latents,
+            Role::Latent => request.latents && graph.store.sym(v.sym).per_row,
             _ => false,
         })
         .map(|v| v.sym)
@@ -73,6 +73,7 @@ pub fn sample(
     let mut lines: Vec<(usize, Vec<String>)> = Vec::with_capacity(n);
     let mut header: Vec<String> = helpers.iter().map(|c| c.name.clone()).collect();
     let mut env = rows.environment();
+    rows.draw_globals(&mut env, &mut keyed(request.seed, Purpose::Globals, 0))?;
     let mut before: Vec<Vec<(SymId, Array)>> = vec![];
     for (i, position) in sequences.positions().enumerate() {
         let row = sequences.rows.as_ref().map_or(i, |r| r[i]);

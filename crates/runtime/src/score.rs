@@ -7,9 +7,9 @@ use std::io::Write;
 /// Log-likelihoods.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
-    /// Of every row.
+    /// Of every row; where groups have effects, at the means of their posterior given these rows.
     pub rows: Vec<f64>,
-    /// Σ weight × row.
+    /// Of the table: Σ weight × row, and what belongs to no row.
     pub total: f64,
     /// Σ weights.
     pub weight_sum: f64,
@@ -30,15 +30,17 @@ pub fn score(model: Model<'_>, table: Table, binds: &[String]) -> Result<Scores,
         .into());
     }
     let data = model.load(table, &binding, false)?;
-    let rows = model.posterior(&data)?.scores;
+    let found = model.posterior(&data)?;
+    let rows = found.scores;
     let order = data.by_table();
-    let total = rows
+    let total: f64 = rows
         .iter()
         .enumerate()
         .map(|(i, l)| (data.weight_of(order[i]), l))
         .filter(|(w, _)| *w != 0.0)
         .map(|(w, l)| w * l)
-        .sum();
+        .sum::<f64>()
+        + found.shared;
     Ok(Scores {
         rows,
         total,

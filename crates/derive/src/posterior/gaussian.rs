@@ -19,6 +19,7 @@ use crate::flatten::flatten;
 use crate::joint::LogJoint;
 use crate::plan::Value;
 use crate::rules::Decline;
+use lvmc_base::Span;
 use lvmc_term::{IxId, Node, Size, Store, SymId, Term};
 use std::collections::HashMap;
 
@@ -36,9 +37,9 @@ pub(super) struct Eliminated {
 }
 
 /// The linear system η − Λ z of what is left of a block.
-struct System {
-    eta: Vec<Term>,
-    precision: Vec<Vec<Option<Term>>>,
+pub(super) struct System {
+    pub eta: Vec<Term>,
+    pub precision: Vec<Vec<Option<Term>>>,
 }
 
 /// See the module.
@@ -48,17 +49,35 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
     let ixs: Vec<IxId> = scope.iter().map(|&v| joint.finite[v].ix).collect();
     let atoms: Vec<Term> = syms.iter().map(|&x| joint.store.var(x)).collect();
     let terms: Vec<Term> = factors.iter().map(|&f| joint.factors[f].cases[0].term).collect();
-    let mut system = system(joint, &terms, &atoms, first)?;
+    let system = system(joint, &terms, &atoms, first)?;
+    let names: Vec<String> = syms.iter().map(|&x| joint.store.sym(x).name.clone()).collect();
+    let (block, norm) = solve(joint, &names, &atoms, &ixs, system, first.span)?;
+    rewrite(joint, &factors, &block, &norm, first)?;
+    for (c, &sym) in syms.iter().enumerate() {
+        let square = joint.store.square(atoms[c]);
+        let square = expected(&mut joint.store, square, &block).map_err(|why| Decline::at(why, first.span))?;
+        report(joint, sym, NAME, block[c].mean, square);
+    }
+    Ok(())
+}
 
-    let (n, mut norm) = (syms.len(), vec![]);
+/// Names, means and moves of the latents of a linear system, by block elimination; and its log-normalisers.
+pub(super) fn solve(
+    joint: &mut LogJoint,
+    names: &[String],
+    atoms: &[Term],
+    ixs: &[IxId],
+    mut system: System,
+    span: Span,
+) -> Result<(Vec<Eliminated>, Vec<Term>), Decline> {
+    let (n, mut norm) = (atoms.len(), vec![]);
     let (mut offsets, mut slopes): (Vec<Term>, Vec<Vec<Option<Term>>>) = (vec![], vec![]);
     let mut roots = vec![];
     for c in 0..n {
-        let name = joint.store.sym(syms[c]).name.clone();
-        let own =
-            system.precision[c][c].ok_or_else(|| Decline::at("no square of it stands in the joint", first.span))?;
+        let name = names[c].clone();
+        let own = system.precision[c][c].ok_or_else(|| Decline::at("no square of it stands in the joint", span))?;
         let shape = joint.store.shape(atoms[c]).to_vec();
-        roots.push(root(joint, &name, &ixs, own, &shape));
+        roots.push(root(joint, &name, ixs, own, &shape));
         norm.push(half_log_normaliser(&mut joint.store, own));
         let mean = solved(&mut joint.store, own, system.eta[c]);
         let mut slope = vec![None; n];
@@ -69,7 +88,7 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
             let shape = joint.store.shape(b).to_vec();
             *slope = Some(define(
                 joint,
-                Defined::new(NAME, format!("B_{name}"), &ixs),
+                Defined::new(NAME, format!("B_{name}"), ixs),
                 Value::Term(b),
                 &shape,
             ));
@@ -78,14 +97,14 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
         offsets.push(if later {
             define(
                 joint,
-                Defined::new(NAME, format!("a_{name}"), &ixs),
+                Defined::new(NAME, format!("a_{name}"), ixs),
                 Value::Term(mean),
                 &shape,
             )
         } else {
             mean
         });
-        system.reduce(&mut joint.store, c, &slope, offsets[c], &atoms);
+        system.reduce(&mut joint.store, c, &slope, offsets[c], atoms);
         slopes.push(slope);
     }
     // back substitution: the last latent knows its mean
@@ -98,17 +117,14 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
             }
         }
         let value = joint.store.sum(&parts);
-        let (name, shape) = (
-            joint.store.sym(syms[c]).name.clone(),
-            joint.store.shape(atoms[c]).to_vec(),
-        );
-        let mean = Defined::new(NAME, format!("m_{name}"), &ixs);
+        let (name, shape) = (names[c].clone(), joint.store.shape(atoms[c]).to_vec());
+        let mean = Defined::new(NAME, format!("m_{name}"), ixs);
         means.push(define(joint, mean, Value::Term(value), &shape));
     }
     means.reverse();
     let mut block = vec![];
     for c in 0..n {
-        let moves = moves(joint, syms, &atoms, &ixs, &slopes, &roots, c);
+        let moves = moves(joint, names, atoms, ixs, &slopes, &roots, c);
         block.push(Eliminated {
             atom: atoms[c],
             mean: means[c],
@@ -116,13 +132,7 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
             moves,
         });
     }
-    rewrite(joint, &factors, &block, &norm, first)?;
-    for (c, &sym) in syms.iter().enumerate() {
-        let square = joint.store.square(atoms[c]);
-        let square = expected(&mut joint.store, square, &block).map_err(|why| Decline::at(why, first.span))?;
-        report(joint, sym, NAME, means[c], square);
-    }
-    Ok(())
+    Ok((block, norm))
 }
 
 /// η and Λ of the stacked latents, from the gradient of the log joint.
@@ -180,7 +190,7 @@ impl System {
 }
 
 /// Λ⁻¹ v for a vector or matrix v; division for a scalar latent.
-fn solved(s: &mut Store, precision: Term, v: Term) -> Term {
+pub(super) fn solved(s: &mut Store, precision: Term, v: Term) -> Term {
     if s.shape(precision).is_empty() {
         return s.div(v, precision);
     }
@@ -209,7 +219,7 @@ fn chained(s: &mut Store, a: Term, b: Term, (x, y, z): (Term, Term, Term)) -> Te
 }
 
 /// ½ log|2πΛ⁻¹|.
-fn half_log_normaliser(s: &mut Store, precision: Term) -> Term {
+pub(super) fn half_log_normaliser(s: &mut Store, precision: Term) -> Term {
     let two_pi = s.two_pi();
     let log = s.log(two_pi);
     let whole = if s.shape(precision).is_empty() {
@@ -239,7 +249,7 @@ fn root(joint: &mut LogJoint, name: &str, ixs: &[IxId], precision: Term, shape: 
 /// How latents 0..=c move with the noise of latent c: rows for its p.
 fn moves(
     joint: &mut LogJoint,
-    syms: &[SymId],
+    names: &[String],
     atoms: &[Term],
     ixs: &[IxId],
     slopes: &[Vec<Option<Term>>],
@@ -270,7 +280,7 @@ fn moves(
                 _ => s.mul(roots[c], d),
             };
             let shape = s.shape(value).to_vec();
-            let name = format!("l_{}_{}", s.sym(syms[b]).name, s.sym(syms[c]).name);
+            let name = format!("l_{}_{}", names[b], names[c]);
             define(
                 joint,
                 Defined::new(NAME, name, ixs).spread(),
@@ -393,7 +403,7 @@ fn element(s: &mut Store, of: Term, p: Term) -> Term {
 }
 
 /// What is squared in an addend: e of `c eᵀS⁻¹e`, `c Σ w e²` or `c e²`.
-fn squared(s: &Store, t: Term) -> Option<Term> {
+pub(super) fn squared(s: &Store, t: Term) -> Option<Term> {
     let inside = |f: Term| -> Option<Term> {
         match *s.node(f) {
             Node::Quad(_, e) => Some(e),

@@ -6,9 +6,12 @@
 //! Everything after this sees data, finite variables, parameters and defined symbols only.
 
 mod conjugate;
+mod crossed;
 mod evaluate;
 mod gaussian;
 pub mod kalman;
+pub mod group;
+mod scatter;
 
 pub use evaluate::define as evaluate;
 

@@ -64,6 +64,8 @@ pub struct Lower<'a> {
     pub fixed: Fixed,
     /// Statistics, by `RowSum` term.
     pub stats: super::stats::Stats,
+    /// Sums over the rows of groups.
+    pub grouped: super::grouped::Grouped,
     /// What `prepare` computes, in order.
     pub jobs: Vec<super::jobs::Job>,
     /// Posterior (or seeded) weights of the block in hand, by set of finite variables.
@@ -75,6 +77,8 @@ pub struct Lower<'a> {
     pub chain: Option<super::chain::ChainBuffers>,
     /// The Gaussian chain's buffers.
     pub gaussian_chain: Option<super::kalman::GaussianChain>,
+    /// The function being written runs before the first `prepare`: it reads no tables.
+    pub early: bool,
     /// The function being written multiplies by row weights.
     pub masked: bool,
 }
@@ -92,6 +96,8 @@ pub struct Fixed {
     pub log_prior: BufId,
     /// Floor and N.
     pub settings: BufId,
+    /// Log density of the data set as a whole.
+    pub log_shared: BufId,
     /// Active floors.
     pub floors: BufId,
     /// Failed pivots.

@@ -12,6 +12,7 @@ mod estep;
 mod flat;
 mod form;
 mod gradient;
+mod grouped;
 mod jobs;
 mod kalman;
 mod newton;
@@ -32,7 +33,7 @@ use context::{Fixed, Lower, bug};
 use estep::{EStep, Ends};
 use lvmc_base::Bug;
 use lvmc_derive::Plan;
-use lvmc_derive::plan::{ObjectiveKind, Solution, Update};
+use lvmc_derive::plan::{ObjectiveKind, Prior, Solution, Update};
 use lvmc_model::ModelGraph;
 use lvmc_term::{SymId, Term};
 use rowexpr::RowScope;
@@ -65,6 +66,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let chained = l.chain.is_some() || l.gaussian_chain.is_some();
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
+    let defined = l.defined_terms();
+    l.plan_groups(&mut pb, &defined);
     let alpha = updates
         .iter()
         .any(|u| u.solution.is_step())
@@ -162,7 +165,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         let zero = b.num(0.0);
         b.store(l.fixed.failures.at(0), zero);
         l.do_jobs(b);
-        l.write_log_prior(b);
+        l.write_log_densities(b);
     });
 
     let columns = l.column_slots(graph);
@@ -175,6 +178,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         .collect();
     let rotations = l.rotation_slots(&params);
     let labels = l.label_slots(&params, &latents);
+    let groups = l.group_slots();
     let spreads = plan.definitions.iter().filter(|d| d.spread);
     let spreads = spreads.filter_map(|d| l.flat.get(&d.sym).copied()).collect();
     Ok(Lowered {
@@ -195,6 +199,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         objective: fixed.objective,
         constant: fixed.constant,
         log_prior: fixed.log_prior,
+        log_shared: fixed.log_shared,
+        groups,
         settings: fixed.settings,
         floors: fixed.floors,
         failures: fixed.failures,
@@ -211,6 +217,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         objective: pb.buffer("objective", BufKind::Stat, 1),
         constant: pb.buffer("constant", BufKind::Stat, 1),
         log_prior: pb.buffer("log.prior", BufKind::Table, 1),
+        log_shared: pb.buffer("log.shared", BufKind::Table, 1),
         settings: pb.buffer("settings", BufKind::Input, 2),
         floors: pb.buffer("floors", BufKind::Table, 1),
         failures: pb.buffer("failures", BufKind::Table, 1),
@@ -228,10 +235,12 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         features: vec![],
         fixed,
         stats: stats::Stats::default(),
+        grouped: grouped::Grouped::default(),
         jobs: vec![],
         weights: HashMap::new(),
         chain: None,
         gaussian_chain: None,
+        early: false,
         masked: false,
     }
 }
@@ -243,6 +252,9 @@ fn used_symbols(plan: &Plan) -> Vec<SymId> {
         for c in &f.cases {
             used.extend(plan.store.symbols(c.term));
         }
+    }
+    for d in &plan.definitions {
+        used.extend(d.value.term().iter().flat_map(|&t| plan.store.symbols(t)));
     }
     for p in &plan.priors {
         used.extend(plan.store.symbols(p.term));
@@ -458,7 +470,14 @@ impl Lower<'_> {
         ones
     }
 
-    fn direct(&mut self, b: &mut FuncBuilder<'_>, set: &Set, body: Term, values: &[Term], table: Option<BufId>) {
+    fn direct(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        set: &Set,
+        body: Term,
+        values: &[Term],
+        table: Option<BufId>,
+    ) {
         let ixs: Vec<lvmc_term::IxId> = values
             .iter()
             .zip(&set.resp)
@@ -540,6 +559,9 @@ impl Lower<'_> {
                 self.copy_row(b, &mut scope, f.term, f.buf);
             }
         }
+        self.early = true;
+        self.accumulate_groups(b);
+        self.early = false;
         let sum = self.s.sum(data_only);
         let mut scope = RowScope::default();
         self.ensure_row(b, &mut scope, sum);
@@ -552,11 +574,16 @@ impl Lower<'_> {
         self.masked = false;
     }
 
-    fn write_log_prior(&mut self, b: &mut FuncBuilder<'_>) {
+    fn write_log_densities(&mut self, b: &mut FuncBuilder<'_>) {
+        let (priors, shared) = (self.plan.priors.clone(), self.plan.shared.marginal.clone());
+        self.write_log_density(b, &priors, self.fixed.log_prior);
+        self.write_log_density(b, &shared, self.fixed.log_shared);
+    }
+
+    fn write_log_density(&mut self, b: &mut FuncBuilder<'_>, list: &[Prior], out: BufId) {
         let zero = b.num(0.0);
-        b.store(self.fixed.log_prior.at(0), zero);
-        for p in self.plan.priors.clone() {
-            let out = self.fixed.log_prior;
+        b.store(out.at(0), zero);
+        for p in list {
             self.nest(
                 b,
                 &p.ranges,

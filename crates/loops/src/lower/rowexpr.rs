@@ -187,7 +187,8 @@ impl Lower<'_> {
     /// Makes columns of a row term.
     pub fn make_row(&mut self, b: &mut FuncBuilder<'_>, scope: &mut RowScope, t: Term) {
         let n = self.len_of(t).max(1);
-        if self.linear_row(b, scope, t) {
+        // before the first `prepare` there are no coefficients
+        if !self.early && self.linear_row(b, scope, t) {
             return;
         }
         let out = b.buffer("row", BufKind::Temp, n);

@@ -32,6 +32,11 @@ impl Lower<'_> {
         updates
     }
 
+    /// What the plan's definitions compute.
+    pub fn defined_terms(&self) -> Vec<Term> {
+        self.plan.definitions.iter().filter_map(|d| d.value.term()).collect()
+    }
+
     fn settle(&mut self, t: Term, moving: &BTreeSet<SymId>) -> Term {
         let mut with = HashMap::new();
         for sub in self.s.subterms(t) {

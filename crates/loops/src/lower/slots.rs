@@ -3,7 +3,7 @@
 use super::context::Lower;
 use crate::builder::ProgramBuilder;
 use crate::ir::BufKind;
-use crate::lowered::{ColumnSlot, ConstSlot, LabelSlot, LatentSlot, ParamSlot, RotationSlot};
+use crate::lowered::{ColumnSlot, ConstSlot, GroupSlot, LabelSlot, LatentSlot, ParamSlot, RotationSlot};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::Role;
 use lvmc_term::Support;
@@ -108,6 +108,26 @@ impl Lower<'_> {
             })
         };
         self.plan.labels.iter().filter_map(slot).collect()
+    }
+
+    /// Where the posteriors of effects lie.
+    pub fn group_slots(&self) -> Vec<GroupSlot> {
+        let slot = |p: &lvmc_derive::plan::GroupPosterior| {
+            let place = |t| self.flat.get(&self.s.as_symbol(t)?.0).copied();
+            let (mean, variance) = (place(p.mean)?, place(p.variance)?);
+            let cols = self.len_of(p.mean).max(1);
+            let sym = self.s.sym(p.sym);
+            Some(GroupSlot {
+                sym: p.sym,
+                name: sym.name.clone(),
+                by: p.code,
+                members: self.dims(&sym.shape[..sym.family].to_vec()).iter().product(),
+                cols,
+                mean,
+                variance,
+            })
+        };
+        self.plan.group_posteriors.iter().filter_map(slot).collect()
     }
 
     /// What the runtime is told of the columns.

@@ -50,7 +50,7 @@ pub enum Body {
 pub struct Use {
     /// The posterior weight's variables and values.
     pub resp: Vec<(SymId, Term)>,
-    /// Indices of how a row's latents spread: a sum for each of their values.
+    /// Indices bound around the row sum (of how a row's latents spread, say): a sum for each of their values.
     pub over: Vec<IxId>,
     /// A feature that weights the rows besides.
     pub by: Option<Term>,
@@ -65,7 +65,7 @@ pub struct Use {
 pub struct Set {
     /// Finite variables.
     pub resp: Vec<SymId>,
-    /// Indices of how a row's latents spread: a sum for each of their values.
+    /// Indices bound around the row sum (of how a row's latents spread, say): a sum for each of their values.
     pub over: Vec<IxId>,
     /// A feature that weights the rows besides.
     pub by: Option<Term>,
@@ -243,7 +243,7 @@ impl Lower<'_> {
         (resp, None, body)
     }
 
-    fn read_body(&mut self, rest: &[Term]) -> Body {
+    pub fn read_body(&mut self, rest: &[Term]) -> Body {
         let whole = self.s.product_of(rest);
         match *rest {
             [] => return Body::Count,
@@ -388,9 +388,8 @@ impl Lower<'_> {
             .collect();
         terms.sort_unstable();
         for t in terms {
-            let u = self.stats.uses[&t].clone();
+            let mut u = self.stats.uses[&t].clone();
             let resp: Vec<SymId> = u.resp.iter().map(|r| r.0).collect();
-            let configs = self.configs_of(&resp) * self.extents(&u.over);
             if let Body::Transitions(tables) = u.body {
                 let set = self.transition_set(pb, resp, tables);
                 if let Some(u) = self.stats.uses.get_mut(&t) {
@@ -409,7 +408,9 @@ impl Lower<'_> {
                 }
                 Body::Direct(body) => {
                     let n = self.len_of(body).max(1);
-                    (SetKind::Direct(body, u.resp.iter().map(|r| r.1).collect()), n, "direct")
+                    let values: Vec<Term> = u.resp.iter().map(|r| r.1).collect();
+                    u.over = self.around(body, &values, &resp);
+                    (SetKind::Direct(body, values), n, "direct")
                 }
                 _ => continue,
             };
@@ -417,12 +418,14 @@ impl Lower<'_> {
                 s.resp == resp
                     && matches!((&s.kind, &kind), (SetKind::Codes(a, n), SetKind::Codes(b, m)) if a == b && n == m)
             });
+            let configs = self.configs_of(&resp) * self.extents(&u.over);
+            let over = u.over.clone();
             let at = same.unwrap_or(self.stats.sets.len());
             if same.is_none() {
                 let out = pb.new_buffer(&format!("stat.{name}"), BufKind::Stat, configs * stride);
                 self.stats.sets.push(Set {
                     resp,
-                    over: u.over,
+                    over: over.clone(),
                     by: None,
                     kind,
                     out,
@@ -433,8 +436,20 @@ impl Lower<'_> {
             }
             if let Some(u) = self.stats.uses.get_mut(&t) {
                 u.set = at;
+                u.over = over;
             }
         }
+    }
+
+    /// Indices of a body that no posterior weight binds: of a sum around the row sum.
+    fn around(&self, body: Term, values: &[Term], resp: &[SymId]) -> Vec<IxId> {
+        let own = |i: &IxId| {
+            values.iter().any(|&v| *self.s.node(v) == Node::Ix(*i))
+                || resp
+                    .iter()
+                    .any(|&x| self.finite_of(x).is_some_and(|v| self.plan.finite[v].ix == *i))
+        };
+        self.s.free_indices(body).into_iter().filter(|i| !own(i)).collect()
     }
 
     /// How many values a category has.
@@ -447,6 +462,9 @@ impl Lower<'_> {
 
     /// The value of a row sum, computed from the statistics into `out`.
     pub fn statistic_into(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, t: Term, out: BufId) {
+        if self.group_sum_into(b, scope, t, out) {
+            return;
+        }
         let Some(u) = self.stats.uses.get(&t).cloned() else {
             return;
         };
@@ -465,32 +483,10 @@ impl Lower<'_> {
             config = config * self.extent(*ix) + scope.env.get(ix).cloned().unwrap_or_default();
         }
         let base = config * set.stride;
+        if matches!(set.kind, SetKind::First(_) | SetKind::Second(_) | SetKind::Squares(_)) {
+            return self.read_moments(b, scope, &u.body, &set, &base, out);
+        }
         match (&u.body, &set.kind) {
-            (Body::Count, _) => {
-                let v = b.load(set.out.at(base));
-                b.store(out.at(0), v);
-            }
-            (Body::Linear(form), SetKind::First(inputs) | SetKind::Second(inputs) | SetKind::Squares(inputs)) => {
-                let m = self.matrix(b, scope, form, inputs);
-                let (rows, k) = (form.rows, 1 + inputs.cols);
-                let (a, right) = (m.at(0), set.out.at(base));
-                b.kernel(Kernel::MatMul {
-                    a,
-                    ta: false,
-                    b: right,
-                    tb: false,
-                    out: out.at(0),
-                    m: rows,
-                    k,
-                    n: 1,
-                });
-            }
-            (Body::Bilinear(f, g, product), SetKind::Second(inputs)) => {
-                self.bilinear(b, scope, (f, g, *product), inputs, &set, &base, out);
-            }
-            (Body::Bilinear(f, g, _), SetKind::Squares(inputs)) => {
-                self.squares(b, scope, (f, g), inputs, &set, &base, out);
-            }
             (Body::Code(_, v), SetKind::Codes(_, n)) => {
                 let at = self.as_index(b, scope, *v, *n);
                 let v = b.load(set.out.at(base + at));
@@ -503,6 +499,46 @@ impl Lower<'_> {
                     b.store(out.at(i), v);
                 });
             }
+        }
+    }
+
+    /// A statistic read off moments.
+    pub fn read_moments(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &mut Scope,
+        body: &Body,
+        set: &Set,
+        base: &Index,
+        out: BufId,
+    ) {
+        match (body, &set.kind) {
+            (Body::Count, _) => {
+                let v = b.load(set.out.at(base.clone()));
+                b.store(out.at(0), v);
+            }
+            (Body::Linear(form), SetKind::First(inputs) | SetKind::Second(inputs) | SetKind::Squares(inputs)) => {
+                let m = self.matrix(b, scope, form, inputs);
+                let (rows, k) = (form.rows, 1 + inputs.cols);
+                let (a, right) = (m.at(0), set.out.at(base.clone()));
+                b.kernel(Kernel::MatMul {
+                    a,
+                    ta: false,
+                    b: right,
+                    tb: false,
+                    out: out.at(0),
+                    m: rows,
+                    k,
+                    n: 1,
+                });
+            }
+            (Body::Bilinear(f, g, product), SetKind::Second(inputs)) => {
+                self.bilinear(b, scope, (f, g, *product), inputs, set, base, out);
+            }
+            (Body::Bilinear(f, g, _), SetKind::Squares(inputs)) => {
+                self.squares(b, scope, (f, g), inputs, set, base, out);
+            }
+            _ => {}
         }
     }
 

@@ -92,7 +92,7 @@ pub fn rows(graph: &ModelGraph, plan: &Plan) -> usize {
         return if groups { rows * 3 / 2 } else { rows };
     }
     let curved = |p: &lvmc_derive::plan::Posterior| plan.store.sym(p.sym).support != lvmc_term::Support::Real;
-    if plan.posteriors.iter().any(curved) {
+    if plan.posteriors.iter().any(curved) || !plan.group_posteriors.is_empty() {
         INTEGRATED_ROWS
     } else {
         ROWS
@@ -164,6 +164,7 @@ fn e_step(
         marginals,
         moments,
         scores,
+        ..
     } = engine.posterior();
     oracle.enumerate(start)?;
     let mut out = vec![];
@@ -201,15 +202,38 @@ fn e_step(
             ok: value < AGREE,
         });
     }
-    let difference = apart(&oracle.scores(), &scores);
+    let effects = if plan.group_posteriors.is_empty() {
+        vec![]
+    } else {
+        engine.effects()
+    };
+    for (slot, found) in engine.lowered().groups.iter().zip(&effects) {
+        let exact = oracle.effect(slot.sym);
+        let value = exact.iter().zip(found).map(|(e, f)| apart(e, f)).fold(0.0, worse);
+        out.push(Certificate {
+            part: "E-step",
+            of: slot.name.clone(),
+            what: "posterior mean and variance of every group, by integration".into(),
+            value,
+            ok: value < AGREE,
+        });
+    }
+    let (difference, what) = if plan.group_posteriors.is_empty() {
+        let value = apart(&oracle.scores(), &scores);
+        (value, "each row's log-likelihood by enumeration")
+    } else {
+        engine.evaluate();
+        let value = apart(&[oracle.log_likelihood()], &[engine.log_likelihood()]);
+        (value, "the log-likelihood by integration over all groups' effects")
+    };
     out.push(Certificate {
-        part: if plan.finite.is_empty() && plan.posteriors.is_empty() {
+        part: if plan.group_posteriors.is_empty() && plan.finite.is_empty() && plan.posteriors.is_empty() {
             "density"
         } else {
             "E-step"
         },
         of: "log p".into(),
-        what: "each row's log-likelihood by enumeration".into(),
+        what: what.into(),
         value: difference,
         ok: difference < AGREE,
     });

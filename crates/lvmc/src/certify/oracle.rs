@@ -1,6 +1,6 @@
 //! What a plan is held against: the densities as written, enumerated and evaluated term by term.
 
-use super::nodes::{Latent, integrate};
+use super::nodes::{Integral, Latent, integrate};
 use super::paths::Paths;
 use super::smoother::Smoother;
 use crate::failure::Failure;
@@ -48,6 +48,12 @@ pub struct Oracle<'a> {
     held: Vec<SymId>,
     /// Where sequences begin.
     pub(super) starts: Vec<usize>,
+    /// Global latents.
+    effects: Vec<(SymId, Latent)>,
+    /// Their log priors, as written, over all members.
+    effect_priors: Term,
+    /// log ∫ over the global latents of everything, and points that stand for their posterior.
+    shared: Integral,
     /// Per row: log p(x), the posterior of every combination, and points that stand for that of the continuous latents.
     posterior: Vec<Known>,
 }
@@ -109,6 +115,12 @@ impl<'a> Oracle<'a> {
             .collect();
         let priors = store.sum(&priors);
         let objective = store.add(q, priors);
+        let mut effect_priors = vec![];
+        for p in &joint.global {
+            let written = joint.written.iter().find(|w| w.0 == p.factor).map_or(p.term, |w| w.1);
+            effect_priors.push(p.ranges.iter().rev().fold(written, |t, &i| store.ix_sum(i, t)));
+        }
+        let effect_priors = store.sum(&effect_priors);
         let mut columns: Vec<(SymId, Vec<Array>)> = vec![];
         for r in 0..data.rows {
             for (sym, value) in row_values(graph, lowered, binding, data, r) {
@@ -137,6 +149,16 @@ impl<'a> Oracle<'a> {
             continuous.push((p.sym, Latent { shape, support }));
         }
         let finite_sizes: Vec<usize> = finite.iter().map(|f| f.1).collect();
+        let mut effects = vec![];
+        for p in &plan.group_posteriors {
+            let sym = store.sym(p.sym).clone();
+            let mut shape = vec![];
+            for n in &sym.shape {
+                shape.push(env.size(&store, n).map_err(bug)?);
+            }
+            let support = sym.support;
+            effects.push((p.sym, Latent { shape, support }));
+        }
         let combinations = finite
             .iter()
             .try_fold(1usize, |n, f| n.checked_mul(f.1))
@@ -163,6 +185,12 @@ impl<'a> Oracle<'a> {
             definitions: plan.definitions.clone(),
             paths: Paths::new(plan, &finite_sizes),
             starts: data.order.starts.clone(),
+            effects,
+            effect_priors,
+            shared: Integral {
+                log: 0.0,
+                nodes: vec![],
+            },
             rows: data.rows,
             sizes: binding.sizes.clone(),
             fixed: consts.to_vec(),
@@ -216,8 +244,60 @@ impl<'a> Oracle<'a> {
             self.posterior = self.sequences(smoother, values)?;
             return Ok(());
         }
-        let count: usize = self.finite.iter().map(|f| f.1).product();
         let mut env = self.environment(values);
+        let latents: Vec<Latent> = self.effects.iter().map(|e| e.1.clone()).collect();
+        self.shared = integrate(&latents, &mut |z| {
+            self.set_effects(&mut env, z);
+            if z.is_empty() {
+                return Ok(0.0);
+            }
+            let mut log = self.store.eval_scalar(self.effect_priors, &env).map_err(bug)?;
+            log += self.rows(&mut env)?.iter().map(|k| k.log).sum::<f64>();
+            Ok(log)
+        })?;
+        // no latent of a row depends on the effects: any value will do
+        if let Some((_, z)) = self.shared.nodes.first() {
+            self.set_effects(&mut env, z);
+        }
+        self.posterior = self.rows(&mut env)?;
+        Ok(())
+    }
+
+    fn set_effects(&self, env: &mut Env<'_>, z: &[Array]) {
+        for (&(sym, _), z) in self.effects.iter().zip(z) {
+            env.set(sym, z.clone());
+        }
+    }
+
+    /// log p of everything, the global latents integrated out.
+    #[must_use]
+    pub fn log_likelihood(&self) -> f64 {
+        self.shared.log
+    }
+
+    /// Means and variances of the members of a global latent.
+    #[must_use]
+    pub fn effect(&self, sym: SymId) -> [Vec<f64>; 2] {
+        let at = self.effects.iter().position(|e| e.0 == sym).unwrap_or(0);
+        let n: usize = self.effects[at].1.shape.iter().product();
+        let mut out = [vec![0.0; n], vec![0.0; n]];
+        for (w, z) in &self.shared.nodes {
+            for (i, z) in z[at].data.iter().enumerate() {
+                out[0][i] += w * z;
+            }
+        }
+        for (w, z) in &self.shared.nodes {
+            for (i, z) in z[at].data.iter().enumerate() {
+                let d = z - out[0][i];
+                out[1][i] += w * d * d;
+            }
+        }
+        out
+    }
+
+    /// Every row at the parameters and effects of an environment.
+    fn rows(&self, env: &mut Env<'_>) -> Result<Vec<Known>, Failure> {
+        let count: usize = self.finite.iter().map(|f| f.1).product();
         let mut out = Vec::with_capacity(self.rows);
         let mut densities: Vec<Vec<f64>> = Vec::with_capacity(self.rows);
         let latents: Vec<Latent> = self.continuous.iter().map(|c| c.1.clone()).collect();
@@ -245,7 +325,7 @@ impl<'a> Oracle<'a> {
                     }
                     let mut log = 0.0;
                     for &t in &self.written {
-                        log += self.store.eval_scalar(t, &env).map_err(bug)?;
+                        log += self.store.eval_scalar(t, env).map_err(bug)?;
                     }
                     Ok(log)
                 })?;
@@ -270,8 +350,7 @@ impl<'a> Oracle<'a> {
                 }
             }
         }
-        self.posterior = out;
-        Ok(())
+        Ok(out)
     }
 
     /// Marginal posteriors of a finite variable, row after row.
@@ -300,6 +379,25 @@ impl<'a> Oracle<'a> {
     pub fn expected(&self, values: &Values) -> Result<f64, Failure> {
         let mut env = self.environment(values);
         let mut sum = self.store.eval_scalar(self.priors, &env).map_err(bug)?;
+        let one = vec![(1.0, vec![])];
+        let shared = if self.effects.is_empty() {
+            &one
+        } else {
+            &self.shared.nodes
+        };
+        for (weight, z) in shared {
+            self.set_effects(&mut env, z);
+            if !z.is_empty() {
+                sum += weight * self.store.eval_scalar(self.effect_priors, &env).map_err(bug)?;
+            }
+            sum += weight * self.expected_rows(&mut env)?;
+        }
+        Ok(sum)
+    }
+
+    /// Σ E[log p(row)] at the parameters and effects of an environment.
+    fn expected_rows(&self, env: &mut Env<'_>) -> Result<f64, Failure> {
+        let mut sum = 0.0;
         for (row, known) in self.posterior.iter().enumerate() {
             env.set_row(row);
             // what has probability 0 adds nothing, whatever its density
@@ -314,7 +412,7 @@ impl<'a> Oracle<'a> {
                         env.set(sym, z.clone());
                     }
                     for &t in &self.written {
-                        sum += p * w * self.store.eval_scalar(t, &env).map_err(bug)?;
+                        sum += p * w * self.store.eval_scalar(t, env).map_err(bug)?;
                     }
                 }
             }

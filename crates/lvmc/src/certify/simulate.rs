@@ -281,6 +281,7 @@ fn fit(graph: &ModelGraph, lowered: &Lowered, sizes: &BTreeMap<DimId, usize>, tr
         labels: BTreeMap::new(),
         moments: BTreeMap::new(),
         parameters,
+        effects: vec![],
         rows,
         weight_sum: rows as f64,
         log_likelihood: None,

@@ -27,6 +27,11 @@ pub fn predict(args: &Predict) -> Result<Exit, Failure> {
     let table = read(&args.data)?;
     stage::enter("predict");
     let out = predicted(restored.model(), table, &args.bind)?;
+    if let Some(path) = &args.groups {
+        let mut bytes = Vec::new();
+        lvmc_runtime::predict::write_groups(&restored.fit, &mut bytes)?;
+        output::write(Some(path), &String::from_utf8_lossy(&bytes))?;
+    }
     if args.json {
         let mut columns = Map::new();
         for (name, cells) in out.header.iter().zip(&out.columns) {

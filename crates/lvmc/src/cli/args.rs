@@ -198,6 +198,9 @@ pub struct Predict {
     /// Write there instead of standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write the posterior of every group's effects there, as CSV (predict)
+    #[arg(long, value_name = "FILE")]
+    pub groups: Option<PathBuf>,
     /// Print one JSON object instead of CSV
     #[arg(long)]
     pub json: bool,

@@ -23,11 +23,11 @@ impl Labels {
         self.texts.get(code).cloned().unwrap_or_else(|| (code + 1).to_string())
     }
 
-    /// The codes of a column, NaN where missing.
+    /// The codes of a column, NaN where missing. With `open` a value that is none of the labels has the code after the last.
     ///
     /// # Errors
     /// A value that is none of the labels.
-    pub fn codes(&self, column: &Column, variable: &str) -> Result<Vec<f64>, DataError> {
+    pub fn codes(&self, column: &Column, variable: &str, open: bool) -> Result<Vec<f64>, DataError> {
         let known: HashMap<&str, usize> = self.texts.iter().enumerate().map(|(i, t)| (t.as_str(), i)).collect();
         let unseen = |row: usize| DataError::UnseenCategory {
             variable: variable.into(),
@@ -52,7 +52,11 @@ impl Labels {
                     let code = match cache.get(&x.to_bits()) {
                         Some(&c) => c,
                         None => {
-                            let c = *known.get(show_number(x + 0.0).as_str()).ok_or_else(|| unseen(row))?;
+                            let c = match known.get(show_number(x + 0.0).as_str()) {
+                                Some(&c) => c,
+                                None if open => self.texts.len(),
+                                None => return Err(unseen(row)),
+                            };
                             cache.insert(x.to_bits(), as_code(c));
                             as_code(c)
                         }
@@ -73,6 +77,7 @@ impl Labels {
                         map.get(c as usize)
                             .copied()
                             .flatten()
+                            .or(open.then_some(self.texts.len()))
                             .map(as_code)
                             .ok_or_else(|| unseen(row))
                     })

@@ -146,7 +146,8 @@ pub fn climb(
         out.log_likelihood = engine.log_likelihood();
         out.trace.push(next);
         now = next;
-        let slow = !engine.lowered().starts.is_empty() || engine.lowered().gaussian_chain.is_some();
+        let lowered = engine.lowered();
+        let slow = !lowered.starts.is_empty() || lowered.gaussian_chain.is_some() || !lowered.groups.is_empty();
         if until.tol > 0.0 && !ascent && slow {
             now = leap(engine, &mut out, &mut last);
         }

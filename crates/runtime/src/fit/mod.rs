@@ -130,6 +130,8 @@ pub struct Fitted {
     pub restarts: Vec<f64>,
     /// What is wrong with the result, if anything.
     pub suspicions: Vec<Suspicion>,
+    /// Means and variances of the effects of groups, in the order of [`lvmc_loops::lowered::Lowered::groups`].
+    pub effects: Vec<[Vec<f64>; 2]>,
 }
 
 /// True where the model has finite variables whose value is hidden in some row, so that the start matters.
@@ -262,7 +264,15 @@ fn finished(
     }
     restarts.sort_by(|a, b| b.total_cmp(a));
     let suspicions = suspicions(&compiled, data, &outcome, settings.tol > 0.0);
+    let effects = if compiled.lowered.groups.is_empty() {
+        vec![]
+    } else {
+        let mut engine = Engine::new(compiled, data, settings.threads);
+        engine.set_params(&outcome.values);
+        engine.effects()
+    };
     Ok(Fitted {
+        effects,
         outcome,
         starts,
         reached,
