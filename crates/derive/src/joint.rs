@@ -4,7 +4,8 @@
 //! whose form depends on a value (`if z then … else …`, a number computed from z) is split into cases.
 
 use crate::error::DeriveError;
-use crate::plan::{Case, Definition, Finite, Posterior, Prior, RowFactor};
+use crate::missing::{self, Missing};
+use crate::plan::{Case, Definition, Finite, Mask, Posterior, Prior, RowFactor};
 use crate::posterior::{self, Continuous};
 use lvmc_families::Family;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role, VarId};
@@ -28,6 +29,10 @@ pub struct LogJoint {
     pub definitions: Vec<Definition>,
     /// Posteriors of continuous latents.
     pub posteriors: Vec<Posterior>,
+    /// Data variables with missing cells.
+    pub masks: Vec<Mask>,
+    /// Moments of variables with missing cells.
+    pub imputed: Vec<Posterior>,
     /// log densities as written, before one-hot: (factor, term), for the first line of the derivation.
     pub written: Vec<(usize, Term)>,
     /// Priors.
@@ -35,10 +40,11 @@ pub struct LogJoint {
 }
 
 /// Builds the log joint, or says which statement has no rule yet.
-pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
+pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, DeriveError> {
     refuse_missing(graph)?;
     let mut store = graph.store.clone();
-    let (finite, continuous) = finite_variables(graph, &mut store);
+    let (finite, continuous) = finite_variables(graph, &mut store, missing);
+    let masks = masks(&mut store, &finite, missing);
     let mut joint = LogJoint {
         store,
         finite,
@@ -47,11 +53,16 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
         expected: vec![],
         definitions: vec![],
         posteriors: vec![],
+        masks,
+        imputed: vec![],
         written: vec![],
         priors: vec![],
     };
     for (i, factor) in graph.factors.iter().enumerate() {
-        let whole = density(&mut joint.store, factor, &factor.dist);
+        let value = graph.var(factor.var).sym;
+        let mask = joint.masks.iter().find(|m| m.of == value).map(|m| m.sym);
+        let mask = mask.map(|m| joint.store.var(m));
+        let whole = density(&mut joint.store, factor, &factor.dist, mask);
         let term = match factor.condition {
             // a general statement beside one for a position: it does not hold there
             Some(condition) => {
@@ -75,12 +86,13 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
     }
     joint.complete.clone_from(&joint.factors);
     joint.expected.clone_from(&joint.factors);
+    missing::impute(&mut joint, graph);
     posterior::eliminate(&mut joint, graph, &continuous)?;
     Ok(joint)
 }
 
 /// log p(value | arguments) of one statement.
-fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
+fn density(s: &mut Store, factor: &Factor, dist: &Dist, mask: Option<Term>) -> Term {
     match dist {
         Dist::Family {
             family,
@@ -88,6 +100,9 @@ fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
             args,
             ..
         } => {
+            if let Some(mask) = mask {
+                return missing::density(s, factor, (*family, *signature, args), mask);
+            }
             let t = family.log_density(s, *signature, factor.value, args);
             if factor.elementwise { s.total(t) } else { t }
         }
@@ -96,8 +111,8 @@ fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
             then,
             otherwise,
         } => {
-            let a = density(s, factor, then);
-            let b = density(s, factor, otherwise);
+            let a = density(s, factor, then, mask);
+            let b = density(s, factor, otherwise, mask);
             s.select(*condition, a, b)
         }
     }
@@ -202,7 +217,7 @@ pub(crate) fn arguments(dist: &Dist) -> Vec<Term> {
     }
 }
 
-fn finite_size(s: &Store, dist: &Dist) -> Option<Size> {
+pub(crate) fn finite_size(s: &Store, dist: &Dist) -> Option<Size> {
     match dist {
         Dist::Family {
             family,
@@ -224,8 +239,18 @@ fn family_name(dist: &Dist) -> &'static str {
     }
 }
 
-/// Latents with finitely many values, and observed categories that other statements refer to; and the other latents.
-fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Continuous>) {
+/// Masks of the variables with missing cells that are not summed over.
+fn masks(s: &mut Store, finite: &[Finite], missing: &Missing) -> Vec<Mask> {
+    missing
+        .variables()
+        .filter(|x| !finite.iter().any(|f| f.sym == *x))
+        .filter_map(|x| Some(missing::mask(s, x, missing.gaps(x)?)))
+        .collect()
+}
+
+/// Latents with finitely many values, and observed categories that other statements refer to or that have missing cells;
+/// and the other latents.
+fn finite_variables(graph: &ModelGraph, s: &mut Store, missing: &Missing) -> (Vec<Finite>, Vec<Continuous>) {
     let (mut finite, mut continuous): (Vec<Finite>, Vec<Continuous>) = (vec![], vec![]);
     let mut taken = BTreeSet::new();
     for (i, factor) in graph.factors.iter().enumerate() {
@@ -240,7 +265,7 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Cont
         };
         let observed = match var.role {
             Role::Latent => false,
-            Role::Data if referred() => true,
+            Role::Data if referred() || missing.gaps(var.sym).is_some() => true,
             _ => continue,
         };
         let size = finite_size(s, &factor.dist).filter(|_| s.shape(factor.value).is_empty());

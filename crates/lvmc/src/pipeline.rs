@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::stage;
 use lvmc_base::Source;
-use lvmc_derive::Plan;
+use lvmc_derive::{Missing, Plan};
 use lvmc_derive::joint::LogJoint;
 use lvmc_loops::ir::Program;
 use lvmc_loops::lower::Sizes;
@@ -138,13 +138,22 @@ pub fn derive(graph: &ModelGraph) -> Result<Plan, Failure> {
     lvmc_derive::derive(graph).map_err(|e| Failure::derive(e, &graph.source))
 }
 
+/// As [`derive`], for data in which those variables have missing cells.
+///
+/// # Errors
+/// As there.
+pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Plan, Failure> {
+    stage::enter("derive");
+    lvmc_derive::derive_with(graph, missing).map_err(|e| Failure::derive(e, &graph.source))
+}
+
 /// Typed graph → log joint, for `emit`.
 ///
 /// # Errors
 /// As [`derive`].
 pub fn joint(graph: &ModelGraph) -> Result<LogJoint, Failure> {
     stage::enter("derive");
-    lvmc_derive::joint::log_joint(graph).map_err(|e| Failure::derive(e, &graph.source))
+    lvmc_derive::joint::log_joint(graph, &Missing::default()).map_err(|e| Failure::derive(e, &graph.source))
 }
 
 /// Columns → variables and sizes.

@@ -2,13 +2,11 @@
 
 use crate::dataset::Dataset;
 use lvmc_loops::ir::{BufId, Program};
+use lvmc_loops::lower::START_SPREAD;
 use lvmc_loops::lowered::Lowered;
 use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
 use lvmc_term::{Array, SymId};
 use std::sync::Arc;
-
-/// How far starting values of a continuous latent spread around their means, relative to the default parameters'.
-const START_SPREAD: f64 = 1e-5;
 
 /// Parameters' values, in the order of [`Lowered::params`].
 pub type Values = Vec<Vec<f64>>;

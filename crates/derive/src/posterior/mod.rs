@@ -8,6 +8,7 @@
 mod conjugate;
 mod evaluate;
 mod gaussian;
+pub mod rowwise;
 
 pub use evaluate::define as evaluate;
 
@@ -49,6 +50,12 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     join_connected(joint, &mut blocks);
     for l in scalars {
         conjugate::eliminate(joint, l).map_err(|why| refused(graph, l, &[(conjugate::NAME, why)]))?;
+    }
+    for l in latents {
+        // moments that a conjugate posterior does not give are not known
+        let curved = joint.store.sym(l.sym).support != Support::Real;
+        let s = &joint.store;
+        joint.imputed.retain(|p| !curved || !s.depends_on_sym(p.square, l.sym));
     }
     for block in blocks {
         let syms: Vec<SymId> = block.iter().map(|l| l.sym).collect();
@@ -199,6 +206,23 @@ fn define(joint: &mut LogJoint, what: Defined<'_>, value: Value, shape: &[Size])
         spread: what.spread,
     });
     atom
+}
+
+/// E of the moments of variables with missing cells, over the latents of a block; those that are not known are given up.
+fn impute(joint: &mut LogJoint, expected: &mut dyn FnMut(&mut Store, Term) -> Option<Term>) {
+    let imputed = std::mem::take(&mut joint.imputed);
+    let s = &mut joint.store;
+    for mut p in imputed {
+        let known = (|| {
+            p.mean = expected(s, p.mean)?;
+            let squares: Option<Vec<Term>> = s.addends(p.square).into_iter().map(|t| expected(s, t)).collect();
+            p.square = s.sum(&squares?);
+            Some(())
+        })();
+        if known.is_some() {
+            joint.imputed.push(p);
+        }
+    }
 }
 
 /// Notes what `predict` says of a latent: E[z] and E[z²] given the finite variables.

@@ -12,9 +12,11 @@ mod flat;
 mod form;
 mod gradient;
 mod jobs;
+mod masked;
 mod newton;
 mod potentials;
 mod rowexpr;
+mod rowroot;
 mod settle;
 mod slots;
 mod stats;
@@ -22,6 +24,7 @@ mod step;
 mod update;
 
 pub use context::Sizes;
+pub use define::START_SPREAD;
 
 use crate::builder::{FuncBuilder, ProgramBuilder};
 use crate::ir::{BufId, BufKind, FuncKind, Index, Kernel};
@@ -56,7 +59,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     l.add_definitions(&mut pb);
     let latents = l.latent_slots(&mut pb);
     let starts = l.score_slots(&mut pb);
-    let moments = l.moment_slots(&mut pb);
+    let moments = l.moment_slots(&mut pb, &plan.posteriors);
+    let imputed = l.moment_slots(&mut pb, &plan.imputed);
     let updates = l.settled();
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
@@ -104,7 +108,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         l.zero_columns(b, l.fixed.row_score, 1);
         l.define_rows(b, &[]);
         l.e_step(b, &mut e, Ends::Score);
-        l.write_moments(b, &moments);
+        l.write_moments(b, &plan.posteriors, &moments);
+        l.write_moments(b, &plan.imputed, &imputed);
         for &(sym, out, n) in &marginals {
             let w = l.weights_for(b, &[sym]);
             b.for_(n, |b, i| {
@@ -163,6 +168,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         starts,
         spreads,
         moments,
+        imputed,
         row_score: fixed.row_score,
         objective: fixed.objective,
         constant: fixed.constant,
@@ -197,6 +203,9 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         temps: HashMap::new(),
         defined: BTreeSet::new(),
         configured: false,
+        centres: vec![],
+        own: None,
+        pool: None,
         features: vec![],
         fixed,
         stats: stats::Stats::default(),
@@ -334,6 +343,7 @@ impl Lower<'_> {
                     };
                     b.kernel(kernel);
                 }
+                SetKind::Masked(m) => self.accumulate_masked(b, &set, m, table),
                 SetKind::Direct(body, values) => self.direct(b, &set, *body, values, table),
             }
         }
@@ -362,7 +372,7 @@ impl Lower<'_> {
     }
 
     /// Loops over the values of some finite variables, their indices bound.
-    fn each_config(
+    pub fn each_config(
         &mut self,
         b: &mut FuncBuilder<'_>,
         resp: &[SymId],
@@ -390,7 +400,7 @@ impl Lower<'_> {
     }
 
     fn direct(&mut self, b: &mut FuncBuilder<'_>, set: &Set, body: Term, values: &[Term], table: Option<BufId>) {
-        let ixs: Vec<lvmc_term::IxId> = values
+        let mut ixs: Vec<lvmc_term::IxId> = values
             .iter()
             .zip(&set.resp)
             .map(|(&v, &x)| match self.s.node(v) {
@@ -398,6 +408,9 @@ impl Lower<'_> {
                 _ => self.plan.finite[self.finite_of(x).unwrap_or(0)].ix,
             })
             .collect();
+        let resp = ixs.len();
+        ixs.extend(self.free_elements(body, values));
+        let turns: usize = ixs[resp..].iter().map(|&i| self.extent(i)).product();
         let dims = self.dims_of(body);
         let stride = set.stride;
         let out = set.out;
@@ -412,7 +425,11 @@ impl Lower<'_> {
                     ..RowScope::default()
                 };
                 l.ensure_row(b, &mut rows, body);
-                let weight = l.weight_column(table, at.clone());
+                let mut config = Index::default();
+                for &ix in &ixs[..resp] {
+                    config = config * l.extent(ix) + scope.env.get(&ix).cloned().unwrap_or_default();
+                }
+                let weight = l.weight_column(table, config);
                 context::each(b, &dims.clone(), &mut |b, i| {
                     b.rows(|b| {
                         let mut v = l.row_elem(b, &mut rows, body, i);
@@ -420,7 +437,7 @@ impl Lower<'_> {
                             let w = b.load_row(w.clone());
                             v = b.mul(w, v);
                         }
-                        b.reduce(out.at(at.clone() * stride + Index::row_major(i, &dims)), v);
+                        b.reduce(out.at(at.clone() * (stride / turns) + Index::row_major(i, &dims)), v);
                     });
                 });
             },
@@ -453,6 +470,7 @@ impl Lower<'_> {
                         out,
                     });
                 }
+                SetKind::Masked(m) => self.fold_masked(b, &set, m, acc),
                 SetKind::Codes(..) | SetKind::Direct(..) => {}
             }
         }

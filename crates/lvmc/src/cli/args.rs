@@ -220,6 +220,7 @@ pub struct Sample {
     after_help = "Examples:
   lvmc derive model.lvm
   lvmc derive model.lvm --format latex > model.tex
+  lvmc derive model.lvm --missing x            where cells of x are missing
   lvmc derive -e 'z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])'"
 )]
 pub struct Derive {
@@ -232,6 +233,9 @@ pub struct Derive {
     /// How to write it
     #[arg(long, value_enum)]
     pub format: Option<Format>,
+    /// As for data in which cells of these variables are missing: names with commas between
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub missing: Vec<String>,
 }
 
 /// Formats of a derivation.
