@@ -40,6 +40,7 @@ fn spread(s: &mut Store, signature: usize, a: Term) -> Spread {
             (v, s.recip(v))
         }
         PREC => (s.recip(a), a),
+        0 => (a, s.recip(a)),
         VECTOR_PREC => (s.inv(a), a),
         VECTOR_CHOL => {
             let lt = s.transpose(a);
@@ -160,8 +161,11 @@ impl Family for Normal {
         }
         let element = if signature == VECTOR_PREC { PREC } else { 0 };
         let diagonal = diagonal(s, args[1])?;
-        let shape = s.shape(args[0]).clone();
-        let diagonal = s.refill(diagonal, shape);
+        // equal elements are one number, which broadcasts
+        let diagonal = match *s.node(diagonal) {
+            Node::Fill(c, _) => c,
+            _ => diagonal,
+        };
         Some((element, vec![args[0], diagonal]))
     }
     fn variance(&self, s: &mut Store, signature: usize, args: &[Term]) -> Option<Term> {

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::stage;
 use lvmc_base::Source;
-use lvmc_derive::{Missing, Plan};
+use lvmc_derive::{Gaps, Missing, Plan};
 use lvmc_derive::joint::LogJoint;
 use lvmc_loops::ir::Program;
 use lvmc_loops::lower::Sizes;
@@ -16,9 +16,9 @@ use lvmc_runtime::dataset::{self, LoadOptions};
 use lvmc_runtime::engine::Compiled;
 use lvmc_runtime::fit::{self as fitting, Hooks};
 use lvmc_runtime::result::{Circumstances, Fit, Seconds, summarise};
-use lvmc_runtime::{apply, fitfile, terms};
+use lvmc_runtime::{apply, fitfile, gaps, terms};
 use lvmc_syntax::ast;
-use lvmc_term::DimId;
+use lvmc_term::{DimId, SymId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub fn fit(source: &Source, table: Table, request: &Request, hooks: Hooks<'_>) -
     let graph = graph(&ast, source, &with_columns(&request.settings, &table))?;
     let plan = derive(&graph)?;
     let binding = bind(&graph, &table, &request.bind)?;
+    gaps::refuse_empty(&binding, &table)?;
+    let plan = for_gaps(&graph, plan, &gaps::gaps(&graph, &binding, &table))?;
     let lowered = lower(&graph, &plan, &binding.sizes)?;
     let (program, machine) = compile(&lowered, request.how)?;
     let compiled_in = start.elapsed().as_secs_f64();
@@ -147,13 +149,22 @@ pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Plan, Failur
     lvmc_derive::derive_with(graph, missing).map_err(|e| Failure::derive(e, &graph.source))
 }
 
+/// The plan again where cells are missing that it must know of.
+fn for_gaps(graph: &ModelGraph, plan: Plan, gaps: &BTreeMap<SymId, Gaps>) -> Result<Plan, Failure> {
+    let missing = Missing::of(graph, gaps);
+    if missing.is_empty() {
+        return Ok(plan);
+    }
+    derive_with(graph, &missing)
+}
+
 /// Typed graph → log joint, for `emit`.
 ///
 /// # Errors
 /// As [`derive`].
-pub fn joint(graph: &ModelGraph) -> Result<LogJoint, Failure> {
+pub fn joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Failure> {
     stage::enter("derive");
-    lvmc_derive::joint::log_joint(graph, &Missing::default()).map_err(|e| Failure::derive(e, &graph.source))
+    lvmc_derive::joint::log_joint(graph, missing).map_err(|e| Failure::derive(e, &graph.source))
 }
 
 /// Columns → variables and sizes.
@@ -234,13 +245,15 @@ pub fn graph_of(fit: &Fit) -> Result<ModelGraph, Failure> {
     graph(&ast, &source, &settings)
 }
 
-/// Makes a fit's model again.
+/// Makes a fit's model again, for the cells that are missing in a table of new rows.
 ///
 /// # Errors
 /// As [`fit`], for a fit of another version of the language.
-pub fn restore(fit: Fit, how: How, threads: usize) -> Result<Restored, Failure> {
+pub fn restore(fit: Fit, table: &Table, binds: &[String], how: How, threads: usize) -> Result<Restored, Failure> {
     let graph = graph_of(&fit)?;
     let plan = derive(&graph)?;
+    let binding = apply::rebind(&graph, &fit, table, binds)?;
+    let plan = for_gaps(&graph, plan, &gaps::gaps(&graph, &binding, table))?;
     let lowered = lower(&graph, &plan, &apply::sizes(&graph, &fit))?;
     let (program, machine) = compile(&lowered, how)?;
     Ok(Restored {

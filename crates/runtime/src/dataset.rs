@@ -4,7 +4,7 @@ use crate::bind::{Binding, Bound, Labels};
 use crate::data::{DataError, Pieces, Table, listed};
 use lvmc_base::{Bug, Limit};
 use lvmc_loops::ir::BufId;
-use lvmc_loops::lowered::{ColumnSlot, Lowered};
+use lvmc_loops::lowered::{ColumnSlot, Lowered, MissingCells};
 use lvmc_loops::{AlignedVec, Padding, RowLayout};
 use lvmc_model::graph::ModelGraph;
 use lvmc_term::{Array, Support, SymId};
@@ -86,7 +86,7 @@ pub fn load(
     let plans: Vec<Source> = lowered
         .columns
         .iter()
-        .map(|slot| source(slot.sym, graph, binding))
+        .map(|slot| source(slot.mask_of().unwrap_or(slot.sym), graph, binding))
         .collect();
     for plan in &plans {
         if let Source::Columns(b) = plan {
@@ -96,8 +96,14 @@ pub fn load(
     for (slot, plan) in lowered.columns.iter().zip(&plans) {
         let columns: Vec<Pieces<f64>> = match plan {
             Source::Columns(b) => take_columns(b, &mut table, &mut wanted)?,
-            Source::Computed => computed(slot, graph, binding, &table)?,
-            Source::Nothing if slot.may_miss || options.fill_absent => (0..slot.cols)
+            Source::Computed => match slot.mask_of() {
+                Some(of) => match lowered.columns.iter().find(|c| c.sym == of) {
+                    Some(masked) => computed(masked, graph, binding, &table)?,
+                    None => vec![],
+                },
+                None => computed(slot, graph, binding, &table)?,
+            },
+            Source::Nothing if slot.may_miss() || slot.mask_of().is_some() || options.fill_absent => (0..slot.cols)
                 .map(|_| std::iter::repeat_n(f64::NAN, table.rows).collect())
                 .collect(),
             Source::Nothing => {
@@ -111,6 +117,10 @@ pub fn load(
                 });
             }
         };
+        if slot.mask_of().is_some() {
+            out.columns.insert(slot.buf, Arc::new(observed(&layout, slot, &columns)));
+            continue;
+        }
         if columns.len() != slot.cols {
             return Err(bug(format!(
                 "`{}` has {} columns, lowered for {}",
@@ -125,7 +135,7 @@ pub fn load(
         };
         let missing = count_missing(&columns);
         if let Some((c, count, row)) = missing.first
-            && !slot.may_miss
+            && !slot.may_miss()
             && !options.fill_absent
         {
             return Err(DataError::Missing {
@@ -133,7 +143,7 @@ pub fn load(
                 count,
                 row: row + 1,
                 variable: slot.name.clone(),
-                help: "fill the cells or remove their rows; the model cannot integrate them out here".into(),
+                help: refused(graph, slot, &columns),
             });
         }
         out.missing.insert(slot.buf, missing.total);
@@ -146,7 +156,10 @@ pub fn load(
             Some(m) => m.clone(),
             None => moments_of(slot, &columns, weights.as_deref()),
         };
-        let fill = if slot.may_miss { f64::NAN } else { filler(graph, slot) };
+        let fill = match slot.missing {
+            MissingCells::Summed => f64::NAN,
+            _ => filler(graph, slot),
+        };
         let data = lay_out(&layout, slot, columns, &moments, fill);
         out.moments.insert(slot.name.clone(), moments);
         out.columns.insert(slot.buf, Arc::new(data));
@@ -154,6 +167,32 @@ pub fn load(
     let w = layout.fill(1, Padding::Zero, |row, _| weights.as_ref().map_or(1.0, |w| w[row]));
     out.columns.insert(lowered.weight, Arc::new(w));
     Ok(out)
+}
+
+/// 1 where a cell is observed; in one column, where a row has any.
+fn observed(layout: &RowLayout, slot: &ColumnSlot, columns: &[Pieces<f64>]) -> AlignedVec {
+    let whole = slot.cols == 1;
+    let mut present = vec![vec![0.0; layout.rows]; slot.cols];
+    for (c, xs) in columns.iter().enumerate() {
+        let Some(to) = present.get_mut(if whole { 0 } else { c }) else {
+            continue;
+        };
+        for (o, x) in to.iter_mut().zip(xs.iter()) {
+            if !x.is_nan() {
+                *o = 1.0;
+            }
+        }
+    }
+    layout.fill(slot.cols, Padding::LastRow, |row, c| present[c][row])
+}
+
+/// Why missing cells are refused, and what to do.
+fn refused(graph: &ModelGraph, slot: &ColumnSlot, columns: &[Pieces<f64>]) -> String {
+    let why = lvmc_derive::missing::refusal(graph, slot.sym, crate::gaps::gaps_of(columns));
+    format!(
+        "fill the cells or remove their rows; the model cannot integrate them out: {}",
+        why.unwrap_or_else(|| "its statement has no rule for them".into())
+    )
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -11,6 +11,7 @@ pub mod dataset;
 pub mod engine;
 pub mod fit;
 pub mod fitfile;
+pub mod gaps;
 pub mod init;
 pub mod limits;
 pub mod predict;

@@ -62,7 +62,7 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
         .lowered
         .columns
         .iter()
-        .filter(|c| !c.may_miss && binding.absent.contains(&c.sym))
+        .filter(|c| !c.may_miss() && binding.absent.contains(&c.sym))
         .map(|c| c.sym)
         .collect();
     if let (Some(sym), false) = (unfilled.first(), model.lowered.moments.is_empty()) {

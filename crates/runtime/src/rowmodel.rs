@@ -6,7 +6,7 @@ use crate::result::Fit;
 use lvmc_base::Bug;
 use lvmc_families::Family;
 use lvmc_loops::RowLayout;
-use lvmc_loops::lowered::Lowered;
+use lvmc_loops::lowered::{Lowered, MissingCells};
 use lvmc_model::graph::{Dist, ModelGraph, Plate, Role};
 use lvmc_term::{Array, DimId, Env, Store, Support, SymId, Term};
 use rand::rngs::StdRng;
@@ -327,7 +327,8 @@ pub fn row_values(
     };
     let mut out = Vec::new();
     for slot in &lowered.columns {
-        if binding.absent.contains(&slot.sym) {
+        // a variable of which cells are missing beside its mask holds some value there
+        if slot.missing == MissingCells::Refused && binding.absent.contains(&slot.sym) {
             continue;
         }
         let Some(values) = data.columns.get(&slot.buf) else {
@@ -340,6 +341,8 @@ pub fn row_values(
             .unwrap_or_default();
         let shape = match binding.var(slot.sym) {
             Some(b) => b.shape.clone(),
+            None if slot.mask_of().is_some() && slot.cols == 1 => vec![],
+            None if slot.mask_of().is_some() => vec![slot.cols],
             None if graph.store.sym(slot.sym).shape.is_empty() => vec![],
             None => vec![slot.cols],
         };

@@ -74,6 +74,8 @@ pub struct Lower<'a> {
     pub own: Option<Term>,
     /// While a sum over how far a latent spreads is read: the index of its directions.
     pub pool: Option<IxId>,
+    /// The directions' names in sets, one for each size.
+    pub pools: Vec<IxId>,
     /// Features may differ by configuration of the finite variables: while statistics are read, which are accumulated
     /// configuration by configuration.
     pub configured: bool,

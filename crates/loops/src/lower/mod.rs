@@ -206,6 +206,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         centres: vec![],
         own: None,
         pool: None,
+        pools: vec![],
         features: vec![],
         fixed,
         stats: stats::Stats::default(),
@@ -387,7 +388,7 @@ impl Lower<'_> {
     }
 
     /// A column of row weights (1 where the function is not masked).
-    fn ones(&mut self, b: &mut FuncBuilder<'_>) -> BufId {
+    pub fn ones(&mut self, b: &mut FuncBuilder<'_>) -> BufId {
         if self.masked {
             return self.fixed.weight;
         }

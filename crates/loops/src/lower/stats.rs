@@ -38,6 +38,8 @@ pub enum Body {
     Bilinear(Form, Form, Product),
     /// [code = v] for the code's symbol and the term v.
     Code(SymId, Term),
+    /// Of elements that may be missing, or of a spread.
+    Masked(super::masked::Masked),
     /// Anything else, evaluated directly.
     Direct(Term),
 }
@@ -85,6 +87,8 @@ pub enum SetKind {
     First(Inputs),
     /// [code = v].
     Codes(SymId, usize),
+    /// Moments of elements that may be missing.
+    Masked(super::masked::MaskedSet),
     /// The body, with the index terms of the weight's values.
     Direct(Term, Vec<Term>),
 }
@@ -165,7 +169,7 @@ impl Lower<'_> {
                         users: vec![t],
                     });
                 }
-                Body::Count | Body::Code(..) | Body::Direct(_) => {}
+                Body::Count | Body::Code(..) | Body::Direct(_) | Body::Masked(_) => {}
             }
             self.stats.uses.insert(
                 t,
@@ -180,6 +184,7 @@ impl Lower<'_> {
         for wish in merge(wishes) {
             self.make_set(pb, wish);
         }
+        self.masked_sets(pb);
         self.other_sets(pb);
     }
 
@@ -204,7 +209,7 @@ impl Lower<'_> {
             }
         }
         rest.retain(|&f| self.s.as_num(f) != Some(1.0));
-        let body = self.read_body(&rest);
+        let body = self.read_any(&rest);
         if matches!(body, Body::Direct(_)) {
             // w · moment: the rows' moments, weighted
             for at in 0..rest.len() {
@@ -216,8 +221,8 @@ impl Lower<'_> {
                 if others.len() + 1 != rest.len() {
                     continue;
                 }
-                let inner = self.read_body(&others);
-                if matches!(inner, Body::Linear(_) | Body::Bilinear(..)) {
+                let inner = self.read_any(&others);
+                if matches!(inner, Body::Linear(_) | Body::Bilinear(..) | Body::Masked(_)) {
                     return (resp, Some(self.canonical(w)), inner);
                 }
             }
@@ -225,7 +230,14 @@ impl Lower<'_> {
         (resp, None, body)
     }
 
-    fn read_body(&mut self, rest: &[Term]) -> Body {
+    fn read_any(&mut self, rest: &[Term]) -> Body {
+        match self.read_masked(rest) {
+            Some(m) => Body::Masked(m),
+            None => self.read_body(rest),
+        }
+    }
+
+    pub fn read_body(&mut self, rest: &[Term]) -> Body {
         let whole = self.s.product_of(rest);
         match *rest {
             [] => return Body::Count,
@@ -300,7 +312,7 @@ impl Lower<'_> {
         Some(Body::Bilinear(left, form, Product::Dot))
     }
 
-    fn configs_of(&self, resp: &[SymId]) -> usize {
+    pub fn configs_of(&self, resp: &[SymId]) -> usize {
         resp.iter()
             .filter_map(|&x| self.finite_of(x))
             .map(|v| self.finite_size(v))
@@ -369,7 +381,10 @@ impl Lower<'_> {
                     (SetKind::Codes(x, n), n, "codes")
                 }
                 Body::Direct(body) => {
-                    let n = self.len_of(body).max(1);
+                    let values: Vec<Term> = u.resp.iter().map(|r| r.1).collect();
+                    let elements = self.free_elements(body, &values);
+                    let turns: usize = elements.iter().map(|&i| self.extent(i)).product();
+                    let n = self.len_of(body).max(1) * turns;
                     (SetKind::Direct(body, u.resp.iter().map(|r| r.1).collect()), n, "direct")
                 }
                 _ => continue,
@@ -453,6 +468,19 @@ impl Lower<'_> {
                 let v = b.load(set.out.at(base + at));
                 b.store(out.at(0), v);
             }
+            (Body::Masked(m), _) => self.masked_into(b, scope, m, &set, base, out),
+            (Body::Direct(body), SetKind::Direct(_, values)) => {
+                let n = self.len_of(*body).max(1);
+                let mut at = Index::default();
+                for ix in self.free_elements(*body, values) {
+                    at = at * self.extent(ix) + scope.env.get(&ix).cloned().unwrap_or_default();
+                }
+                let first = base + at * n;
+                b.for_(n, |b, i| {
+                    let v = b.load(set.out.at(first.clone() + i));
+                    b.store(out.at(i), v);
+                });
+            }
             _ => {
                 let n = set.stride;
                 b.for_(n, |b, i| {
@@ -480,11 +508,24 @@ impl Lower<'_> {
         base: &Index,
         out: BufId,
     ) {
-        let k = 1 + inputs.cols;
         let left = self.matrix(b, scope, f, inputs);
         let right = self.matrix(b, scope, g, inputs);
-        let half = b.buffer("moment", BufKind::Scratch, f.rows * k);
         let t = set.out.at(base.clone());
+        self.product_of_forms(b, scope, (f, g, product), (left, right), t, 1 + inputs.cols, out);
+    }
+
+    /// The same, of M₁ and M₂ in buffers and a k × k matrix T.
+    pub fn product_of_forms(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &mut Scope,
+        (f, g, product): (&Form, &Form, Product),
+        (left, right): (BufId, BufId),
+        t: crate::ir::Flat,
+        k: usize,
+        out: BufId,
+    ) {
+        let half = b.buffer("moment", BufKind::Scratch, f.rows * k);
         b.kernel(Kernel::MatMul {
             a: left.at(0),
             ta: false,

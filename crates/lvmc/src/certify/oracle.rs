@@ -4,7 +4,7 @@ use super::nodes::{Latent, integrate};
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Bug;
-use lvmc_derive::Plan;
+use lvmc_derive::{Missing, Plan};
 use lvmc_derive::plan::{Definition, Left, Section};
 use lvmc_loops::lowered::{Lowered, ParamSlot};
 use lvmc_model::ModelGraph;
@@ -66,13 +66,14 @@ impl<'a> Oracle<'a> {
     /// The model cannot be enumerated.
     pub fn new(
         graph: &ModelGraph,
+        missing: &Missing,
         plan: &Plan,
         lowered: &'a Lowered,
         binding: &Binding,
         data: &Dataset,
         consts: &[(SymId, Array)],
     ) -> Result<Self, Failure> {
-        let joint = pipeline::joint(graph)?;
+        let joint = pipeline::joint(graph, missing)?;
         let row = |factor: usize| !matches!(graph.plates[graph.factors[factor].plate.index()], Plate::Global);
         let written = joint
             .written

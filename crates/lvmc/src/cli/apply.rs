@@ -8,6 +8,7 @@ use crate::pipeline::{self, Restored};
 use crate::stage;
 use lvmc_base::Exit;
 use lvmc_report::numbers::{counted, fixed};
+use lvmc_runtime::data::Table;
 use lvmc_runtime::fitfile;
 use lvmc_runtime::predict::{Cell, predict as predicted};
 use lvmc_runtime::sample::{self as sampling};
@@ -15,16 +16,18 @@ use lvmc_runtime::score::score as scored;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-fn restored(args: &Predict) -> Result<Restored, Failure> {
+/// The fit's model for the rows of the data, and the data.
+fn restored(args: &Predict) -> Result<(Restored, Table), Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
-    pipeline::restore(fit, how(&args.run), threads(&args.run))
+    let table = read(&args.data)?;
+    let restored = pipeline::restore(fit, &table, &args.bind, how(&args.run), threads(&args.run))?;
+    Ok((restored, table))
 }
 
 /// The posterior of every unobserved variable, row by row.
 pub fn predict(args: &Predict) -> Result<Exit, Failure> {
-    let restored = restored(args)?;
-    let table = read(&args.data)?;
+    let (restored, table) = restored(args)?;
     stage::enter("predict");
     let out = predicted(restored.model(), table, &args.bind)?;
     if args.json {
@@ -51,8 +54,7 @@ pub fn predict(args: &Predict) -> Result<Exit, Failure> {
 
 /// The log-likelihood of every row, and the total.
 pub fn score(args: &Predict) -> Result<Exit, Failure> {
-    let restored = restored(args)?;
-    let table = read(&args.data)?;
+    let (restored, table) = restored(args)?;
     stage::enter("score");
     let out = scored(restored.model(), table, &args.bind)?;
     if args.json {

@@ -272,6 +272,9 @@ pub struct Check {
     /// bound's rise, the interpreter against native code
     #[arg(long)]
     pub numeric: bool,
+    /// As for data in which cells of these variables are missing: names with commas between
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub missing: Vec<String>,
     /// Seed of the simulated data
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -14,7 +14,7 @@ use lvmc_report::page;
 use std::collections::BTreeMap;
 
 /// The named data variables, with as much missing as the model allows.
-fn missing(graph: &ModelGraph, names: &[String]) -> Result<Missing, Failure> {
+pub fn missing(graph: &ModelGraph, names: &[String]) -> Result<Missing, Failure> {
     let most = Missing::most(graph);
     let mut found = BTreeMap::new();
     for name in names {
@@ -43,10 +43,7 @@ pub fn run(args: &Derive) -> Result<Exit, Failure> {
     let loaded = load::load(&args.files, &args.model, "derive MODEL", 0)?;
     let ast = pipeline::parse(&loaded.source)?;
     let graph = pipeline::graph(&ast, &loaded.source, &loaded.settings)?;
-    let plan = match &args.missing[..] {
-        [] => pipeline::derive(&graph)?,
-        names => pipeline::derive_with(&graph, &missing(&graph, names)?)?,
-    };
+    let plan = pipeline::derive_with(&graph, &missing(&graph, &args.missing)?)?;
     stage::enter("report");
     let format = match (args.format, args.model.json) {
         (Some(format), _) => format,
