@@ -3,7 +3,7 @@
 use crate::dataset::Dataset;
 use lvmc_loops::ir::{BufId, Program};
 use lvmc_loops::lower::START_SPREAD;
-use lvmc_loops::lowered::Lowered;
+use lvmc_loops::lowered::{Lowered, MomentSlot};
 use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
 use lvmc_term::{Array, SymId};
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub struct Posteriors {
     pub marginals: Vec<Vec<f64>>,
     /// E[z] and E[z²] of the continuous latents, `[row][element]` each.
     pub moments: Vec<[Vec<f64>; 2]>,
+    /// E[x] and E[x²] of the variables with missing cells, as if none of the row's were observed.
+    pub imputed: Vec<[Vec<f64>; 2]>,
     /// Log-likelihoods of the rows.
     pub scores: Vec<f64>,
 }
@@ -95,6 +97,8 @@ impl<'a> Engine<'a> {
             compiled,
         };
         if let Some(features) = named("features", "") {
+            // what depends on data may stand beside tables of constants
+            engine.call(engine.prepare);
             engine.pass(&features);
         }
         engine
@@ -247,7 +251,8 @@ impl<'a> Engine<'a> {
     pub fn posterior(&mut self) -> Posteriors {
         let lowered = self.compiled.lowered;
         let mut wanted: Vec<BufId> = lowered.latents.iter().map(|slot| slot.marginal).collect();
-        wanted.extend(lowered.moments.iter().flat_map(|m| [m.mean, m.square]));
+        let both = lowered.moments.iter().chain(&lowered.imputed);
+        wanted.extend(both.flat_map(|m| [m.mean, m.square]));
         wanted.push(lowered.row_score);
         for &buf in &wanted {
             self.memory.want(buf);
@@ -263,11 +268,11 @@ impl<'a> Engine<'a> {
             .map(|slot| row_major(self.memory.rows(slot.marginal), layout, slot.size))
             .collect();
         let scores = row_major(self.memory.rows(lowered.row_score), layout, 1);
-        let moments = lowered
-            .moments
-            .iter()
-            .map(|m| [m.mean, m.square].map(|buf| row_major(self.memory.rows(buf), layout, m.cols)))
-            .collect();
+        let read = |slots: &[MomentSlot]| -> Vec<[Vec<f64>; 2]> {
+            let both = |m: &MomentSlot| [m.mean, m.square].map(|buf| row_major(self.memory.rows(buf), layout, m.cols));
+            slots.iter().map(both).collect()
+        };
+        let (moments, imputed) = (read(&lowered.moments), read(&lowered.imputed));
         // stored only while asked for: they are as large as the data
         for buf in wanted {
             self.memory.take(buf);
@@ -275,6 +280,7 @@ impl<'a> Engine<'a> {
         Posteriors {
             marginals,
             moments,
+            imputed,
             scores,
         }
     }

@@ -126,6 +126,7 @@ impl Lower<'_> {
             return self.read_element(None, Which::None, rest);
         };
         let o_term = self.s.var(o);
+        let rest = &self.sums_outside(rest, o)[..];
         let totals: Vec<Term> = rest
             .iter()
             .copied()
@@ -161,6 +162,38 @@ impl Lower<'_> {
         let element = self.s.at(whole, &[index]);
         let all = self.s.factors(element);
         self.read_element(Some((o, x)), Which::Each(j), &all)
+    }
+
+    /// Σ_p Σ_j c_j e_jp² as Σ_j c_j Σ_p e_jp²: what does not depend on the direction p goes before its sum.
+    fn sums_outside(&mut self, rest: &[Term], o: SymId) -> Vec<Term> {
+        let mut out = vec![];
+        for &f in rest {
+            let Node::IxSum(p, body) = *self.s.node(f) else {
+                out.push(f);
+                continue;
+            };
+            let factors = self.s.factors(body);
+            let total = factors.iter().copied().find_map(|t| match *self.s.node(t) {
+                Node::Total(u) if self.s.depends_on_sym(u, o) => Some((t, u)),
+                _ => None,
+            });
+            let Some((total, u)) = total else {
+                out.push(f);
+                continue;
+            };
+            let index = self.s.index(p);
+            let moves = |s: &lvmc_term::Store, t: Term| s.contains(t, index);
+            let (inner, fixed): (Vec<Term>, Vec<Term>) = self.s.factors(u).into_iter().partition(|&t| moves(&self.s, t));
+            let (more, outer): (Vec<Term>, Vec<Term>) =
+                factors.into_iter().filter(|&t| t != total).partition(|&t| moves(&self.s, t));
+            let body = self.s.product_of(&[inner, more].concat());
+            let sum = self.s.ix_sum(p, body);
+            let element = self.s.product_of(&[fixed, vec![sum]].concat());
+            let whole = self.s.total(element);
+            out.extend(outer);
+            out.push(whole);
+        }
+        out
     }
 
     fn read_element(&mut self, mask: Option<(SymId, SymId)>, which: Which, factors: &[Term]) -> Option<Masked> {

@@ -320,6 +320,9 @@ impl Lower<'_> {
     /// A linear form goes to the `Linear` kernel.
     fn linear_row(&mut self, b: &mut FuncBuilder<'_>, scope: &mut RowScope, t: Term) -> bool {
         let Some(form) = self.linear_form(t) else { return false };
+        if form.features().contains(&t) {
+            return false; // a feature is not computed from itself
+        }
         let features = form.features().into_iter().map(|f| self.feature(b, f)).collect();
         let inputs = Inputs::new(features);
         let ixs: Vec<IxId> = self.s.free_indices(t).into_iter().collect();

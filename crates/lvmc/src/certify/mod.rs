@@ -146,6 +146,7 @@ fn e_step(
         marginals,
         moments,
         scores,
+        ..
     } = engine.posterior();
     oracle.enumerate(start)?;
     let mut out = vec![];
