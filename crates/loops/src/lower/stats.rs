@@ -211,19 +211,25 @@ impl Lower<'_> {
         rest.retain(|&f| self.s.as_num(f) != Some(1.0));
         let body = self.read_any(&rest);
         if matches!(body, Body::Direct(_)) {
-            // w · moment: the rows' moments, weighted
-            for at in 0..rest.len() {
-                let w = rest[at];
-                if !self.s.shape(w).is_empty() || !self.is_feature(w) {
-                    continue;
-                }
-                let others: Vec<Term> = rest.iter().copied().filter(|&t| t != w).collect();
-                if others.len() + 1 != rest.len() {
+            // w · moment: the rows' moments, weighted by one feature, or by the product of all scalar ones
+            let scalars: Vec<Term> = rest
+                .iter()
+                .copied()
+                .filter(|&w| self.s.shape(w).is_empty() && self.is_feature(w))
+                .collect();
+            let mut tried: Vec<Vec<Term>> = scalars.iter().map(|&w| vec![w]).collect();
+            if scalars.len() > 1 {
+                tried.push(scalars);
+            }
+            for by in tried {
+                let others: Vec<Term> = rest.iter().copied().filter(|t| !by.contains(t)).collect();
+                if others.len() + by.len() != rest.len() {
                     continue;
                 }
                 let inner = self.read_any(&others);
                 if matches!(inner, Body::Linear(_) | Body::Bilinear(..) | Body::Masked(_)) {
-                    return (resp, Some(self.canonical(w)), inner);
+                    let by: Vec<Term> = by.into_iter().map(|w| self.canonical(w)).collect();
+                    return (resp, Some(self.s.product_of(&by)), inner);
                 }
             }
         }

@@ -207,7 +207,7 @@ impl<'a> Oracle<'a> {
                 for (&(sym, _), &value) in self.finite.iter().zip(&combination) {
                     let seen = self.columns.iter().find(|c| c.0 == sym).map(|c| c.1[row].as_scalar());
                     impossible |= seen.is_some_and(|x| !x.is_nan() && x != value as f64);
-                    if seen.is_none() {
+                    if seen.is_none() || self.summed(sym) {
                         env.set(sym, Array::scalar(value as f64));
                     }
                 }
@@ -242,6 +242,12 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
+    /// Some of its cells are missing: its value is that of the combination, which agrees with the cells that are there.
+    fn summed(&self, sym: SymId) -> bool {
+        let cells = self.columns.iter().find(|c| c.0 == sym);
+        cells.is_some_and(|c| c.1.iter().any(|x| x.as_scalar().is_nan()))
+    }
+
     /// Marginal posteriors of a finite variable, row after row.
     #[must_use]
     pub fn marginals(&self, sym: SymId, size: usize) -> Vec<f64> {
@@ -273,7 +279,7 @@ impl<'a> Oracle<'a> {
             // what has probability 0 adds nothing, whatever its density
             for (number, &p) in known.weights.iter().enumerate().filter(|(_, p)| **p > 0.0) {
                 for (&(sym, _), value) in self.finite.iter().zip(self.combination(number)) {
-                    if !self.columns.iter().any(|c| c.0 == sym) {
+                    if !self.columns.iter().any(|c| c.0 == sym) || self.summed(sym) {
                         env.set(sym, Array::scalar(value as f64));
                     }
                 }
