@@ -317,7 +317,7 @@ pub fn occurrences_in(
         ));
     }
     let ranges: Vec<IxId> = (0..depth)
-        .map(|axis| target_index(s, finite, syms[0], &uses, axis))
+        .map(|axis| target_index(s, finite, syms[0], &uses, axis, elements && axis + 1 == depth))
         .collect();
     let indices: Vec<Term> = ranges.iter().map(|&i| s.index(i)).collect();
     let unknowns: Vec<Unknown> = syms
@@ -443,7 +443,14 @@ fn index_of_use(s: &Store, part: &Part, syms: &[SymId]) -> Result<Vec<Term>, (St
 }
 
 /// The index that names one axis of the unknown: the finite variable's own letter where all uses agree on it.
-fn target_index(s: &mut Store, finite: &[Finite], sym: SymId, uses: &[Vec<Term>], axis: usize) -> IxId {
+fn target_index(
+    s: &mut Store,
+    finite: &[Finite],
+    sym: SymId,
+    uses: &[Vec<Term>],
+    axis: usize,
+    element: bool,
+) -> IxId {
     let mut letters: Vec<IxId> = uses
         .iter()
         .filter_map(|u| match s.node(u[axis]) {
@@ -455,6 +462,7 @@ fn target_index(s: &mut Store, finite: &[Finite], sym: SymId, uses: &[Vec<Term>]
     letters.dedup();
     let size = s.sym(sym).shape[axis].clone();
     let name = match letters[..] {
+        _ if element => "j".to_owned(),
         [one] => s.ix(one).name.clone(),
         _ => ["k", "j", "l", "m"].get(axis).unwrap_or(&"i").to_string(),
     };

@@ -206,6 +206,8 @@ pub fn compile(lowered: &Lowered, how: How) -> Result<(Arc<Program>, Box<dyn Mac
 pub struct Restored {
     /// The typed graph of the fit's source.
     pub graph: ModelGraph,
+    /// The plan, for the cells that are missing.
+    pub plan: Plan,
     /// Lowered for the fit's sizes.
     pub lowered: Lowered,
     program: Arc<Program>,
@@ -258,6 +260,7 @@ pub fn restore(fit: Fit, table: &Table, binds: &[String], how: How, threads: usi
     let (program, machine) = compile(&lowered, how)?;
     Ok(Restored {
         graph,
+        plan,
         lowered,
         program,
         machine,

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod fit;
 pub mod fitfile;
 pub mod gaps;
+pub mod impute;
 pub mod init;
 pub mod limits;
 pub mod predict;

@@ -51,12 +51,6 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     for l in scalars {
         conjugate::eliminate(joint, l).map_err(|why| refused(graph, l, &[(conjugate::NAME, why)]))?;
     }
-    for l in latents {
-        // moments that a conjugate posterior does not give are not known
-        let curved = joint.store.sym(l.sym).support != Support::Real;
-        let s = &joint.store;
-        joint.imputed.retain(|p| !curved || !s.depends_on_sym(p.square, l.sym));
-    }
     for block in blocks {
         let syms: Vec<SymId> = block.iter().map(|l| l.sym).collect();
         gaussian::eliminate(joint, &syms, block[0])
