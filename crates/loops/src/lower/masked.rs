@@ -355,11 +355,13 @@ impl Lower<'_> {
         let raw = m.raw();
         let m = m.clone();
         let unweighted = table.is_none() && !self.masked;
+        let centred = |l: &Self, x: &SymId| l.columns.get(x).is_some_and(|c| c.centre.is_some());
         let products = m.mask.map(|mask| {
-            let need = |l: &Self| !unweighted || l.columns.get(&mask.1).is_some_and(|c| c.centre.is_none());
+            let mut temp = |name: &str, wanted: bool| wanted.then(|| b.buffer(name, BufKind::Temp, n));
             (
-                (!unweighted).then(|| b.buffer("observed", BufKind::Temp, n)),
-                (m.own && need(self)).then(|| b.buffer("elements", BufKind::Temp, n)),
+                temp("observed", !unweighted),
+                temp("elements", m.own && !unweighted),
+                temp("filled", m.own && !centred(self, &mask.1)),
             )
         });
         self.each_config(b, &set.resp.clone(), &mut |l, b, scope, at| {
@@ -381,7 +383,7 @@ impl Lower<'_> {
             let (Some(mask), Some(column)) = (l.columns.get(&o).copied(), l.columns.get(&x).copied()) else {
                 return;
             };
-            let (observed, elements) = products.unwrap_or_default();
+            let (observed, elements, filled) = products.unwrap_or_default();
             let by = weighted(b, mask.buf, observed, n, w.as_ref(), None);
             b.kernel(Kernel::Moments {
                 x: values.col(0),
@@ -393,8 +395,9 @@ impl Lower<'_> {
             if !m.own {
                 return;
             }
-            let filled = column.centre.is_none().then_some(mask.buf);
-            let by = weighted(b, column.buf, elements, n, w.as_ref(), filled);
+            // stored 0 where a cell is missing, or made so
+            let plain = weighted(b, column.buf, filled, n, None, Some(mask.buf));
+            let by = weighted(b, plain, elements, n, w.as_ref(), None);
             b.kernel(Kernel::Moments {
                 x: values.col(0),
                 inputs: p,
@@ -402,21 +405,12 @@ impl Lower<'_> {
                 weights: n,
                 acc: acc.at(first.clone() + moments_len(m.inputs(), n)),
             });
-            // with weights o x̃ · x̃ is what is squared
-            let squares = b.buffer("element.squares", BufKind::Temp, n);
-            b.for_(n, |b, j| {
-                b.rows(|b| {
-                    let (x, y) = (b.load_row(by.col(j)), b.load_row(column.buf.col(j)));
-                    let v = b.mul(x, y);
-                    b.store_row(squares.col(j), v);
-                });
-            });
-            let start = first + (moments_len(m.inputs(), n) + moments_len(p, n));
-            b.for_(n, |b, j| {
-                b.rows(|b| {
-                    let v = b.load_row(squares.col(j));
-                    b.reduce(acc.at(start.clone() + j), v);
-                });
+            b.kernel(Kernel::Syrk {
+                x: plain.col(0),
+                inputs: n,
+                w,
+                acc: acc.at(first + (moments_len(m.inputs(), n) + moments_len(p, n))),
+                diagonal: true,
             });
         });
     }
@@ -486,9 +480,11 @@ impl Lower<'_> {
                 out: set.out.at(to.clone() + m.second()),
             });
             let at = at + moments_len(m.shared.cols, n);
-            b.for_(n, |b, j| {
-                let v = b.load(acc.at(from.clone() + at + j));
-                b.accum(set.out.at(to.clone() + m.third() + j), v);
+            b.kernel(Kernel::SyrkFold {
+                acc: acc.at(from + at),
+                inputs: n,
+                out: set.out.at(to + m.third()),
+                diagonal: true,
             });
         });
     }
@@ -663,7 +659,7 @@ impl Lower<'_> {
                 let v = b.load(set.out.at(own.clone() + i));
                 symmetric(b, i.into(), Index::constant(1 + p), v);
             });
-            let v = b.load(set.out.at(base.clone() + j.clone() + ms.third()));
+            let v = b.load(set.out.at(base.clone() + j.clone() + (ms.third() + 1 + ms.elements)));
             b.store(t.at(side * side - 1), v);
         }
         t
