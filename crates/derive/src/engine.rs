@@ -132,13 +132,7 @@ impl Engine {
     }
 
     fn block_in(&mut self, group: &[SymId], elements: bool) -> Result<Update, Decline> {
-        let found = occurrences_in(
-            &mut self.joint.store,
-            &self.joint.finite,
-            &self.parts,
-            group,
-            elements,
-        );
+        let found = occurrences_in(&mut self.joint.store, &self.joint.finite, &self.parts, group, elements);
         let (unknowns, occurrences) = found.map_err(|(why, span)| Decline::at(why, span))?;
         let block = quadratic::Block {
             unknowns: &unknowns,

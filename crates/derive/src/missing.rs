@@ -34,7 +34,9 @@ impl Missing {
     /// Those of `found` that a derivation knows how to leave out.
     #[must_use]
     pub fn of(graph: &ModelGraph, found: &BTreeMap<SymId, Gaps>) -> Self {
-        let kept = found.iter().filter(|(sym, gaps)| refusal(graph, **sym, **gaps).is_none());
+        let kept = found
+            .iter()
+            .filter(|(sym, gaps)| refusal(graph, **sym, **gaps).is_none());
         Self(kept.map(|(&sym, &gaps)| (sym, gaps)).collect())
     }
 

@@ -443,14 +443,7 @@ fn index_of_use(s: &Store, part: &Part, syms: &[SymId]) -> Result<Vec<Term>, (St
 }
 
 /// The index that names one axis of the unknown: the finite variable's own letter where all uses agree on it.
-fn target_index(
-    s: &mut Store,
-    finite: &[Finite],
-    sym: SymId,
-    uses: &[Vec<Term>],
-    axis: usize,
-    element: bool,
-) -> IxId {
+fn target_index(s: &mut Store, finite: &[Finite], sym: SymId, uses: &[Vec<Term>], axis: usize, element: bool) -> IxId {
     let mut letters: Vec<IxId> = uses
         .iter()
         .filter_map(|u| match s.node(u[axis]) {

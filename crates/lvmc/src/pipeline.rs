@@ -3,8 +3,8 @@
 use crate::failure::Failure;
 use crate::stage;
 use lvmc_base::Source;
-use lvmc_derive::{Gaps, Missing, Plan};
 use lvmc_derive::joint::LogJoint;
+use lvmc_derive::{Gaps, Missing, Plan};
 use lvmc_loops::ir::Program;
 use lvmc_loops::lower::Sizes;
 use lvmc_loops::lowered::Lowered;

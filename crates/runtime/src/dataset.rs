@@ -118,7 +118,8 @@ pub fn load(
             }
         };
         if slot.mask_of().is_some() {
-            out.columns.insert(slot.buf, Arc::new(observed(&layout, slot, &columns)));
+            out.columns
+                .insert(slot.buf, Arc::new(observed(&layout, slot, &columns)));
             continue;
         }
         if columns.len() != slot.cols {

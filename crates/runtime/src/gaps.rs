@@ -14,12 +14,7 @@ pub fn gaps(graph: &ModelGraph, binding: &Binding, table: &Table) -> BTreeMap<Sy
     for v in graph.vars.iter().filter(|v| v.role == Role::Data) {
         let inputs: Vec<&Bound> = match (binding.var(v.sym), v.observed_as) {
             (Some(b), _) => vec![b],
-            (None, Some(t)) => graph
-                .store
-                .symbols(t)
-                .iter()
-                .filter_map(|x| binding.var(*x))
-                .collect(),
+            (None, Some(t)) => graph.store.symbols(t).iter().filter_map(|x| binding.var(*x)).collect(),
             (None, None) => vec![],
         };
         if inputs.is_empty() {
@@ -54,7 +49,9 @@ pub fn gaps_of(columns: &[Pieces<f64>]) -> Gaps {
     let rows = columns.first().map_or(0, |c| c.iter().count());
     let mut seen = vec![0usize; rows];
     for xs in columns {
-        seen.iter_mut().zip(xs.iter()).for_each(|(n, x)| *n += usize::from(x.is_nan()));
+        seen.iter_mut()
+            .zip(xs.iter())
+            .for_each(|(n, x)| *n += usize::from(x.is_nan()));
     }
     if seen.iter().all(|&n| n == 0 || n == columns.len()) {
         Gaps::Whole
@@ -68,7 +65,11 @@ pub fn gaps_of(columns: &[Pieces<f64>]) -> Gaps {
 /// # Errors
 /// The first of them.
 pub fn refuse_empty(binding: &Binding, table: &Table) -> Result<(), DataError> {
-    for b in binding.vars.iter().filter(|b| b.role == Role::Data && b.missing >= table.rows) {
+    for b in binding
+        .vars
+        .iter()
+        .filter(|b| b.role == Role::Data && b.missing >= table.rows)
+    {
         for column in b.columns.iter().filter_map(|&c| table.columns.get(c)) {
             if table.rows > 0 && (0..table.rows).all(|row| column.is_missing(row)) {
                 return Err(DataError::NoValue {

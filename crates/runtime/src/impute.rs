@@ -148,7 +148,9 @@ fn means(
         };
         let Some(&column) = bound.columns.first() else { continue };
         let gone = (0..table.rows).filter(|&row| is_missing(table, column, row));
-        let text = gone.map(|row| (row, most_probable(slot, bound, marginal, row))).collect();
+        let text = gone
+            .map(|row| (row, most_probable(slot, bound, marginal, row)))
+            .collect();
         out.insert(column, Filled { text, sd: None });
     }
     known(model.lowered, binding, table, &out)?;
@@ -164,9 +166,10 @@ fn known(
 ) -> Result<(), ApplyError> {
     for slot in lowered.columns.iter().filter(|c| c.may_miss()) {
         let Some(bound) = binding.var(slot.sym) else { continue };
-        let unknown = bound.columns.iter().find(|c| {
-            !filled.contains_key(*c) && table.columns.get(**c).is_some_and(|column| column.missing().0 > 0)
-        });
+        let unknown = bound
+            .columns
+            .iter()
+            .find(|c| !filled.contains_key(*c) && table.columns.get(**c).is_some_and(|column| column.missing().0 > 0));
         if let Some(&c) = unknown {
             return Err(DataError::Missing {
                 column: table.columns[c].name.clone(),

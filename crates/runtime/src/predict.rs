@@ -146,8 +146,13 @@ fn absent_columns(out: &mut Predictions, model: Model<'_>, slot: &MomentSlot, me
     for c in 0..slot.cols {
         out.header
             .push(names.map_or_else(|| format!("{}_{}", slot.name, c + 1), |n| n[c].clone()));
-        out.columns
-            .push(mean.iter().skip(c).step_by(slot.cols).map(|&x| Cell::Number(x)).collect());
+        out.columns.push(
+            mean.iter()
+                .skip(c)
+                .step_by(slot.cols)
+                .map(|&x| Cell::Number(x))
+                .collect(),
+        );
     }
 }
 

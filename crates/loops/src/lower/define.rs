@@ -82,7 +82,11 @@ impl Lower<'_> {
         if !d.spread || stored.is_empty() {
             return;
         }
-        let cols = self.dims(&self.s.sym(d.sym).shape.clone()).iter().product::<usize>().max(1);
+        let cols = self
+            .dims(&self.s.sym(d.sym).shape.clone())
+            .iter()
+            .product::<usize>()
+            .max(1);
         b.for_(cols, |b, i| {
             b.rows(|b| {
                 let (v, by) = (b.load_row(out.col(i)), b.num(START_SPREAD));

@@ -147,7 +147,9 @@ impl Lower<'_> {
         let j = self.s.add_ix("j", size.clone());
         let index = self.s.index(j);
         if let [total] = totals[..] {
-            let Node::Total(u) = *self.s.node(total) else { return None };
+            let Node::Total(u) = *self.s.node(total) else {
+                return None;
+            };
             let scalars: Vec<Term> = rest.iter().copied().filter(|&f| f != total).collect();
             if scalars.len() + 1 != rest.len() || self.s.shape(u).len() != 1 {
                 return None;
@@ -183,9 +185,12 @@ impl Lower<'_> {
             };
             let index = self.s.index(p);
             let moves = |s: &lvmc_term::Store, t: Term| s.contains(t, index);
-            let (inner, fixed): (Vec<Term>, Vec<Term>) = self.s.factors(u).into_iter().partition(|&t| moves(&self.s, t));
-            let (more, outer): (Vec<Term>, Vec<Term>) =
-                factors.into_iter().filter(|&t| t != total).partition(|&t| moves(&self.s, t));
+            let (inner, fixed): (Vec<Term>, Vec<Term>) =
+                self.s.factors(u).into_iter().partition(|&t| moves(&self.s, t));
+            let (more, outer): (Vec<Term>, Vec<Term>) = factors
+                .into_iter()
+                .filter(|&t| t != total)
+                .partition(|&t| moves(&self.s, t));
             let body = self.s.product_of(&[inner, more].concat());
             let sum = self.s.ix_sum(p, body);
             let element = self.s.product_of(&[fixed, vec![sum]].concat());
@@ -490,7 +495,15 @@ impl Lower<'_> {
     }
 
     /// The value of a masked row sum, from its statistics into `out`.
-    pub fn masked_into(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, m: &Masked, set: &Set, base: Index, out: BufId) {
+    pub fn masked_into(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &mut Scope,
+        m: &Masked,
+        set: &Set,
+        base: Index,
+        out: BufId,
+    ) {
         let SetKind::Masked(ms) = &set.kind else { return };
         let len = match &*m.body {
             Body::Count => 1,
@@ -565,7 +578,10 @@ impl Lower<'_> {
             features,
         };
         let side = 1 + inputs.cols;
-        let shift = m.mask.filter(|_| ms.own).and_then(|mask| self.columns.get(&mask.1)?.centre);
+        let shift = m
+            .mask
+            .filter(|_| ms.own)
+            .and_then(|mask| self.columns.get(&mask.1)?.centre);
         let matrix = |l: &mut Self, b: &mut FuncBuilder<'_>, scope: &mut Scope, f: &Form| {
             let rows = f.rows;
             let buf = b.buffer("form", BufKind::Scratch, rows * side);
@@ -644,7 +660,11 @@ impl Lower<'_> {
             if p == 0 {
                 return;
             }
-            let v = if pooled { b.num(0.0) } else { b.load(set.out.at(row.clone() + i + 1usize)) };
+            let v = if pooled {
+                b.num(0.0)
+            } else {
+                b.load(set.out.at(row.clone() + i + 1usize))
+            };
             symmetric(b, Index::default(), Index::from(i) + 1usize, v);
         });
         for i in 0..p {

@@ -241,12 +241,7 @@ impl Lower<'_> {
     }
 
     /// `out = log|Λ|`.
-    pub fn row_log_det(
-        &mut self,
-        b: &mut FuncBuilder<'_>,
-        (root, first, n): (BufId, Index, usize),
-        out: BufId,
-    ) {
+    pub fn row_log_det(&mut self, b: &mut FuncBuilder<'_>, (root, first, n): (BufId, Index, usize), out: BufId) {
         self.zero_columns(b, out, 1);
         b.for_(n, |b, i| {
             b.rows(|b| {

@@ -272,7 +272,10 @@ pub enum DataError {
 
     /// A column without a value.
     #[error("all cells of column `{column}` are missing, so that there is nothing to learn from for `{variable}`")]
-    #[diagnostic(code(lvm::data::no_value), help("leave the column out: --bind {variable}=COLUMNS names the others"))]
+    #[diagnostic(
+        code(lvm::data::no_value),
+        help("leave the column out: --bind {variable}=COLUMNS names the others")
+    )]
     NoValue {
         /// The column.
         column: String,
