@@ -3,7 +3,8 @@
 use crate::eliminate::eliminate;
 use crate::error::DeriveError;
 use crate::joint::{LogJoint, log_joint};
-use crate::occur::{Occurrence, Part, Unknown, occurrences, parts_of, parts_with, whole_occurrences};
+use crate::missing::Missing;
+use crate::occur::{Occurrence, Part, Unknown, occurrences, occurrences_in, parts_of, parts_with, whole_occurrences};
 use crate::plan::{Chain, Declined, ObjectiveKind, Plan, Solution, Update};
 use crate::rules::{self, Decline, RULES, gradient, newton, predictor, quadratic};
 use lvmc_base::Span;
@@ -13,7 +14,12 @@ use std::collections::BTreeSet;
 
 /// Derives the plan of a model, or says which statement has no rule and what would make it work.
 pub fn derive(graph: &ModelGraph) -> Result<Plan, DeriveError> {
-    let mut joint = log_joint(graph)?;
+    derive_with(graph, &Missing::default())
+}
+
+/// As [`derive`], for data in which those variables have missing cells.
+pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Plan, DeriveError> {
+    let mut joint = log_joint(graph, missing)?;
     let parts = parts_of(&mut joint);
     let params: Vec<SymId> = graph
         .vars
@@ -116,8 +122,18 @@ impl Engine {
         Ok(())
     }
 
+    /// As a whole, or else element by element where sums over elements stand (outputs that are not all observed).
     fn block_of(&mut self, group: &[SymId]) -> Result<Update, Decline> {
-        let (unknowns, occurrences) = self.common(group)?;
+        match self.block_in(group, false) {
+            Ok(update) => Ok(update),
+            Err(why) if self.joint.masks.is_empty() => Err(why),
+            Err(why) => self.block_in(group, true).map_err(|_| why),
+        }
+    }
+
+    fn block_in(&mut self, group: &[SymId], elements: bool) -> Result<Update, Decline> {
+        let found = occurrences_in(&mut self.joint.store, &self.joint.finite, &self.parts, group, elements);
+        let (unknowns, occurrences) = found.map_err(|(why, span)| Decline::at(why, span))?;
         let block = quadratic::Block {
             unknowns: &unknowns,
             occurrences: &occurrences,
@@ -325,6 +341,8 @@ impl Engine {
             posteriors: self.joint.posteriors,
             group_posteriors: self.joint.group_posteriors,
             shared: self.joint.shared,
+            masks: self.joint.masks,
+            imputed: self.joint.imputed,
             priors: self.joint.priors,
             cliques,
             chain,

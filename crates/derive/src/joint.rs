@@ -6,8 +6,9 @@
 use crate::chain::{self, Lagged};
 use crate::effects::{self, Effect};
 use crate::error::DeriveError;
+use crate::missing::{self, Missing};
 use crate::plan::{
-    Case, Chain, Definition, Finite, GroupPosterior, LinearGaussian, Posterior, Prior, RowFactor, Shared,
+    Case, Chain, Definition, Finite, GroupPosterior, LinearGaussian, Mask, Posterior, Prior, RowFactor, Shared,
 };
 use crate::posterior::{self, Continuous, group};
 use lvmc_families::Family;
@@ -36,6 +37,10 @@ pub struct LogJoint {
     pub definitions: Vec<Definition>,
     /// Posteriors of continuous latents.
     pub posteriors: Vec<Posterior>,
+    /// Data variables with missing cells.
+    pub masks: Vec<Mask>,
+    /// Moments of variables with missing cells.
+    pub imputed: Vec<Posterior>,
     /// log densities as written, before one-hot: (factor, term), for the first line of the derivation.
     pub written: Vec<(usize, Term)>,
     /// Priors.
@@ -51,10 +56,11 @@ pub struct LogJoint {
 }
 
 /// Builds the log joint, or says which statement has no rule yet.
-pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
+pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, DeriveError> {
     refuse_missing(graph)?;
     let mut store = graph.store.clone();
-    let (finite, continuous) = finite_variables(graph, &mut store);
+    let (finite, continuous) = finite_variables(graph, &mut store, missing);
+    let masks = masks(&mut store, &finite, missing);
     let mut joint = LogJoint {
         store,
         finite,
@@ -65,6 +71,8 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
         expected: vec![],
         definitions: vec![],
         posteriors: vec![],
+        masks,
+        imputed: vec![],
         written: vec![],
         priors: vec![],
         effects: effects::effects(graph),
@@ -73,7 +81,10 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
         group_posteriors: vec![],
     };
     for (i, factor) in graph.factors.iter().enumerate() {
-        let whole = density(&mut joint.store, factor, &factor.dist);
+        let value = graph.var(factor.var).sym;
+        let mask = joint.masks.iter().find(|m| m.of == value).map(|m| m.sym);
+        let mask = mask.map(|m| joint.store.var(m));
+        let whole = density(&mut joint.store, factor, &factor.dist, mask);
         let term = match factor.condition {
             // a general statement beside one for a position: it does not hold there
             Some(condition) => {
@@ -109,6 +120,7 @@ pub fn log_joint(graph: &ModelGraph) -> Result<LogJoint, DeriveError> {
     joint.complete.clone_from(&joint.factors);
     joint.expected.clone_from(&joint.factors);
     group::eliminate(&mut joint, graph)?;
+    missing::impute(&mut joint, graph);
     posterior::eliminate(&mut joint, graph, &continuous)?;
     mark(&mut joint, graph);
     chain::settle(&mut joint.store, graph, &mut joint.chain, &mut joint.factors);
@@ -127,7 +139,7 @@ fn mark(joint: &mut LogJoint, graph: &ModelGraph) {
 }
 
 /// log p(value | arguments) of one statement.
-fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
+fn density(s: &mut Store, factor: &Factor, dist: &Dist, mask: Option<Term>) -> Term {
     match dist {
         Dist::Family {
             family,
@@ -135,6 +147,9 @@ fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
             args,
             ..
         } => {
+            if let Some(mask) = mask {
+                return missing::density(s, factor, (*family, *signature, args), mask);
+            }
             let t = family.log_density(s, *signature, factor.value, args);
             if factor.elementwise { s.total(t) } else { t }
         }
@@ -143,8 +158,8 @@ fn density(s: &mut Store, factor: &Factor, dist: &Dist) -> Term {
             then,
             otherwise,
         } => {
-            let a = density(s, factor, then);
-            let b = density(s, factor, otherwise);
+            let a = density(s, factor, then, mask);
+            let b = density(s, factor, otherwise, mask);
             s.select(*condition, a, b)
         }
     }
@@ -258,7 +273,7 @@ pub(crate) fn arguments(dist: &Dist) -> Vec<Term> {
     }
 }
 
-fn finite_size(s: &Store, dist: &Dist) -> Option<Size> {
+pub(crate) fn finite_size(s: &Store, dist: &Dist) -> Option<Size> {
     match dist {
         Dist::Family {
             family,
@@ -280,8 +295,18 @@ pub(crate) fn family_name(dist: &Dist) -> &'static str {
     }
 }
 
-/// Latents with finitely many values, and observed categories that other statements refer to; and the other latents.
-fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Continuous>) {
+/// Masks of the variables with missing cells that are not summed over.
+fn masks(s: &mut Store, finite: &[Finite], missing: &Missing) -> Vec<Mask> {
+    missing
+        .variables()
+        .filter(|x| !finite.iter().any(|f| f.sym == *x))
+        .filter_map(|x| Some(missing::mask(s, x, missing.gaps(x)?)))
+        .collect()
+}
+
+/// Latents with finitely many values, and observed categories that other statements refer to or that have missing cells;
+/// and the other latents.
+fn finite_variables(graph: &ModelGraph, s: &mut Store, missing: &Missing) -> (Vec<Finite>, Vec<Continuous>) {
     let (mut finite, mut continuous): (Vec<Finite>, Vec<Continuous>) = (vec![], vec![]);
     let mut taken = BTreeSet::new();
     for (i, factor) in graph.factors.iter().enumerate() {
@@ -299,7 +324,7 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store) -> (Vec<Finite>, Vec<Cont
         };
         let observed = match var.role {
             Role::Latent => false,
-            Role::Data if referred() => true,
+            Role::Data if referred() || missing.gaps(var.sym).is_some() => true,
             _ => continue,
         };
         if finite.iter().any(|f| f.sym == var.sym) || continuous.iter().any(|c| c.sym == var.sym) {

@@ -1,7 +1,7 @@
 //! Graph → log joint → ELBO → update plan: the derivation engine.
 //!
 //! `derive(&graph)` is the pipeline: `joint` (densities as terms, finite variables one-hot), `occur` (Q as a function of
-//! each parameter), `rules` (one file per rule), `eliminate` (the order of the E-step), `steps` (the printed derivation).
+//! each parameter), `missing` (cells that drop out), `rules` (one file per rule), `eliminate` (the order of the E-step), `steps` (the printed derivation).
 
 mod affine;
 pub mod chain;
@@ -14,6 +14,7 @@ pub mod flatten;
 pub mod joint;
 pub mod labels;
 mod marginal;
+pub mod missing;
 pub mod occur;
 pub mod plan;
 pub mod posterior;
@@ -22,6 +23,7 @@ mod smoother_steps;
 pub mod steps;
 pub mod symmetry;
 
-pub use engine::{derive, iterated};
+pub use engine::{derive, derive_with, iterated};
 pub use error::DeriveError;
+pub use missing::{Gaps, Missing};
 pub use plan::Plan;

@@ -172,7 +172,8 @@ impl Occurrence {
                 outside.push(f);
             }
         }
-        let (between, inside) = (s.product_of(&between), s.product_of(&inside));
+        let between = s.product_of(&between);
+        let inside = self.pooled(s, inside, &[between, beside]);
         let one = s.num(1.0);
         let sum = if self.row {
             let weighted = self.weigh(s, inside, &[between, beside]);
@@ -203,6 +204,29 @@ impl Occurrence {
             .collect();
         outside.push(self.bind(s, body, &needed));
         s.product_of(&outside)
+    }
+
+    /// The product of factors that vary by row, summed over the bound elements that stand in it alone: they are added up
+    /// before the rows are.
+    fn pooled(&self, s: &mut Store, factors: Vec<Term>, beside: &[Term]) -> Term {
+        let finite = |s: &Store, i: IxId| self.resp.iter().any(|r| *s.node(r.1) == Node::Ix(i));
+        let free: Vec<_> = beside.iter().map(|&t| s.free_indices(t)).collect();
+        let own: Vec<IxId> = self
+            .sums
+            .iter()
+            .copied()
+            .filter(|&i| self.row && !finite(s, i) && !free.iter().any(|f| f.contains(&i)))
+            .collect();
+        let (mine, rest): (Vec<Term>, Vec<Term>) = factors.into_iter().partition(|&f| {
+            let free = s.free_indices(f);
+            own.iter().any(|i| free.contains(i))
+        });
+        let body = s.product_of(&mine);
+        let free = s.free_indices(body);
+        let needed: Vec<IxId> = own.into_iter().filter(|i| free.contains(i)).collect();
+        let sum = self.bind(s, body, &needed);
+        let all = [rest, vec![sum]].concat();
+        s.product_of(&all)
     }
 
     /// r · body, the finite variables that neither mentions summed away (posteriors sum to 1).
@@ -250,11 +274,28 @@ pub fn occurrences(
     parts: &[Part],
     syms: &[SymId],
 ) -> Result<(Vec<Unknown>, Vec<Occurrence>), (String, Span)> {
+    occurrences_in(s, finite, parts, syms, false)
+}
+
+/// As [`occurrences`], with `by_element` the sums over elements written out: one problem for each element of the unknowns'
+/// first axis.
+pub fn occurrences_in(
+    s: &mut Store,
+    finite: &[Finite],
+    parts: &[Part],
+    syms: &[SymId],
+    elements: bool,
+) -> Result<(Vec<Unknown>, Vec<Occurrence>), (String, Span)> {
     let mut mine: Vec<Part> = parts
         .iter()
         .filter(|p| syms.iter().any(|&x| s.depends_on_sym(p.term, x)))
         .cloned()
         .collect();
+    if elements {
+        for part in &mut mine {
+            by_element(s, part);
+        }
+    }
     let mut uses = vec![];
     for part in &mine {
         uses.push(index_of_use(s, part, syms)?);
@@ -276,7 +317,7 @@ pub fn occurrences(
         ));
     }
     let ranges: Vec<IxId> = (0..depth)
-        .map(|axis| target_index(s, finite, syms[0], &uses, axis))
+        .map(|axis| target_index(s, finite, syms[0], &uses, axis, elements && axis + 1 == depth))
         .collect();
     let indices: Vec<Term> = ranges.iter().map(|&i| s.index(i)).collect();
     let unknowns: Vec<Unknown> = syms
@@ -335,10 +376,11 @@ fn by_element(s: &mut Store, part: &mut Part) -> Option<IxId> {
     let Node::Total(u) = *s.node(factors[at]) else {
         return None;
     };
-    let [size] = s.shape(u).clone().try_into().ok()?;
+    let size = s.shape(u).first()?.clone();
     let e = s.add_ix("j", size);
     let e_term = s.index(e);
     let element = element_of(s, u, e_term);
+    let element = s.total(element);
     let mut all = factors;
     all[at] = element;
     part.term = s.product_of(&all);
@@ -401,7 +443,7 @@ fn index_of_use(s: &Store, part: &Part, syms: &[SymId]) -> Result<Vec<Term>, (St
 }
 
 /// The index that names one axis of the unknown: the finite variable's own letter where all uses agree on it.
-fn target_index(s: &mut Store, finite: &[Finite], sym: SymId, uses: &[Vec<Term>], axis: usize) -> IxId {
+fn target_index(s: &mut Store, finite: &[Finite], sym: SymId, uses: &[Vec<Term>], axis: usize, element: bool) -> IxId {
     let mut letters: Vec<IxId> = uses
         .iter()
         .filter_map(|u| match s.node(u[axis]) {
@@ -413,6 +455,7 @@ fn target_index(s: &mut Store, finite: &[Finite], sym: SymId, uses: &[Vec<Term>]
     letters.dedup();
     let size = s.sym(sym).shape[axis].clone();
     let name = match letters[..] {
+        _ if element => "j".to_owned(),
         [one] => s.ix(one).name.clone(),
         _ => ["k", "j", "l", "m"].get(axis).unwrap_or(&"i").to_string(),
     };

@@ -103,6 +103,15 @@ impl Value {
     }
 }
 
+/// A data variable with missing cells: which are observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mask {
+    /// The variable.
+    pub of: SymId,
+    /// A row's symbol of the variable's shape, or a scalar where a row has all of it or none: 1 or 0.
+    pub sym: SymId,
+}
+
 /// The posterior of a continuous latent, for those who ask: given the finite variables, and the definitions.
 #[derive(Debug, Clone)]
 pub struct Posterior {
@@ -402,6 +411,10 @@ pub struct Plan {
     pub group_posteriors: Vec<GroupPosterior>,
     /// Factors of the data set as a whole.
     pub shared: Shared,
+    /// Data variables with missing cells.
+    pub masks: Vec<Mask>,
+    /// E[x] and E[x²] of a variable with missing cells, as if none of its row's were observed.
+    pub imputed: Vec<Posterior>,
     /// Latents that may be rotated with their loadings.
     pub rotations: Vec<crate::symmetry::Rotation>,
     /// Latents whose labels may be permuted.

@@ -40,6 +40,10 @@ impl Family for Bernoulli {
     fn mean(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         Some(args[0])
     }
+    fn variance(&self, s: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
+        let q = complement(s, args[0]);
+        Some(s.mul(args[0], q))
+    }
     /// η = log p − log(1 − p), T = x, A = −log(1 − p).
     fn exponential(&self, s: &mut Store, _: usize, x: Term, args: &[Term]) -> Option<Exponential> {
         let q = complement(s, args[0]);

@@ -44,6 +44,13 @@ impl Family for Beta {
         let ab = s.add(args[0], args[1]);
         Some(s.div(args[0], ab))
     }
+    /// ab / ((a + b)² (a + b + 1)).
+    fn variance(&self, s: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
+        let (ab, one) = (s.add(args[0], args[1]), s.num(1.0));
+        let (square, more) = (s.square(ab), s.add(ab, one));
+        let (above, below) = (s.mul(args[0], args[1]), s.mul(square, more));
+        Some(s.div(above, below))
+    }
     /// η = (a − 1, b − 1), T = (log x, log(1 − x)), A = log B(a, b).
     fn exponential(&self, s: &mut Store, _: usize, x: Term, args: &[Term]) -> Option<Exponential> {
         let one = s.num(1.0);

@@ -31,6 +31,10 @@ impl Family for Exponential {
     fn mean(&self, s: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         Some(s.recip(args[0]))
     }
+    fn variance(&self, s: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
+        let l2 = s.square(args[0]);
+        Some(s.recip(l2))
+    }
     /// η = −λ, T = x, A = −log λ.
     fn exponential(&self, s: &mut Store, _: usize, x: Term, args: &[Term]) -> Option<crate::Exponential> {
         let l = s.log(args[0]);

@@ -66,6 +66,16 @@ pub trait Family: Sync + Send + std::fmt::Debug {
     fn gaussian(&self, _store: &mut Store, _signature: usize, _args: &[Term]) -> Option<(Term, Term)> {
         None
     }
+    /// Where the elements of a vector event are independent given the arguments: the signature of one element, and the
+    /// arguments of all of them as vectors (`Normal(m, diag(v))` is D numbers). Any part of such a vector has the
+    /// density of its elements, so that missing ones drop out.
+    fn elements(&self, _store: &mut Store, _signature: usize, _args: &[Term]) -> Option<(usize, Vec<Term>)> {
+        None
+    }
+    /// Var[x | args] as a term of the mean's shape (a vector's variances), where it has one in closed form.
+    fn variance(&self, _store: &mut Store, _signature: usize, _args: &[Term]) -> Option<Term> {
+        None
+    }
     /// Sufficient statistics T(x) as terms, natural parameters η and log-normaliser A(η-arguments), where it is an
     /// exponential family: log p = Σ η·T − A + h(x). Tested: ∇A = E[T].
     fn exponential(&self, _store: &mut Store, _signature: usize, _x: Term, _args: &[Term]) -> Option<Exponential> {

@@ -59,6 +59,11 @@ impl Family for Gamma {
         let (b, _) = rate(s, signature, args[1]);
         Some(s.div(args[0], b))
     }
+    fn variance(&self, s: &mut Store, signature: usize, args: &[Term]) -> Option<Term> {
+        let (b, _) = rate(s, signature, args[1]);
+        let b2 = s.square(b);
+        Some(s.div(args[0], b2))
+    }
     /// η = (a − 1, −b), T = (log x, x), A = log Γ(a) − a log b.
     fn exponential(&self, s: &mut Store, signature: usize, x: Term, args: &[Term]) -> Option<Exponential> {
         let (b, log_b) = rate(s, signature, args[1]);

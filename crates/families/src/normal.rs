@@ -2,7 +2,7 @@
 
 use crate::args::{cov, positive, real, sig};
 use crate::{Array, Event, Exponential, Family, Signature, draw};
-use lvmc_term::{Store, Support, Term};
+use lvmc_term::{Node, Store, Support, Term};
 
 /// `Normal(mean, var)`: N(x; μ, v) = (2π v)^(−½) exp(−½ (x − μ)²/v); of a vector, with a covariance Σ,
 /// (2π)^(−D/2) |Σ|^(−½) exp(−½ (x − μ)ᵀ Σ⁻¹ (x − μ)). `sd=`, `prec=`, `cov=` and `chol=` (the lower-triangular factor)
@@ -40,6 +40,7 @@ fn spread(s: &mut Store, signature: usize, a: Term) -> Spread {
             (v, s.recip(v))
         }
         PREC => (s.recip(a), a),
+        0 => (a, s.recip(a)),
         VECTOR_PREC => (s.inv(a), a),
         VECTOR_CHOL => {
             let lt = s.transpose(a);
@@ -53,9 +54,18 @@ fn spread(s: &mut Store, signature: usize, a: Term) -> Spread {
             let l = s.log(a);
             s.neg(l)
         }
-        PREC | VECTOR_PREC => {
+        PREC => {
+            let l = s.log(a);
+            s.scale(0.5, l)
+        }
+        VECTOR_PREC => {
             let l = s.log_det(a);
             s.scale(0.5, l)
+        }
+        // of numbers, element by element
+        0 => {
+            let l = s.log(variance);
+            s.scale(-0.5, l)
         }
         _ => {
             let l = s.log_det(variance);
@@ -66,6 +76,37 @@ fn spread(s: &mut Store, signature: usize, a: Term) -> Spread {
         variance,
         precision,
         half_log_precision,
+    }
+}
+
+/// v of a matrix written as diag(v), s · I, a sum of such, or an inverse of one.
+fn diagonal(s: &mut Store, m: Term) -> Option<Term> {
+    match s.node(m).clone() {
+        Node::Eye(_) | Node::Diag(_) => Some(s.diag_of(m)),
+        Node::Inv(a) => {
+            let v = diagonal(s, a)?;
+            Some(s.recip(v))
+        }
+        Node::Add(parts) => {
+            let vs: Option<Vec<Term>> = parts.iter().map(|&p| diagonal(s, p)).collect();
+            Some(s.sum(&vs?))
+        }
+        Node::Mul(factors) => {
+            let (scalars, arrays): (Vec<Term>, Vec<Term>) = factors.iter().partition(|&&f| s.shape(f).is_empty());
+            // of products element by element one diagonal is enough
+            let at = arrays.iter().position(|&f| diagonal(s, f).is_some())?;
+            let vs: Vec<Term> = arrays
+                .iter()
+                .enumerate()
+                .map(|(i, &f)| match diagonal(s, f) {
+                    Some(v) if i == at => v,
+                    _ => s.diag_of(f),
+                })
+                .collect();
+            let all = [scalars, vs].concat();
+            Some(s.product_of(&all))
+        }
+        _ => None,
     }
 }
 
@@ -115,6 +156,24 @@ impl Family for Normal {
     }
     fn gaussian(&self, s: &mut Store, signature: usize, args: &[Term]) -> Option<(Term, Term)> {
         Some((args[0], spread(s, signature, args[1]).variance))
+    }
+    /// A covariance that is written as a diagonal.
+    fn elements(&self, s: &mut Store, signature: usize, args: &[Term]) -> Option<(usize, Vec<Term>)> {
+        if signature < VECTOR || signature == VECTOR_CHOL {
+            return None;
+        }
+        let element = if signature == VECTOR_PREC { PREC } else { 0 };
+        let diagonal = diagonal(s, args[1])?;
+        // equal elements are one number, which broadcasts
+        let diagonal = match *s.node(diagonal) {
+            Node::Fill(c, _) => c,
+            _ => diagonal,
+        };
+        Some((element, vec![args[0], diagonal]))
+    }
+    fn variance(&self, s: &mut Store, signature: usize, args: &[Term]) -> Option<Term> {
+        let v = spread(s, signature, args[1]).variance;
+        Some(if signature < VECTOR { v } else { s.diag_of(v) })
     }
     /// η = (Σ⁻¹ μ, −½ Σ⁻¹), T = (x, x xᵀ), A = ½ μᵀ Σ⁻¹ μ + ½ log|Σ|, h = (2π)^(−D/2).
     fn exponential(&self, s: &mut Store, signature: usize, x: Term, args: &[Term]) -> Option<Exponential> {

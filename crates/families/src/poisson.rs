@@ -42,6 +42,9 @@ impl Family for Poisson {
     fn mean(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         Some(args[0])
     }
+    fn variance(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
+        Some(args[0])
+    }
     /// η = log λ, T = x, A = λ, h = 1/x!.
     fn exponential(&self, s: &mut Store, _: usize, x: Term, args: &[Term]) -> Option<Exponential> {
         Some(Exponential {

@@ -43,10 +43,39 @@ pub struct ColumnSlot {
     pub scale: Option<BufId>,
     /// For a categorical variable, how many values it has.
     pub categories: Option<usize>,
-    /// Cells may be missing: they are stored as NaN (a missing category as NaN too).
-    pub may_miss: bool,
+    /// Cells may be missing.
+    pub missing: MissingCells,
     /// It is made by a chain from other columns, or from the rows' order.
     pub made: bool,
+}
+
+/// What becomes of missing cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingCells {
+    /// There may be none.
+    Refused,
+    /// They are stored as NaN: the variable is summed over.
+    Summed,
+    /// They are stored as the centre, or as some valid value where there is none; a mask says where they are.
+    Masked,
+    /// The column is the mask of that variable: 1 where a cell is observed, else 0. One column where a row has all or none.
+    MaskOf(SymId),
+}
+
+impl ColumnSlot {
+    /// Some of its cells may be missing.
+    #[must_use]
+    pub fn may_miss(&self) -> bool {
+        matches!(self.missing, MissingCells::Summed | MissingCells::Masked)
+    }
+    /// The variable whose mask it is.
+    #[must_use]
+    pub fn mask_of(&self) -> Option<SymId> {
+        match self.missing {
+            MissingCells::MaskOf(x) => Some(x),
+            _ => None,
+        }
+    }
 }
 
 /// A constant of the model: an `Input` buffer the runtime fills with its value before `prepare`.
@@ -223,6 +252,8 @@ pub struct Lowered {
     pub spreads: Vec<BufId>,
     /// Posteriors of the continuous latents.
     pub moments: Vec<MomentSlot>,
+    /// Moments of variables with missing cells, as if none of the row's were observed: written by `score`.
+    pub imputed: Vec<MomentSlot>,
     /// Latents that may be rotated with their loadings.
     pub rotations: Vec<RotationSlot>,
     /// Latents whose labels may be permuted.

@@ -3,8 +3,8 @@
 use crate::failure::Failure;
 use crate::{selection, stage};
 use lvmc_base::Source;
-use lvmc_derive::Plan;
 use lvmc_derive::joint::LogJoint;
+use lvmc_derive::{Gaps, Missing, Plan};
 use lvmc_loops::ir::Program;
 use lvmc_loops::lower::Sizes;
 use lvmc_loops::lowered::Lowered;
@@ -19,9 +19,9 @@ use lvmc_runtime::fit::{self as fitting, Hooks};
 use lvmc_runtime::holdout::{self, Holdout};
 use lvmc_runtime::result::{Circumstances, Fit, Seconds, summarise};
 use lvmc_runtime::selection::Criterion;
-use lvmc_runtime::{apply, fitfile, terms};
+use lvmc_runtime::{apply, fitfile, gaps, terms};
 use lvmc_syntax::ast;
-use lvmc_term::DimId;
+use lvmc_term::{DimId, SymId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,7 +94,14 @@ pub fn one(
     let ast = parse(source)?;
     let graph = graph(&ast, source, &with_columns(&request.settings, &table))?;
     let plan = derive(&graph)?;
-    let (binding, table, held) = held_out(&graph, table, request)?;
+    let Bound {
+        binding,
+        table,
+        held,
+        gaps,
+    } = held_out(&graph, table, request)?;
+    gaps::refuse_empty(&binding, &table)?;
+    let plan = for_gaps(&graph, plan, &gaps)?;
     let lowered = lower(&graph, &plan, &binding.sizes)?;
     let (program, machine) = compile(&lowered, request.how)?;
     let compiled_in = start.elapsed().as_secs_f64();
@@ -166,15 +173,28 @@ pub fn one(
     Ok((fit, aside))
 }
 
-/// A share and the rows held out for it.
-type Held = Option<(f64, Table)>;
+/// Columns bound to variables, and the rows to fit.
+struct Bound {
+    binding: Binding,
+    table: Table,
+    /// A share and the rows held out for it.
+    held: Option<(f64, Table)>,
+    gaps: BTreeMap<SymId, Gaps>,
+}
 
 /// The table with its binding; where rows are held out, those that are left, and the share and the rows held out. Sizes and
 /// labels are those of all rows.
-fn held_out(graph: &ModelGraph, table: Table, request: &Request) -> Result<(Binding, Table, Held), Failure> {
+fn held_out(graph: &ModelGraph, table: Table, request: &Request) -> Result<Bound, Failure> {
     let whole = bind(graph, &table, &request.bind)?;
+    // of all rows: those held out are scored by the same program
+    let gaps = gaps::gaps(graph, &whole, &table);
     let Some(share) = request.holdout else {
-        return Ok((whole, table, None));
+        return Ok(Bound {
+            binding: whole,
+            table,
+            held: None,
+            gaps,
+        });
     };
     let units = holdout::units(graph, &whole, &table)?;
     let (fitted, held) = holdout::split(&units, share, request.fit.seed)?;
@@ -187,7 +207,12 @@ fn held_out(graph: &ModelGraph, table: Table, request: &Request) -> Result<(Bind
     let mut binding = bind(graph, &rest, &options)?;
     // what the user should look at is said of the whole table
     binding.remarks = whole.remarks;
-    Ok((binding, rest, Some((share, part))))
+    Ok(Bound {
+        binding,
+        table: rest,
+        held: Some((share, part)),
+        gaps,
+    })
 }
 
 fn score_held_out(
@@ -280,13 +305,31 @@ pub fn derive(graph: &ModelGraph) -> Result<Plan, Failure> {
     lvmc_derive::derive(graph).map_err(|e| Failure::derive(e, &graph.source))
 }
 
+/// As [`derive`], for data in which those variables have missing cells.
+///
+/// # Errors
+/// As there.
+pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Plan, Failure> {
+    stage::enter("derive");
+    lvmc_derive::derive_with(graph, missing).map_err(|e| Failure::derive(e, &graph.source))
+}
+
+/// The plan again where cells are missing that it must know of.
+fn for_gaps(graph: &ModelGraph, plan: Plan, gaps: &BTreeMap<SymId, Gaps>) -> Result<Plan, Failure> {
+    let missing = Missing::of(graph, gaps);
+    if missing.is_empty() {
+        return Ok(plan);
+    }
+    derive_with(graph, &missing)
+}
+
 /// Typed graph → log joint, for `emit`.
 ///
 /// # Errors
 /// As [`derive`].
-pub fn joint(graph: &ModelGraph) -> Result<LogJoint, Failure> {
+pub fn joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Failure> {
     stage::enter("derive");
-    lvmc_derive::joint::log_joint(graph).map_err(|e| Failure::derive(e, &graph.source))
+    lvmc_derive::joint::log_joint(graph, missing).map_err(|e| Failure::derive(e, &graph.source))
 }
 
 /// Columns → variables and sizes.
@@ -328,6 +371,8 @@ pub fn compile(lowered: &Lowered, how: How) -> Result<(Arc<Program>, Box<dyn Mac
 pub struct Restored {
     /// The typed graph of the fit's source.
     pub graph: ModelGraph,
+    /// The plan, for the cells that are missing.
+    pub plan: Plan,
     /// Lowered for the fit's sizes.
     pub lowered: Lowered,
     program: Arc<Program>,
@@ -367,17 +412,20 @@ pub fn graph_of(fit: &Fit) -> Result<ModelGraph, Failure> {
     graph(&ast, &source, &settings)
 }
 
-/// Makes a fit's model again.
+/// Makes a fit's model again, for the cells that are missing in a table of new rows.
 ///
 /// # Errors
 /// As [`fit`], for a fit of another version of the language.
-pub fn restore(fit: Fit, how: How, threads: usize) -> Result<Restored, Failure> {
+pub fn restore(fit: Fit, table: &Table, binds: &[String], how: How, threads: usize) -> Result<Restored, Failure> {
     let graph = graph_of(&fit)?;
     let plan = derive(&graph)?;
+    let binding = apply::rebind(&graph, &fit, table, binds)?;
+    let plan = for_gaps(&graph, plan, &gaps::gaps(&graph, &binding, table))?;
     let lowered = lower(&graph, &plan, &apply::sizes(&graph, &fit))?;
     let (program, machine) = compile(&lowered, how)?;
     Ok(Restored {
         graph,
+        plan,
         lowered,
         program,
         machine,

@@ -5,7 +5,7 @@ use crate::data::{DataError, Pieces, Table, listed};
 use crate::sequences::{self, Made, Order};
 use lvmc_base::{Bug, Limit};
 use lvmc_loops::ir::BufId;
-use lvmc_loops::lowered::{ColumnSlot, Lowered};
+use lvmc_loops::lowered::{ColumnSlot, Lowered, MissingCells};
 use lvmc_loops::{AlignedVec, Padding, RowLayout};
 use lvmc_model::graph::{ModelGraph, When};
 use lvmc_term::{Array, Support, SymId};
@@ -100,7 +100,7 @@ pub fn load(
     let plans: Vec<Source> = lowered
         .columns
         .iter()
-        .map(|slot| source(slot.sym, graph, binding))
+        .map(|slot| source(slot.mask_of().unwrap_or(slot.sym), graph, binding))
         .collect();
     for plan in &plans {
         if let Source::Columns(b) | Source::Lag(b, _) = plan {
@@ -110,10 +110,10 @@ pub fn load(
     for (slot, plan) in lowered.columns.iter().zip(&plans) {
         let columns: Vec<Pieces<f64>> = match plan {
             Source::Columns(b) | Source::Lag(b, _) => take_columns(b, &mut table, &mut wanted, &options.open)?,
-            Source::Computed => computed(slot.sym, slot, graph, binding, &table)?,
+            Source::Computed => computed(slot.mask_of().unwrap_or(slot.sym), slot, graph, binding, &table)?,
             Source::ComputedLag(of, _) => computed(*of, slot, graph, binding, &table)?,
             Source::Position | Source::Mark(_) => vec![Pieces::default()],
-            Source::Nothing if slot.may_miss || options.fill_absent => (0..slot.cols)
+            Source::Nothing if slot.may_miss() || slot.mask_of().is_some() || options.fill_absent => (0..slot.cols)
                 .map(|_| std::iter::repeat_n(f64::NAN, table.rows).collect())
                 .collect(),
             Source::Nothing => {
@@ -128,6 +128,11 @@ pub fn load(
             }
         };
         let columns: Vec<Pieces<f64>> = columns.into_iter().map(|c| out.order.sorted(c)).collect();
+        if slot.mask_of().is_some() {
+            out.columns
+                .insert(slot.buf, Arc::new(observed(&layout, slot, &columns)));
+            continue;
+        }
         if columns.len() != slot.cols {
             return Err(bug(format!(
                 "`{}` has {} columns, lowered for {}",
@@ -142,7 +147,7 @@ pub fn load(
         };
         let missing = count_missing(&columns);
         if let Some((c, count, row)) = missing.first
-            && !slot.may_miss
+            && !slot.may_miss()
             && !options.fill_absent
         {
             return Err(DataError::Missing {
@@ -150,7 +155,7 @@ pub fn load(
                 count,
                 row: row + 1,
                 variable: slot.name.clone(),
-                help: "fill the cells or remove their rows; the model cannot integrate them out here".into(),
+                help: refused(graph, slot, &columns),
             });
         }
         let columns = made_columns(plan, columns, &out.order);
@@ -164,7 +169,10 @@ pub fn load(
             Some(m) => m.clone(),
             None => moments_of(slot, &columns, weights.as_deref()),
         };
-        let fill = if slot.may_miss { f64::NAN } else { filler(graph, slot) };
+        let fill = match slot.missing {
+            MissingCells::Summed => f64::NAN,
+            _ => filler(graph, slot),
+        };
         let data = lay_out(&layout, slot, columns, &moments, fill);
         out.moments.insert(slot.name.clone(), moments);
         out.columns.insert(slot.buf, Arc::new(data));
@@ -172,6 +180,32 @@ pub fn load(
     let w = layout.fill(1, Padding::Zero, |row, _| weights.as_ref().map_or(1.0, |w| w[row]));
     out.columns.insert(lowered.weight, Arc::new(w));
     Ok(out)
+}
+
+/// 1 where a cell is observed; in one column, where a row has any.
+fn observed(layout: &RowLayout, slot: &ColumnSlot, columns: &[Pieces<f64>]) -> AlignedVec {
+    let whole = slot.cols == 1;
+    let mut present = vec![vec![0.0; layout.rows]; slot.cols];
+    for (c, xs) in columns.iter().enumerate() {
+        let Some(to) = present.get_mut(if whole { 0 } else { c }) else {
+            continue;
+        };
+        for (o, x) in to.iter_mut().zip(xs.iter()) {
+            if !x.is_nan() {
+                *o = 1.0;
+            }
+        }
+    }
+    layout.fill(slot.cols, Padding::LastRow, |row, c| present[c][row])
+}
+
+/// Why missing cells are refused, and what to do.
+fn refused(graph: &ModelGraph, slot: &ColumnSlot, columns: &[Pieces<f64>]) -> String {
+    let why = lvmc_derive::missing::refusal(graph, slot.sym, crate::gaps::gaps_of(columns));
+    format!(
+        "fill the cells or remove their rows; the model cannot integrate them out: {}",
+        why.unwrap_or_else(|| "its statement has no rule for them".into())
+    )
 }
 
 #[allow(clippy::cast_precision_loss)]

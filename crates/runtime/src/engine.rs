@@ -2,14 +2,12 @@
 
 use crate::dataset::Dataset;
 use lvmc_loops::ir::{BufId, Program};
-use lvmc_loops::lowered::Lowered;
+use lvmc_loops::lower::START_SPREAD;
+use lvmc_loops::lowered::{Lowered, MomentSlot};
 use lvmc_loops::scan::{self, Scan};
 use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
 use lvmc_term::{Array, SymId};
 use std::sync::Arc;
-
-/// How far starting values of a continuous latent spread around their means, relative to the default parameters'.
-const START_SPREAD: f64 = 1e-5;
 
 /// Parameters' values, in the order of [`Lowered::params`].
 pub type Values = Vec<Vec<f64>>;
@@ -58,6 +56,8 @@ pub struct Posteriors {
     pub marginals: Vec<Vec<f64>>,
     /// E[z] and E[z²] of the continuous latents, `[row][element]` each.
     pub moments: Vec<[Vec<f64>; 2]>,
+    /// E[x] and E[x²] of the variables with missing cells, as if none of the row's were observed.
+    pub imputed: Vec<[Vec<f64>; 2]>,
     /// Log-likelihoods of the rows, at the means of the effects of their groups.
     pub scores: Vec<f64>,
     /// The part of the log-likelihood that belongs to no row.
@@ -146,6 +146,8 @@ impl<'a> Engine<'a> {
         // features may read tables of constants and centres
         engine.call(engine.prepare);
         if let Some(features) = named("features", "") {
+            // what depends on data may stand beside tables of constants
+            engine.call(engine.prepare);
             engine.pass(&features);
         }
         engine
@@ -389,7 +391,8 @@ impl<'a> Engine<'a> {
     pub fn posterior(&mut self) -> Posteriors {
         let lowered = self.compiled.lowered;
         let mut wanted: Vec<BufId> = lowered.latents.iter().map(|slot| slot.marginal).collect();
-        wanted.extend(lowered.moments.iter().flat_map(|m| [m.mean, m.square]));
+        let both = lowered.moments.iter().chain(&lowered.imputed);
+        wanted.extend(both.flat_map(|m| [m.mean, m.square]));
         wanted.push(lowered.row_score);
         for &buf in &wanted {
             self.memory.want(buf);
@@ -410,11 +413,11 @@ impl<'a> Engine<'a> {
             .map(|slot| row_major(self.memory.rows(slot.marginal), layout, slot.size))
             .collect();
         let scores = row_major(self.memory.rows(lowered.row_score), layout, 1);
-        let moments = lowered
-            .moments
-            .iter()
-            .map(|m| [m.mean, m.square].map(|buf| row_major(self.memory.rows(buf), layout, m.cols)))
-            .collect();
+        let read = |slots: &[MomentSlot]| -> Vec<[Vec<f64>; 2]> {
+            let both = |m: &MomentSlot| [m.mean, m.square].map(|buf| row_major(self.memory.rows(buf), layout, m.cols));
+            slots.iter().map(both).collect()
+        };
+        let (moments, imputed) = (read(&lowered.moments), read(&lowered.imputed));
         // stored only while asked for: they are as large as the data
         for buf in wanted {
             self.memory.take(buf);
@@ -422,6 +425,7 @@ impl<'a> Engine<'a> {
         Posteriors {
             marginals,
             moments,
+            imputed,
             scores,
             shared: self.log_shared(),
         }

@@ -41,11 +41,18 @@ impl Points {
     #[must_use]
     pub fn new(lowered: &Lowered, data: &Dataset) -> Self {
         let mut axes: Vec<(Vec<f64>, f64)> = Vec::new();
-        for slot in lowered.columns.iter().filter(|s| !s.made) {
+        for slot in lowered.columns.iter().filter(|s| !s.made && s.mask_of().is_none()) {
+            let mask = lowered.columns.iter().find(|m| m.mask_of() == Some(slot.sym));
             for col in 0..slot.cols {
-                let values: Vec<f64> = (0..data.rows)
-                    .map(|r| data.stored(slot.buf, slot.cols, r, col))
-                    .collect();
+                let seen = |r: usize| mask.is_none_or(|m| data.stored(m.buf, m.cols, r, col.min(m.cols - 1)) != 0.0);
+                let value = |r: usize| {
+                    if seen(r) {
+                        data.stored(slot.buf, slot.cols, r, col)
+                    } else {
+                        f64::NAN
+                    }
+                };
+                let values: Vec<f64> = (0..data.rows).map(value).collect();
                 match slot.categories {
                     Some(k) if k <= ONE_HOT => {
                         for code in 0..k {

@@ -62,7 +62,7 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
         .lowered
         .columns
         .iter()
-        .filter(|c| !c.may_miss && binding.absent.contains(&c.sym))
+        .filter(|c| !c.may_miss() && binding.absent.contains(&c.sym))
         .map(|c| c.sym)
         .collect();
     if let (Some(sym), false) = (unfilled.first(), model.lowered.moments.is_empty()) {
@@ -81,9 +81,14 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
         for (slot, [mean, square]) in model.lowered.moments.iter().zip(&found.moments) {
             moment_columns(&mut out, slot, mean, square);
         }
+        for (slot, [mean, _]) in model.lowered.imputed.iter().zip(&found.imputed) {
+            if binding.absent.contains(&slot.sym) {
+                absent_columns(&mut out, model, slot, mean);
+            }
+        }
     }
     effect_columns(&mut out, model, &data)?;
-    means(&mut out, model, &binding, &data)?;
+    means(&mut out, model, &binding, &data, !unfilled.is_empty())?;
     Ok(out)
 }
 
@@ -190,6 +195,23 @@ fn moment_columns(out: &mut Predictions, slot: &MomentSlot, mean: &[f64], square
     }
 }
 
+/// Means of a variable without columns.
+fn absent_columns(out: &mut Predictions, model: Model<'_>, slot: &MomentSlot, mean: &[f64]) {
+    let own = model.fit.binding.iter().find(|b| b.0 == slot.name);
+    let names = own.map(|b| &b.1).filter(|n| n.len() == slot.cols);
+    for c in 0..slot.cols {
+        out.header
+            .push(names.map_or_else(|| format!("{}_{}", slot.name, c + 1), |n| n[c].clone()));
+        out.columns.push(
+            mean.iter()
+                .skip(c)
+                .step_by(slot.cols)
+                .map(|&x| Cell::Number(x))
+                .collect(),
+        );
+    }
+}
+
 /// A value's label: from the data, or its number as people count.
 fn label(model: Model<'_>, slot: &LatentSlot, code: usize) -> String {
     match model.fit.labels.get(&slot.name) {
@@ -259,7 +281,13 @@ fn set_effects(effects: &mut [RowEffect], values: &[(SymId, Array)], env: &mut l
 }
 
 /// Means of `data` variables without columns, and of the latents beside them.
-fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Dataset) -> Result<(), ApplyError> {
+fn means(
+    out: &mut Predictions,
+    model: Model<'_>,
+    binding: &Binding,
+    data: &Dataset,
+    unfilled: bool,
+) -> Result<(), ApplyError> {
     let graph = model.graph;
     let all_sizes = sizes(graph, model.fit);
     let finite = |sym: SymId| values_of(graph, sym, &all_sizes);
@@ -269,6 +297,7 @@ fn means(out: &mut Predictions, model: Model<'_>, binding: &Binding, data: &Data
         .iter()
         .copied()
         .filter(|s| !is_latent_slot(*s) || finite(*s).is_none())
+        .filter(|s| unfilled || !model.lowered.imputed.iter().any(|slot| slot.sym == *s))
         .filter(|s| graph.var_of(*s).is_some_and(|v| graph.var(v).role == Role::Data))
         .collect();
     if targets.is_empty() {

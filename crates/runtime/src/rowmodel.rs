@@ -6,7 +6,7 @@ use crate::result::Fit;
 use lvmc_base::Bug;
 use lvmc_families::Family;
 use lvmc_loops::RowLayout;
-use lvmc_loops::lowered::Lowered;
+use lvmc_loops::lowered::{Lowered, MissingCells};
 use lvmc_model::graph::{Dist, ModelGraph, Plate, Role, When};
 use lvmc_term::{Array, DimId, Env, IxId, Store, Support, SymId, Term};
 use rand::rngs::StdRng;
@@ -237,14 +237,21 @@ impl RowModel {
         }
     }
 
-    /// Draws every row variable, parents first, by the statements that hold at a position; sets them in `env` and returns
-    /// them.
+    /// Draws every row variable but the given ones, parents first, by the statements that hold at a position; sets them in
+    /// `env` and returns them.
     ///
     /// # Errors
     /// A [`Bug`] where a term cannot be evaluated.
-    pub fn draw(&self, env: &mut Env<'_>, rng: &mut StdRng, position: usize) -> Result<Vec<(SymId, Array)>, Bug> {
+    pub fn draw(
+        &self,
+        env: &mut Env<'_>,
+        rng: &mut StdRng,
+        position: usize,
+        given: &[SymId],
+    ) -> Result<Vec<(SymId, Array)>, Bug> {
         let mut out = Vec::new();
-        for f in self.factors.iter().filter(|f| f.when.holds(position)) {
+        let open = |f: &&Factor| f.when.holds(position) && !given.contains(&f.sym);
+        for f in self.factors.iter().filter(open) {
             let Made::Family {
                 family,
                 signature,
@@ -538,7 +545,8 @@ pub fn row_values(
     };
     let mut out = Vec::new();
     for slot in &lowered.columns {
-        if binding.absent.contains(&slot.sym) {
+        // a variable of which cells are missing beside its mask holds some value there
+        if slot.missing == MissingCells::Refused && binding.absent.contains(&slot.sym) {
             continue;
         }
         let Some(values) = data.columns.get(&slot.buf) else {
@@ -551,6 +559,8 @@ pub fn row_values(
             .unwrap_or_default();
         let shape = match binding.var(slot.sym) {
             Some(b) => b.shape.clone(),
+            None if slot.mask_of().is_some() && slot.cols == 1 => vec![],
+            None if slot.mask_of().is_some() => vec![slot.cols],
             None if graph.store.sym(slot.sym).shape.is_empty() => vec![],
             None => vec![slot.cols],
         };

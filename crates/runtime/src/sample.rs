@@ -90,7 +90,7 @@ pub fn sample(
             before.clear();
         }
         rows.enter(&mut env, position, &before);
-        values.extend(rows.draw(&mut env, &mut rng, position)?);
+        values.extend(rows.draw(&mut env, &mut rng, position, &[])?);
         let find = |s: &SymId| values.iter().find(|v| v.0 == *s).map(|v| &v.1);
         if i == 0 {
             let own = order.iter();

@@ -21,7 +21,9 @@ pub struct Scores {
 /// Data that do not fit the model; every `data` variable must have its columns.
 pub fn score(model: Model<'_>, table: Table, binds: &[String]) -> Result<Scores, ApplyError> {
     let binding = rebind(model.graph, model.fit, &table, binds)?;
-    let needed = |slot: &&lvmc_loops::lowered::ColumnSlot| binding.absent.contains(&slot.sym) && !slot.may_miss;
+    let needed = |slot: &&lvmc_loops::lowered::ColumnSlot| {
+        binding.absent.contains(&slot.sym) && !slot.may_miss() && slot.mask_of().is_none()
+    };
     if let Some(slot) = model.lowered.columns.iter().find(needed) {
         return Err(DataError::Unbound {
             variable: slot.name.clone(),

@@ -8,7 +8,7 @@
 //!
 //! Proof: p(u | x) ∝ exp Σ cᵢ(x) tᵢ(u), whose integral is exp A(c).
 
-use super::{Continuous, Defined, define, factor_of, report, scope_of, touching};
+use super::{Continuous, Defined, define, factor_of, impute, report, scope_of, touching};
 use crate::flatten::flatten;
 use crate::joint::LogJoint;
 use crate::plan::Value;
@@ -220,8 +220,36 @@ pub fn eliminate(joint: &mut LogJoint, latent: &Continuous) -> Result<(), Declin
     let factor = factor_of(joint, &like, norm);
     joint.factors.push(factor);
     let (first, square) = (pair.moments)(&mut joint.store, a, b);
+    let inverse = inverse_mean(&mut joint.store, second, a, b);
+    impute(joint, &mut |s, t| {
+        let mut parts = vec![];
+        for t in flatten(s, t) {
+            parts.push(match addend(s, t, u)? {
+                Addend::Free(t) => t,
+                Addend::Statistic(c, Statistic::Itself) => s.mul(c, first),
+                Addend::Statistic(c, Statistic::Inverse) => s.mul(c, inverse?),
+                Addend::Statistic(..) => return None,
+            });
+        }
+        let shape = s.shape(t).clone();
+        let sum = s.sum(&parts);
+        Some(s.refill(sum, shape))
+    });
     report(joint, latent.sym, NAME, first, square);
     Ok(())
+}
+
+/// E[1/u], ∞ where it does not exist.
+fn inverse_mean(s: &mut Store, second: Statistic, a: Term, b: Term) -> Option<Term> {
+    match second {
+        Statistic::Itself => {
+            let less = plus(s, a, -1.0);
+            let mean = s.div(b, less);
+            Some(where_positive(s, less, mean))
+        }
+        Statistic::Inverse => Some(s.div(a, b)),
+        Statistic::Log | Statistic::LogRest => None,
+    }
 }
 
 fn mean_name(second: Statistic, name: &str) -> String {

@@ -7,13 +7,14 @@
 //! Σ_p ℓ_p ℓ_pᵀ is the posterior covariance: the expectation keeps squares whole, and the rules of the M-step read it as
 //! they read data.
 //!
-//! Side conditions: the gradient is affine in the latents, and Λ is the same for all rows (given the finite variables, on
-//! which it may depend); the latents stand in the same form in every case of a statement.
+//! Side conditions: the gradient is affine in the latents; Λ may depend on the finite variables, and on the row where it is
+//! a sum of flat matrices, flat ones times a row's scalar, A diag(u) B with a row's vector u (which cells are observed), and
+//! outer products of a row's vectors; the latents stand in the same form in every case of a statement.
 //!
 //! Proof: a quadratic is its value at the maximum plus its curvature; its exponential integrates to a Gaussian's
 //! constant. Eliminating z_c completes the square in it.
 
-use super::{Continuous, Defined, define, factor_of, report, scope_of, touching};
+use super::{Continuous, Defined, define, factor_of, impute, report, rowwise, scope_of, touching};
 use crate::affine::{apply, jacobian};
 use crate::flatten::flatten;
 use crate::joint::LogJoint;
@@ -53,6 +54,7 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
     let names: Vec<String> = syms.iter().map(|&x| joint.store.sym(x).name.clone()).collect();
     let (block, norm) = solve(joint, &names, &atoms, &ixs, system, first.span)?;
     rewrite(joint, &factors, &block, &norm, first)?;
+    impute(joint, &mut |s, t| expected(s, t, &block).ok());
     for (c, &sym) in syms.iter().enumerate() {
         let square = joint.store.square(atoms[c]);
         let square = expected(&mut joint.store, square, &block).map_err(|why| Decline::at(why, first.span))?;
@@ -158,7 +160,7 @@ fn system(joint: &mut LogJoint, terms: &[Term], atoms: &[Term], first: &Continuo
                 if atoms.iter().any(|&z| s.contains(j, z)) {
                     return Err(Decline::at("the log joint is not quadratic in it", first.span));
                 }
-                if s.per_row(j) {
+                if s.per_row(j) && s.shape(j).len() == 2 && rowwise::parts(s, j).is_none() {
                     return Err(Decline::at("its precision differs from row to row", first.span));
                 }
             }

@@ -9,8 +9,9 @@ mod conjugate;
 mod crossed;
 mod evaluate;
 mod gaussian;
-pub mod kalman;
 pub mod group;
+pub mod kalman;
+pub mod rowwise;
 mod scatter;
 
 pub use evaluate::define as evaluate;
@@ -216,6 +217,23 @@ fn define(joint: &mut LogJoint, what: Defined<'_>, value: Value, shape: &[Size])
         spread: what.spread,
     });
     atom
+}
+
+/// E of the moments of variables with missing cells, over the latents of a block; those that are not known are given up.
+fn impute(joint: &mut LogJoint, expected: &mut dyn FnMut(&mut Store, Term) -> Option<Term>) {
+    let imputed = std::mem::take(&mut joint.imputed);
+    let s = &mut joint.store;
+    for mut p in imputed {
+        let known = (|| {
+            p.mean = expected(s, p.mean)?;
+            let squares: Option<Vec<Term>> = s.addends(p.square).into_iter().map(|t| expected(s, t)).collect();
+            p.square = s.sum(&squares?);
+            Some(())
+        })();
+        if known.is_some() {
+            joint.imputed.push(p);
+        }
+    }
 }
 
 /// Notes what `predict` says of a latent: E[z] and E[z²] given the finite variables.

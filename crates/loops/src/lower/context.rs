@@ -70,6 +70,14 @@ pub struct Lower<'a> {
     pub jobs: Vec<super::jobs::Job>,
     /// Posterior (or seeded) weights of the block in hand, by set of finite variables.
     pub weights: HashMap<Vec<SymId>, BufId>,
+    /// Centres of the columns with missing cells, as flat symbols: (mask, variable, centre).
+    pub centres: Vec<(SymId, SymId, SymId)>,
+    /// While a sum over an element of a variable with missing cells is read: that element, which is then a feature.
+    pub own: Option<Term>,
+    /// While a sum over how far a latent spreads is read: the index of its directions.
+    pub pool: Option<IxId>,
+    /// The directions' names in sets, one for each size.
+    pub pools: Vec<IxId>,
     /// Features may differ by configuration of the finite variables: while statistics are read, which are accumulated
     /// configuration by configuration.
     pub configured: bool,
@@ -189,7 +197,8 @@ impl Lower<'_> {
     }
     /// True where a term is a column that a sweep may read: data, or what a posterior defines.
     pub fn is_feature(&self, t: Term) -> bool {
-        self.is_data(t)
+        self.own == Some(t)
+            || self.is_data(t)
             || self.s.per_row(t)
                 && self
                     .defined_place(t)
@@ -238,6 +247,38 @@ impl Lower<'_> {
                 },
             );
         }
+        for mask in self.plan.masks.clone() {
+            let Some(centre) = self.columns.get(&mask.of).and_then(|c| c.centre) else {
+                continue;
+            };
+            let of = self.s.sym(mask.of).clone();
+            let sym = self.s.add_sym(lvmc_term::Sym {
+                name: format!("centre_{}", of.name),
+                kind: SymKind::Const,
+                per_row: false,
+                ..of
+            });
+            self.flat.insert(sym, centre);
+            self.centres.push((mask.sym, mask.of, sym));
+        }
+    }
+
+    /// Mask, and centre of a variable with missing cells, of the product `o ⊙ x`: its stored columns, 0 where a cell is
+    /// missing, are o ⊙ (x − centre).
+    pub fn masked_value(&mut self, t: Term) -> Option<(Term, SymId, Term)> {
+        let Node::Mul(factors) = self.s.node(t).clone() else {
+            return None;
+        };
+        let [a, b] = factors[..] else { return None };
+        for (o, x) in [(a, b), (b, a)] {
+            if let (&Node::Sym(o_sym), &Node::Sym(x_sym)) = (self.s.node(o), self.s.node(x))
+                && let Some(&(_, _, c)) = self.centres.iter().find(|c| (c.0, c.1) == (o_sym, x_sym))
+                && self.s.shape(o) == self.s.shape(x)
+            {
+                return Some((o, x_sym, self.s.var(c)));
+            }
+        }
+        None
     }
 
     /// The feature of a row term: a data column as it lies, or columns that `features` computes.
@@ -247,7 +288,20 @@ impl Lower<'_> {
         }
         let cols = self.len_of(t).max(1);
         let defined = self.defined_place(t);
+        let masked = self.masked_value(t).and_then(|m| self.columns.get(&m.1).copied());
         let feature = match self.s.node(t).clone() {
+            _ if masked.is_some() => {
+                let c = masked.unwrap_or_else(|| unreachable!());
+                Feature {
+                    term: t,
+                    buf: c.buf,
+                    first: 0,
+                    cols: c.cols,
+                    centre: None,
+                    derived: false,
+                    by: vec![],
+                }
+            }
             _ if defined.is_some() => {
                 let place = defined.unwrap_or_else(|| unreachable!());
                 Feature {

@@ -6,8 +6,11 @@ use super::rowexpr::RowScope;
 use crate::builder::{FuncBuilder, ProgramBuilder};
 use crate::ir::{BufId, BufKind, Index};
 use crate::lowered::{MomentSlot, ScoreSlot};
-use lvmc_derive::plan::{Definition, Value};
+use lvmc_derive::plan::{Definition, Posterior, Value};
 use lvmc_term::{IxId, Node, SymId, Term};
+
+/// How far starting values of a continuous latent spread around their means, relative to the default parameters'.
+pub const START_SPREAD: f64 = 1e-5;
 
 impl Lower<'_> {
     /// Buffers of the plan's definitions; the flat ones become the first jobs of `prepare`.
@@ -69,13 +72,40 @@ impl Lower<'_> {
     /// The columns of a block that the definitions of a row are. Means that `stored` holds are read there instead.
     pub fn define_rows(&mut self, b: &mut FuncBuilder<'_>, stored: &[ScoreSlot]) {
         for d in self.plan.definitions.clone() {
-            let (Some(&out), Value::Term(t)) = (self.temps.get(&d.sym), d.value) else {
-                continue;
+            let Some(&out) = self.temps.get(&d.sym) else { continue };
+            let t = match d.value {
+                Value::Term(t) => t,
+                Value::Smoothed => continue,
+                Value::InverseRoot(t) => {
+                    self.define_root(b, &d, t, out);
+                    self.narrow(b, &d, out, stored);
+                    continue;
+                }
             };
             let of = self.plan.posteriors.iter().find(|p| p.mean == d.atom).map(|p| p.sym);
             let start = stored.iter().find(|s| Some(s.sym) == of).map(|s| s.buf);
             self.define_row(b, &d, t, out, start);
+            self.narrow(b, &d, out, stored);
         }
+    }
+
+    /// Means that are given count as nearly known.
+    fn narrow(&mut self, b: &mut FuncBuilder<'_>, d: &Definition, out: BufId, stored: &[ScoreSlot]) {
+        if !d.spread || stored.is_empty() {
+            return;
+        }
+        let cols = self
+            .dims(&self.s.sym(d.sym).shape.clone())
+            .iter()
+            .product::<usize>()
+            .max(1);
+        b.for_(cols, |b, i| {
+            b.rows(|b| {
+                let (v, by) = (b.load_row(out.col(i)), b.num(START_SPREAD));
+                let v = b.mul(v, by);
+                b.store_row(out.col(i), v);
+            });
+        });
     }
 
     fn define_row(&mut self, b: &mut FuncBuilder<'_>, d: &Definition, t: Term, out: BufId, start: Option<BufId>) {
@@ -109,10 +139,10 @@ impl Lower<'_> {
         );
     }
 
-    /// Where the posteriors of the continuous latents are written.
-    pub fn moment_slots(&mut self, pb: &mut ProgramBuilder) -> Vec<MomentSlot> {
+    /// Where moments are written: of the continuous latents, and of variables with missing cells.
+    pub fn moment_slots(&mut self, pb: &mut ProgramBuilder, posteriors: &[Posterior]) -> Vec<MomentSlot> {
         let mut slots = vec![];
-        for p in &self.plan.posteriors {
+        for p in posteriors {
             let name = self.s.sym(p.sym).name.clone();
             let cols = self.len_of(p.mean).max(1);
             slots.push(MomentSlot {
@@ -127,8 +157,8 @@ impl Lower<'_> {
     }
 
     /// E[z] and E[z²] of every continuous latent, over the finite variables too.
-    pub fn write_moments(&mut self, b: &mut FuncBuilder<'_>, slots: &[MomentSlot]) {
-        for (p, slot) in self.plan.posteriors.clone().iter().zip(slots) {
+    pub fn write_moments(&mut self, b: &mut FuncBuilder<'_>, posteriors: &[Posterior], slots: &[MomentSlot]) {
+        for (p, slot) in posteriors.iter().zip(slots) {
             for (t, out) in [(p.mean, slot.mean), (p.square, slot.square)] {
                 let whole = self.over_finite(t);
                 let mut scope = RowScope::default();
@@ -157,7 +187,7 @@ impl Lower<'_> {
     }
 
     /// The term multiplied out, where that makes it a linear form: one kernel for all of it.
-    fn as_linear(&mut self, t: Term) -> Term {
+    pub fn as_linear(&mut self, t: Term) -> Term {
         let whole = self.s.expand(t);
         if self.linear_form(whole).is_some() { whole } else { t }
     }
@@ -175,6 +205,7 @@ impl Lower<'_> {
             for (axis, &i) in at.iter().enumerate() {
                 let stride = dims[axis + 1..].iter().product::<usize>();
                 match *self.s.node(i) {
+                    Node::Ix(ix) if self.pool == Some(ix) => by.push((ix, stride)),
                     Node::Ix(_) => by.push((self.range_of(x, axis)?, stride)),
                     _ => first += stride * (self.s.as_num(i)? as usize),
                 }
@@ -196,8 +227,22 @@ impl Lower<'_> {
         match self.defined_place(t) {
             Some(p) if !p.by.is_empty() => {
                 let x = self.s.as_symbol(t).map(|x| x.0);
-                let d = self.plan.definitions.iter().find(|d| Some(d.sym) == x);
-                d.map_or(t, |d| d.atom)
+                let own = self.plan.definitions.iter().find(|d| Some(d.sym) == x);
+                let Some(ranges) = own.map(|d| d.ranges.clone()) else {
+                    return t;
+                };
+                let Node::At(base, at) = self.s.node(t).clone() else {
+                    return t;
+                };
+                let mut at: Vec<Term> = at.to_vec();
+                for (axis, &i) in ranges.iter().enumerate() {
+                    if let Some(place) = at.get_mut(axis)
+                        && matches!(self.s.node(*place), Node::Ix(_))
+                    {
+                        *place = self.s.index(i);
+                    }
+                }
+                self.s.at(base, &at)
             }
             _ => t,
         }

@@ -98,6 +98,13 @@ impl Lower<'_> {
             let (data, flat): (Vec<Term>, Vec<Term>) = self.s.factors(t).into_iter().partition(|&f| self.s.per_row(f));
             let c = self.s.product_of(&flat);
             let f = self.s.product_of(&data);
+            if let Some((o, _, centre)) = self.masked_value(f) {
+                // o ⊙ x = o ⊙ (x − centre) + centre ⊙ o
+                let shift = self.s.mul(c, centre);
+                out.push(Piece::Scale(c, f));
+                out.push(Piece::Scale(shift, o));
+                continue;
+            }
             if self.is_feature(f) {
                 let f = match *self.s.node(f) {
                     // a repeated scalar is the scalar, with a vector of coefficients
@@ -114,42 +121,41 @@ impl Lower<'_> {
                 continue;
             }
             let [one] = data[..] else { return None };
-            out.push(self.product_piece(one, c)?);
+            out.extend(self.product_piece(one, c)?);
         }
         Some(out)
     }
 
     /// c · wᵀf and c · m f.
-    fn product_piece(&mut self, t: Term, c: Term) -> Option<Piece> {
+    fn product_piece(&mut self, t: Term, c: Term) -> Option<Vec<Piece>> {
         match *self.s.node(t) {
             Node::Dot(a, b) => {
                 let (w, f) = if self.is_flat(a) { (a, b) } else { (b, a) };
-                if !self.is_flat(w) || !self.is_feature(f) || !self.s.shape(c).is_empty() {
+                if !self.is_flat(w) || !self.s.shape(c).is_empty() {
+                    return None;
+                }
+                let w = self.s.mul(c, w);
+                self.dot_pieces(w, f)
+            }
+            Node::MatVec(m, f) if self.is_flat(m) && self.s.shape(c).is_empty() => {
+                let (fixed, f) = self.without_flat(f);
+                let m = self.s.mul(c, m);
+                let m = self.scaled_columns(m, fixed);
+                if let Some((o, _, centre)) = self.masked_value(f) {
+                    let shifted = self.scaled_columns(m, centre);
+                    return Some(vec![Piece::MatVec(m, f), Piece::MatVec(shifted, o)]);
+                }
+                if !self.is_feature(f) {
                     return None;
                 }
                 let f = self.canonical(f);
-                Some(Piece::Dot(self.s.mul(c, w), f))
-            }
-            Node::MatVec(m, f) if self.is_flat(m) && self.is_feature(f) && self.s.shape(c).is_empty() => {
-                let f = self.canonical(f);
-                Some(Piece::MatVec(self.s.mul(c, m), f))
+                Some(vec![Piece::MatVec(m, f)])
             }
             // c · Total(w ⊙ f)
-            Node::Total(u) if self.s.shape(c).is_empty() => {
-                let (data, flat): (Vec<Term>, Vec<Term>) =
-                    self.s.factors(u).into_iter().partition(|&f| self.s.per_row(f));
-                let (w, f) = (self.s.product_of(&flat), self.s.product_of(&data));
-                if !self.is_feature(f) || self.s.shape(f).len() != 1 {
-                    return None;
-                }
-                let f = self.canonical(f);
-                let shape = self.s.shape(f).clone();
-                let w = if self.s.shape(w).is_empty() {
-                    self.s.fill(w, shape)
-                } else {
-                    w
-                };
-                Some(Piece::Dot(self.s.mul(c, w), f))
+            Node::Total(u) if self.s.shape(c).is_empty() && self.s.shape(u).len() == 1 => {
+                let shape = self.s.shape(u).clone();
+                let w = self.s.fill(c, shape);
+                self.dot_pieces(w, u)
             }
             Node::Fill(inner, _) => {
                 let shape = self.s.shape(t).clone();
@@ -161,13 +167,47 @@ impl Lower<'_> {
                         } else {
                             cd
                         };
-                        Some(Piece::Scale(cd, f))
+                        Some(vec![Piece::Scale(cd, f)])
                     }
                     _ => None,
                 }
             }
             _ => None,
         }
+    }
+
+    /// wᵀ f for a flat vector w and f a feature times flat vectors.
+    fn dot_pieces(&mut self, w: Term, f: Term) -> Option<Vec<Piece>> {
+        let shape = self.s.shape(w).clone();
+        let (fixed, f) = self.without_flat(f);
+        let w = self.s.mul(w, fixed);
+        let w = self.s.refill(w, shape.clone());
+        if let Some((o, _, centre)) = self.masked_value(f) {
+            let shift = self.s.mul(w, centre);
+            return Some(vec![Piece::Dot(w, f), Piece::Dot(shift, o)]);
+        }
+        if !self.is_feature(f) || *self.s.shape(f) != shape {
+            return None;
+        }
+        let f = self.canonical(f);
+        Some(vec![Piece::Dot(w, f)])
+    }
+
+    /// The flat factors of a product, and the rest of it.
+    fn without_flat(&mut self, f: Term) -> (Term, Term) {
+        let (data, flat): (Vec<Term>, Vec<Term>) = self.s.factors(f).into_iter().partition(|&x| self.s.per_row(x));
+        (self.s.product_of(&flat), self.s.product_of(&data))
+    }
+
+    /// m diag(w), for a vector or scalar w.
+    fn scaled_columns(&mut self, m: Term, w: Term) -> Term {
+        if self.s.shape(w).is_empty() {
+            return self.s.mul(m, w);
+        }
+        let (one, rows) = (self.s.num(1.0), self.s.shape(m)[0].clone());
+        let ones = self.s.fill(one, vec![rows]);
+        let columns = self.s.outer(ones, w);
+        self.s.mul(m, columns)
     }
 
     /// True where output i reads feature element i alone (and a constant): the form of a diagonal model.

@@ -40,6 +40,15 @@ pub enum What {
     Quad(Box<QuadJob>),
     /// C⁻¹ of Λ = C Cᵀ.
     InverseRoot(Term),
+    /// The packed triangle of a row's precision as a linear map: `[n (n + 1) / 2][1 + inputs]`.
+    Packed {
+        /// The precision.
+        of: Term,
+        /// Its addends.
+        map: super::rowroot::Packed,
+        /// Input layout.
+        inputs: Inputs,
+    },
     /// A flat term for each value of a data code: `[values]`, −∞ made finite.
     Gather {
         /// The term, with the code's symbol inside.
@@ -162,6 +171,10 @@ impl Lower<'_> {
                     b.store(job.out.at(first.clone() + i), x);
                 });
                 self.make_finite(b, job.out, &first, *values);
+            }
+            What::Packed { map, inputs, .. } => {
+                let stride = map.n * (map.n + 1) / 2 * (1 + inputs.cols);
+                self.packed_job(b, scope, map, inputs, job.out, &(at.clone() * stride));
             }
             What::Quad(q) => self.quad_job(b, scope, q, job.out, at),
             What::InverseRoot(m) => {

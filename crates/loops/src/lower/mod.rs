@@ -15,9 +15,11 @@ mod gradient;
 mod grouped;
 mod jobs;
 mod kalman;
+mod masked;
 mod newton;
 mod potentials;
 mod rowexpr;
+mod rowroot;
 mod settle;
 mod slots;
 mod stats;
@@ -25,6 +27,7 @@ mod step;
 mod update;
 
 pub use context::Sizes;
+pub use define::START_SPREAD;
 
 use crate::builder::{FuncBuilder, ProgramBuilder};
 use crate::ir::{BufId, BufKind, FuncKind, Index, Kernel};
@@ -59,7 +62,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     l.add_definitions(&mut pb);
     let latents = l.latent_slots(&mut pb);
     let starts = l.score_slots(&mut pb);
-    let moments = l.moment_slots(&mut pb);
+    let moments = l.moment_slots(&mut pb, &plan.posteriors);
+    let imputed = l.moment_slots(&mut pb, &plan.imputed);
     let updates = l.settled();
     l.add_chain(&mut pb, &updates);
     l.add_gaussian_chain(&mut pb, &starts);
@@ -131,14 +135,14 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
             l.gaussian_chain_rows(b);
         } else {
             l.e_step(b, &mut e, Ends::Score);
-            l.write_posteriors(b, &moments, &marginals);
+            l.write_posteriors(b, (&moments, &imputed), &marginals);
         }
     });
     if chained {
         pb.func("posterior", FuncKind::Block, |b| {
             l.define_rows(b, &[]);
             l.chain_weights(b, &mut e);
-            l.write_posteriors(b, &moments, &marginals);
+            l.write_posteriors(b, (&moments, &imputed), &marginals);
         });
     }
     pb.func("features", FuncKind::Block, |b| l.write_features(b, &e.data_only));
@@ -195,6 +199,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         starts,
         spreads,
         moments,
+        imputed,
         row_score: fixed.row_score,
         objective: fixed.objective,
         constant: fixed.constant,
@@ -232,6 +237,10 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         temps: HashMap::new(),
         defined: BTreeSet::new(),
         configured: false,
+        centres: vec![],
+        own: None,
+        pool: None,
+        pools: vec![],
         features: vec![],
         fixed,
         stats: stats::Stats::default(),
@@ -299,10 +308,11 @@ impl Lower<'_> {
     fn write_posteriors(
         &mut self,
         b: &mut FuncBuilder<'_>,
-        moments: &[crate::lowered::MomentSlot],
+        (moments, imputed): (&[crate::lowered::MomentSlot], &[crate::lowered::MomentSlot]),
         marginals: &[(SymId, BufId, usize)],
     ) {
-        self.write_moments(b, moments);
+        self.write_moments(b, &self.plan.posteriors, moments);
+        self.write_moments(b, &self.plan.imputed, imputed);
         for &(sym, out, n) in marginals {
             let w = self.weights_for(b, &[sym]);
             b.for_(n, |b, i| {
@@ -398,6 +408,7 @@ impl Lower<'_> {
                     };
                     b.kernel(kernel);
                 }
+                SetKind::Masked(m) => self.accumulate_masked(b, &set, m, table),
                 SetKind::Direct(body, values) => self.direct(b, &set, *body, values, table),
                 SetKind::Transitions(_) => {}
             }
@@ -432,7 +443,7 @@ impl Lower<'_> {
     }
 
     /// Loops over a set's configurations, their indices bound: with the configuration, and that of the weights.
-    fn each_config(
+    pub fn each_config(
         &mut self,
         b: &mut FuncBuilder<'_>,
         set: &Set,
@@ -458,7 +469,7 @@ impl Lower<'_> {
     }
 
     /// A column of row weights (1 where the function is not masked).
-    fn ones(&mut self, b: &mut FuncBuilder<'_>) -> BufId {
+    pub fn ones(&mut self, b: &mut FuncBuilder<'_>) -> BufId {
         if self.masked {
             return self.fixed.weight;
         }
@@ -470,14 +481,7 @@ impl Lower<'_> {
         ones
     }
 
-    fn direct(
-        &mut self,
-        b: &mut FuncBuilder<'_>,
-        set: &Set,
-        body: Term,
-        values: &[Term],
-        table: Option<BufId>,
-    ) {
+    fn direct(&mut self, b: &mut FuncBuilder<'_>, set: &Set, body: Term, values: &[Term], table: Option<BufId>) {
         let ixs: Vec<lvmc_term::IxId> = values
             .iter()
             .zip(&set.resp)
@@ -545,6 +549,7 @@ impl Lower<'_> {
                         out,
                     });
                 }
+                SetKind::Masked(m) => self.fold_masked(b, &set, m, acc),
                 SetKind::Codes(..) | SetKind::Direct(..) | SetKind::Transitions(_) => {}
             }
         }

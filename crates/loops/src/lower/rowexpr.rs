@@ -65,6 +65,7 @@ impl Lower<'_> {
             | Node::Fill(..)
             | Node::Hold(_)
             | Node::Outer(..)
+            | Node::Transpose(_)
             | Node::Diag(_) => {
                 for c in lvmc_term::children(&node) {
                     self.ensure_row(b, scope, c);
@@ -162,6 +163,10 @@ impl Lower<'_> {
                 );
                 b.mul(x, y)
             }
+            Node::Transpose(m) => {
+                let turned: Vec<Index> = at.iter().rev().cloned().collect();
+                self.row_elem(b, scope, m, &turned)
+            }
             Node::Diag(v) => {
                 let x = self.row_elem(b, scope, v, &at[..1]);
                 if at[0] == at[1] {
@@ -203,6 +208,22 @@ impl Lower<'_> {
                 let solved = self.s.matvec(inverse, e);
                 let product = self.s.mul(e, solved);
                 self.row_total(b, scope, product, out);
+            }
+            Node::MatVec(m, v) if self.has_row_root(m).is_some() => {
+                if let Some(root) = self.has_row_root(m).and_then(|a| self.row_root_of(scope, a)) {
+                    self.row_solve(b, scope, root, v, out);
+                }
+            }
+            Node::MatMul(m, v) if self.has_row_root(m).is_some() => {
+                if let Some(root) = self.has_row_root(m).and_then(|a| self.row_root_of(scope, a)) {
+                    self.row_solve(b, scope, root, v, out);
+                }
+            }
+            Node::MatMul(m, v) => self.row_matmul(b, scope, m, v, out),
+            Node::LogDet(a) if self.row_root_of(scope, a).is_some() => {
+                if let Some(root) = self.row_root_of(scope, a) {
+                    self.row_log_det(b, root, out);
+                }
             }
             Node::MatVec(m, v) => {
                 self.ensure_row(b, scope, m);
@@ -300,6 +321,9 @@ impl Lower<'_> {
     /// A linear form goes to the `Linear` kernel.
     fn linear_row(&mut self, b: &mut FuncBuilder<'_>, scope: &mut RowScope, t: Term) -> bool {
         let Some(form) = self.linear_form(t) else { return false };
+        if form.features().contains(&t) {
+            return false; // a feature is not computed from itself
+        }
         let features = form.features().into_iter().map(|f| self.feature(b, f)).collect();
         let inputs = Inputs::new(features);
         let ixs: Vec<IxId> = self.s.free_indices(t).into_iter().collect();

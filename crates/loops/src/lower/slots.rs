@@ -3,7 +3,7 @@
 use super::context::Lower;
 use crate::builder::ProgramBuilder;
 use crate::ir::BufKind;
-use crate::lowered::{ColumnSlot, ConstSlot, GroupSlot, LabelSlot, LatentSlot, ParamSlot, RotationSlot};
+use crate::lowered::{ColumnSlot, ConstSlot, GroupSlot, LabelSlot, LatentSlot, MissingCells, ParamSlot, RotationSlot};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::Role;
 use lvmc_term::Support;
@@ -138,9 +138,17 @@ impl Lower<'_> {
             .map(|(&x, c)| {
                 let sym = self.s.sym(x);
                 let category = matches!(sym.support, Support::Category(_));
-                let may_miss = self
-                    .finite_of(x)
-                    .is_some_and(|v| self.plan.finite[v].observed && sym.kind == lvmc_term::SymKind::Data);
+                let summed = self.finite_of(x).is_some_and(|v| self.plan.finite[v].observed);
+                let masks = &self.plan.masks;
+                let missing = if let Some(mask) = masks.iter().find(|m| m.sym == x) {
+                    MissingCells::MaskOf(mask.of)
+                } else if masks.iter().any(|m| m.of == x) {
+                    MissingCells::Masked
+                } else if summed && sym.kind == lvmc_term::SymKind::Data {
+                    MissingCells::Summed
+                } else {
+                    MissingCells::Refused
+                };
                 ColumnSlot {
                     sym: x,
                     name: sym.name.clone(),
@@ -149,7 +157,7 @@ impl Lower<'_> {
                     centre: c.centre,
                     scale: c.scale,
                     categories: category.then(|| self.category_size(x)),
-                    may_miss,
+                    missing,
                     made: graph
                         .var_of(x)
                         .is_some_and(|v| graph.chain.as_ref().is_some_and(|c| c.makes(v))),

@@ -41,6 +41,8 @@ pub enum Body {
     Code(SymId, Term),
     /// Posterior sums of a chain's transitions, of some of its tables.
     Transitions(Vec<usize>),
+    /// Of elements that may be missing, or of a spread.
+    Masked(super::masked::Masked),
     /// Anything else, evaluated directly.
     Direct(Term),
 }
@@ -94,6 +96,8 @@ pub enum SetKind {
     Codes(SymId, usize),
     /// Counts of transitions, from the scan.
     Transitions(Vec<usize>),
+    /// Moments of elements that may be missing.
+    Masked(super::masked::MaskedSet),
     /// The body, with the index terms of the weight's values.
     Direct(Term, Vec<Term>),
 }
@@ -179,7 +183,7 @@ impl Lower<'_> {
                         users: vec![t],
                     });
                 }
-                Body::Count | Body::Code(..) | Body::Direct(_) | Body::Transitions(_) => {}
+                Body::Count | Body::Code(..) | Body::Direct(_) | Body::Masked(_) | Body::Transitions(_) => {}
             }
             self.stats.uses.insert(
                 t,
@@ -195,6 +199,7 @@ impl Lower<'_> {
         for wish in merge(wishes) {
             self.make_set(pb, wish);
         }
+        self.masked_sets(pb);
         self.other_sets(pb);
     }
 
@@ -222,25 +227,38 @@ impl Lower<'_> {
             return (resp, None, Body::Transitions(tables));
         }
         rest.retain(|&f| self.s.as_num(f) != Some(1.0));
-        let body = self.read_body(&rest);
+        let body = self.read_any(&rest);
         if matches!(body, Body::Direct(_)) {
-            // w · moment: the rows' moments, weighted
-            for at in 0..rest.len() {
-                let w = rest[at];
-                if !self.s.shape(w).is_empty() || !self.is_feature(w) {
+            // w · moment: the rows' moments, weighted by one feature, or by the product of all scalar ones
+            let scalars: Vec<Term> = rest
+                .iter()
+                .copied()
+                .filter(|&w| self.s.shape(w).is_empty() && self.is_feature(w))
+                .collect();
+            let mut tried: Vec<Vec<Term>> = scalars.iter().map(|&w| vec![w]).collect();
+            if scalars.len() > 1 {
+                tried.push(scalars);
+            }
+            for by in tried {
+                let others: Vec<Term> = rest.iter().copied().filter(|t| !by.contains(t)).collect();
+                if others.len() + by.len() != rest.len() {
                     continue;
                 }
-                let others: Vec<Term> = rest.iter().copied().filter(|&t| t != w).collect();
-                if others.len() + 1 != rest.len() {
-                    continue;
-                }
-                let inner = self.read_body(&others);
-                if matches!(inner, Body::Linear(_) | Body::Bilinear(..)) {
-                    return (resp, Some(self.canonical(w)), inner);
+                let inner = self.read_any(&others);
+                if matches!(inner, Body::Linear(_) | Body::Bilinear(..) | Body::Masked(_)) {
+                    let by: Vec<Term> = by.into_iter().map(|w| self.canonical(w)).collect();
+                    return (resp, Some(self.s.product_of(&by)), inner);
                 }
             }
         }
         (resp, None, body)
+    }
+
+    fn read_any(&mut self, rest: &[Term]) -> Body {
+        match self.read_masked(rest) {
+            Some(m) => Body::Masked(m),
+            None => self.read_body(rest),
+        }
     }
 
     pub fn read_body(&mut self, rest: &[Term]) -> Body {
@@ -333,7 +351,7 @@ impl Lower<'_> {
         free.into_iter().filter(|i| known.contains(i)).collect()
     }
 
-    fn extents(&self, over: &[IxId]) -> usize {
+    pub fn extents(&self, over: &[IxId]) -> usize {
         over.iter().map(|&i| self.extent(i)).product()
     }
 
@@ -492,6 +510,7 @@ impl Lower<'_> {
                 let v = b.load(set.out.at(base + at));
                 b.store(out.at(0), v);
             }
+            (Body::Masked(m), _) => self.masked_into(b, scope, m, &set, base, out),
             _ => {
                 let n = set.stride;
                 b.for_(n, |b, i| {
@@ -559,11 +578,24 @@ impl Lower<'_> {
         base: &Index,
         out: BufId,
     ) {
-        let k = 1 + inputs.cols;
         let left = self.matrix(b, scope, f, inputs);
         let right = self.matrix(b, scope, g, inputs);
-        let half = b.buffer("moment", BufKind::Scratch, f.rows * k);
         let t = set.out.at(base.clone());
+        self.product_of_forms(b, scope, (f, g, product), (left, right), t, 1 + inputs.cols, out);
+    }
+
+    /// The same, of M₁ and M₂ in buffers and a k × k matrix T.
+    pub fn product_of_forms(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &mut Scope,
+        (f, g, product): (&Form, &Form, Product),
+        (left, right): (BufId, BufId),
+        t: crate::ir::Flat,
+        k: usize,
+        out: BufId,
+    ) {
+        let half = b.buffer("moment", BufKind::Scratch, f.rows * k);
         b.kernel(Kernel::MatMul {
             a: left.at(0),
             ta: false,

@@ -96,6 +96,10 @@ impl Lower<'_> {
             .iter()
             .filter_map(|x| match &self.stats.uses.get(x)?.body {
                 super::stats::Body::Bilinear(form, _, _) => Some(form.features()),
+                super::stats::Body::Masked(m) => match &*m.body {
+                    super::stats::Body::Bilinear(form, _, _) => Some(form.features()),
+                    _ => None,
+                },
                 _ => None,
             })
             .flatten()

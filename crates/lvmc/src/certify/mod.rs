@@ -16,7 +16,7 @@ mod smoother;
 
 use crate::failure::Failure;
 use crate::pipeline::{self, How};
-use lvmc_derive::Plan;
+use lvmc_derive::{Missing, Plan};
 use lvmc_model::ModelGraph;
 use lvmc_report::words;
 use lvmc_runtime::dataset::{self, LoadOptions};
@@ -104,6 +104,20 @@ pub fn rows(graph: &ModelGraph, plan: &Plan) -> usize {
 /// # Errors
 /// As there.
 pub fn certify_on(graph: &ModelGraph, plan: &Plan, seed: u64, rows: usize) -> Result<Vec<Certificate>, Failure> {
+    certify_missing(graph, plan, &Missing::default(), seed, rows)
+}
+
+/// As [`certify_on`], with cells of those variables missing; the plan must have been derived for them.
+///
+/// # Errors
+/// As there.
+pub fn certify_missing(
+    graph: &ModelGraph,
+    plan: &Plan,
+    missing: &Missing,
+    seed: u64,
+    rows: usize,
+) -> Result<Vec<Certificate>, Failure> {
     let sizes = simulate::sizes(graph);
     let lowered = pipeline::lower(graph, plan, &sizes)?;
     let (truth, start) = (
@@ -111,6 +125,7 @@ pub fn certify_on(graph: &ModelGraph, plan: &Plan, seed: u64, rows: usize) -> Re
         simulate::values(&lowered, seed.wrapping_add(1)),
     );
     let table = simulate::table(graph, &lowered, &sizes, &truth, rows, seed)?;
+    let table = simulate::without_some(graph, table, &sizes, missing, seed);
     let binding = simulate::bound(graph, &table, &sizes)?;
     // sizes that the data say may differ from those that were asked for
     let lowered = pipeline::lower(graph, plan, &binding.sizes)?;
@@ -141,7 +156,7 @@ pub fn certify_on(graph: &ModelGraph, plan: &Plan, seed: u64, rows: usize) -> Re
 
     let mut engine = Engine::new(compiled, &data, 1);
     engine.set_params(&start);
-    let mut oracle = Oracle::new(graph, plan, &lowered, &binding, &data, &consts)?;
+    let mut oracle = Oracle::new(graph, missing, plan, &lowered, &binding, &data, &consts)?;
     let mut out = vec![];
     out.extend(e_step(&mut engine, &mut oracle, plan, &start)?);
     out.extend(m_step(&mut engine, &mut oracle, plan, &lowered, &start)?);

@@ -6,8 +6,8 @@ use super::smoother::Smoother;
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Bug;
-use lvmc_derive::Plan;
 use lvmc_derive::plan::{Definition, Left, Section};
+use lvmc_derive::{Missing, Plan};
 use lvmc_loops::lowered::{Lowered, ParamSlot};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::Plate;
@@ -82,13 +82,14 @@ impl<'a> Oracle<'a> {
     /// The model cannot be enumerated.
     pub fn new(
         graph: &ModelGraph,
+        missing: &Missing,
         plan: &Plan,
         lowered: &'a Lowered,
         binding: &Binding,
         data: &Dataset,
         consts: &[(SymId, Array)],
     ) -> Result<Self, Failure> {
-        let joint = pipeline::joint(graph)?;
+        let joint = pipeline::joint(graph, missing)?;
         let row = |factor: usize| !matches!(graph.plates[graph.factors[factor].plate.index()], Plate::Global);
         let written = joint
             .written
@@ -310,7 +311,7 @@ impl<'a> Oracle<'a> {
                 for (&(sym, _), &value) in self.finite.iter().zip(&combination) {
                     let seen = self.columns.iter().find(|c| c.0 == sym).map(|c| c.1[row].as_scalar());
                     impossible |= seen.is_some_and(|x| !x.is_nan() && x != value as f64);
-                    if seen.is_none() {
+                    if seen.is_none() || self.summed(sym) {
                         env.set(sym, Array::scalar(value as f64));
                     }
                 }
@@ -351,6 +352,12 @@ impl<'a> Oracle<'a> {
             }
         }
         Ok(out)
+    }
+
+    /// Some of its cells are missing: its value is that of the combination, which agrees with the cells that are there.
+    fn summed(&self, sym: SymId) -> bool {
+        let cells = self.columns.iter().find(|c| c.0 == sym);
+        cells.is_some_and(|c| c.1.iter().any(|x| x.as_scalar().is_nan()))
     }
 
     /// Marginal posteriors of a finite variable, row after row.
@@ -403,7 +410,7 @@ impl<'a> Oracle<'a> {
             // what has probability 0 adds nothing, whatever its density
             for (number, &p) in known.weights.iter().enumerate().filter(|(_, p)| **p > 0.0) {
                 for (&(sym, _), value) in self.finite.iter().zip(self.combination(number)) {
-                    if !self.columns.iter().any(|c| c.0 == sym) {
+                    if !self.columns.iter().any(|c| c.0 == sym) || self.summed(sym) {
                         env.set(sym, Array::scalar(value as f64));
                     }
                 }

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::pipeline;
+use lvmc_derive::{Gaps, Missing};
 use lvmc_loops::lowered::{Lowered, ParamSlot};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::{DimSource, Role, Var};
@@ -166,6 +167,36 @@ pub fn table(
     let mut bytes = vec![];
     sample::sample(graph, &fit, given.as_ref(), &request, &mut bytes)?;
     Ok(data::read_from(&bytes[..], "simulated data")?)
+}
+
+/// Share of the cells that go missing.
+const MISSING: f64 = 0.2;
+
+/// The table without some cells of those variables: any of a vector's, or all of a row's.
+#[must_use]
+pub fn without_some(
+    graph: &ModelGraph,
+    mut table: Table,
+    sizes: &BTreeMap<DimId, usize>,
+    missing: &Missing,
+    seed: u64,
+) -> Table {
+    let mut draws = Draws {
+        rng: keyed(seed, Purpose::Rows, 8),
+    };
+    for var in observed(graph) {
+        let Some(gaps) = missing.gaps(var.sym) else { continue };
+        let names = columns(graph, var, sizes);
+        let whole: Vec<bool> = (0..table.rows).map(|_| draws.unit() < MISSING).collect();
+        for column in table.columns.iter_mut().filter(|c| names.contains(&c.name)) {
+            let gone: Vec<bool> = match gaps {
+                Gaps::Whole => whole.clone(),
+                Gaps::Cells => (0..table.rows).map(|_| draws.unit() < MISSING).collect(),
+            };
+            column.clear(&gone);
+        }
+    }
+    table
 }
 
 fn binds(graph: &ModelGraph, sizes: &BTreeMap<DimId, usize>, role: Option<Role>) -> Vec<String> {

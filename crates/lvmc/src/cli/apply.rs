@@ -1,6 +1,6 @@
 //! `lvmc predict`, `lvmc score` and `lvmc sample`: a fit put to use.
 
-use super::args::{Predict, Sample};
+use super::args::{Impute, Predict, Sample};
 use super::fit::{how, read, threads};
 use super::output;
 use crate::failure::Failure;
@@ -8,23 +8,27 @@ use crate::pipeline::{self, Restored};
 use crate::stage;
 use lvmc_base::Exit;
 use lvmc_report::numbers::{counted, fixed};
+use lvmc_runtime::data::Table;
 use lvmc_runtime::fitfile;
+use lvmc_runtime::impute as imputing;
 use lvmc_runtime::predict::{Cell, predict as predicted};
 use lvmc_runtime::sample::{self as sampling};
 use lvmc_runtime::score::score as scored;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-fn restored(args: &Predict) -> Result<Restored, Failure> {
+/// The fit's model for the rows of the data, and the data.
+fn restored(args: &Predict) -> Result<(Restored, Table), Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
-    pipeline::restore(fit, how(&args.run), threads(&args.run))
+    let table = read(&args.data)?;
+    let restored = pipeline::restore(fit, &table, &args.bind, how(&args.run), threads(&args.run))?;
+    Ok((restored, table))
 }
 
 /// The posterior of every unobserved variable, row by row.
 pub fn predict(args: &Predict) -> Result<Exit, Failure> {
-    let restored = restored(args)?;
-    let table = read(&args.data)?;
+    let (restored, table) = restored(args)?;
     stage::enter("predict");
     let out = predicted(restored.model(), table, &args.bind)?;
     if let Some(path) = &args.groups {
@@ -56,8 +60,7 @@ pub fn predict(args: &Predict) -> Result<Exit, Failure> {
 
 /// The log-likelihood of every row, and the total.
 pub fn score(args: &Predict) -> Result<Exit, Failure> {
-    let restored = restored(args)?;
-    let table = read(&args.data)?;
+    let (restored, table) = restored(args)?;
     stage::enter("score");
     let out = scored(restored.model(), table, &args.bind)?;
     if args.json {
@@ -72,6 +75,34 @@ pub fn score(args: &Predict) -> Result<Exit, Failure> {
         let each = fixed(out.total / out.weight_sum, 4);
         let rows = counted(out.rows.len(), "row");
         output::remark(&format!("log-likelihood {} ({rows}, {each} each)", fixed(out.total, 3)));
+    }
+    Ok(Exit::Fine)
+}
+
+/// A data file with its missing cells filled.
+pub fn impute(args: &Impute) -> Result<Exit, Failure> {
+    stage::enter("fit file");
+    let fit = fitfile::read(Path::new(&args.fit))?;
+    let table = read(&args.data)?;
+    let restored = pipeline::restore(fit, &table, &args.bind, how(&args.run), threads(&args.run))?;
+    stage::enter("impute");
+    let request = imputing::Request {
+        binds: args.bind.clone(),
+        sd: args.sd,
+        draws: args.draws,
+        seed: args.seed,
+    };
+    let mut bytes = Vec::new();
+    let (filled, left) = imputing::impute(restored.model(), &restored.plan, table, &request, &mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = if args.json { as_json(&text) } else { text.into_owned() };
+    output::write(args.out.as_deref(), &text)?;
+    if !args.quiet && !args.json {
+        let rest = match left {
+            0 => String::new(),
+            n => format!("; {} of other columns stay missing", counted(n, "cell")),
+        };
+        output::remark(&format!("{} filled{rest}", counted(filled, "cell")));
     }
     Ok(Exit::Fine)
 }

@@ -38,6 +38,8 @@ pub enum Command {
     Predict(Predict),
     /// The log-likelihood of every row, and the total
     Score(Predict),
+    /// Fill the missing cells of a data file: posterior means, or draws
+    Impute(Impute),
     /// Draw new rows from a fitted model, as CSV
     Sample(Sample),
     /// Print the derivation: joint, E-step, Q, ELBO, and every M-step with its rule
@@ -209,6 +211,45 @@ pub struct Predict {
     pub quiet: bool,
 }
 
+/// `lvmc impute`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lvmc impute fit.json data.csv --out full.csv
+  lvmc impute fit.json data.csv --sd            a column NAME_sd beside every column that was filled
+  lvmc impute fit.json data.csv --draws 20      twenty completed files, one after the other, in the column draw")]
+pub struct Impute {
+    /// A file that `lvmc fit --out` wrote
+    #[arg(value_name = "FIT")]
+    pub fit: String,
+    /// Data with the columns of the fit (- for standard input)
+    #[arg(value_name = "DATA")]
+    pub data: String,
+    /// Columns of a variable, where they have other names than in the fit: x=a,b (repeatable)
+    #[arg(long = "bind", value_name = "NAME=COLUMNS")]
+    pub bind: Vec<String>,
+    /// Standard deviations of the cells that are filled, in a column beside each column of numbers
+    #[arg(long, conflicts_with = "draws")]
+    pub sd: bool,
+    /// Completed files drawn from the posterior instead of means: multiple imputation
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub draws: usize,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Run options.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Write there instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object instead of CSV
+    #[arg(long)]
+    pub json: bool,
+    /// No remarks
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+}
+
 /// `lvmc sample`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -251,6 +292,7 @@ pub struct Sample {
     after_help = "Examples:
   lvmc derive model.lvm
   lvmc derive model.lvm --format latex > model.tex
+  lvmc derive model.lvm --missing x            where cells of x are missing
   lvmc derive -e 'z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])'"
 )]
 pub struct Derive {
@@ -263,6 +305,9 @@ pub struct Derive {
     /// How to write it
     #[arg(long, value_enum)]
     pub format: Option<Format>,
+    /// As for data in which cells of these variables are missing: names with commas between
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub missing: Vec<String>,
 }
 
 /// Formats of a derivation.
@@ -299,6 +344,9 @@ pub struct Check {
     /// bound's rise, the interpreter against native code
     #[arg(long)]
     pub numeric: bool,
+    /// As for data in which cells of these variables are missing: names with commas between
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub missing: Vec<String>,
     /// Seed of the simulated data
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -25,11 +25,18 @@ pub fn run(args: &Check) -> Result<Exit, Failure> {
     if !args.model.json {
         output::print(&check::head(known))?;
     }
-    let plan = pipeline::derive(&graph)?;
+    let missing = super::derive::missing(&graph, &args.missing)?;
+    let plan = pipeline::derive_with(&graph, &missing)?;
     stage::enter("report");
     let (inference, fallbacks) = (words::inference(&graph, &plan), words::fallbacks(&plan));
     let certificates = if args.numeric {
-        Some(certify::certify(&graph, &plan, args.seed)?)
+        Some(certify::certify_missing(
+            &graph,
+            &plan,
+            &missing,
+            args.seed,
+            certify::rows(&graph, &plan),
+        )?)
     } else {
         None
     };

@@ -5,16 +5,45 @@ use super::{load, output};
 use crate::failure::Failure;
 use crate::{pipeline, stage};
 use lvmc_base::Exit;
+use lvmc_derive::{Gaps, Missing};
+use lvmc_model::ModelGraph;
+use lvmc_model::graph::Role;
 use lvmc_report::derivation::derivation;
 use lvmc_report::math::Style;
 use lvmc_report::page;
+use std::collections::BTreeMap;
+
+/// The named data variables, with as much missing as the model allows.
+pub fn missing(graph: &ModelGraph, names: &[String]) -> Result<Missing, Failure> {
+    let most = Missing::most(graph);
+    let mut found = BTreeMap::new();
+    for name in names {
+        let data = graph.vars.iter().filter(|v| v.role == Role::Data);
+        let Some(var) = data.clone().find(|v| v.name == *name) else {
+            let known: Vec<&str> = data.map(|v| v.name.as_str()).collect();
+            return Err(Failure::usage(
+                format!("`{name}` is no data variable of the model"),
+                format!("its data variables are {}", known.join(", ")),
+            ));
+        };
+        let Some(gaps) = most.gaps(var.sym) else {
+            let why = lvmc_derive::missing::refusal(graph, var.sym, Gaps::Whole).unwrap_or_default();
+            return Err(Failure::usage(
+                format!("cells of `{name}` may not be missing: {why}"),
+                "leave it out of --missing",
+            ));
+        };
+        found.insert(var.sym, gaps);
+    }
+    Ok(Missing::of(graph, &found))
+}
 
 /// Prints the derivation of a model.
 pub fn run(args: &Derive) -> Result<Exit, Failure> {
     let loaded = load::load(&args.files, &args.model, "derive MODEL", 0)?;
     let ast = pipeline::parse(&loaded.source)?;
     let graph = pipeline::graph(&ast, &loaded.source, &loaded.settings)?;
-    let plan = pipeline::derive(&graph)?;
+    let plan = pipeline::derive_with(&graph, &missing(&graph, &args.missing)?)?;
     stage::enter("report");
     let format = match (args.format, args.model.json) {
         (Some(format), _) => format,

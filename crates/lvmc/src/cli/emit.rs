@@ -6,6 +6,7 @@ use super::{check, load, output};
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Exit;
+use lvmc_derive::Missing;
 use lvmc_model::ModelGraph;
 use lvmc_report::stages;
 use lvmc_term::DimId;
@@ -24,7 +25,7 @@ pub fn run(args: &Emit) -> Result<Exit, Failure> {
         match args.stage {
             Stage::Ast => String::new(),
             Stage::Graph => lvmc_model::print_graph(&graph),
-            Stage::Joint => stages::joint(&graph, &pipeline::joint(&graph)?),
+            Stage::Joint => stages::joint(&graph, &pipeline::joint(&graph, &Missing::default())?),
             Stage::Elbo => stages::elbo(&graph, &pipeline::derive(&graph)?),
             Stage::Plan => stages::plan(&graph, &pipeline::derive(&graph)?),
             Stage::Loops | Stage::Clif | Stage::Asm => {

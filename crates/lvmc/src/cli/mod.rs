@@ -101,6 +101,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Fit(args) => fit::run(args),
         Command::Predict(args) => apply::predict(args),
         Command::Score(args) => apply::score(args),
+        Command::Impute(args) => apply::impute(args),
         Command::Sample(args) => apply::sample(args),
     }
 }
@@ -109,6 +110,7 @@ fn wants_json(command: &Command) -> bool {
     match command {
         Command::Fit(a) => a.model.json,
         Command::Predict(a) | Command::Score(a) => a.json,
+        Command::Impute(a) => a.json,
         Command::Sample(a) => a.json,
         Command::Derive(a) => a.model.json || a.format == Some(args::Format::Json),
         Command::Check(a) => a.model.json,

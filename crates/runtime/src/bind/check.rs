@@ -23,6 +23,7 @@ fn wanted(support: &Support) -> &'static str {
 pub(crate) fn fault(support: &Support, x: f64) -> Option<&'static str> {
     let whole = x.fract() == 0.0;
     match support {
+        _ if x.is_nan() => None, // a missing cell
         Support::Positive if x == 0.0 => Some("zero"),
         Support::Positive | Support::NonNegative | Support::Count if x < 0.0 => Some("negative"),
         Support::Unit | Support::Simplex if x < 0.0 => Some("negative"),

@@ -166,6 +166,30 @@ impl Column {
                 .unwrap_or_else(|| "missing".into()),
         }
     }
+    /// True where a cell is missing.
+    #[must_use]
+    pub fn is_missing(&self, row: usize) -> bool {
+        match &self.cells {
+            Cells::Numbers(xs) => xs.get(row).is_none_or(f64::is_nan),
+            Cells::Text { codes, .. } => codes.get(row).is_none_or(|c| c == NO_TEXT),
+        }
+    }
+    /// Makes the cells missing where `gone` is true.
+    pub fn clear(&mut self, gone: &[bool]) {
+        let is_gone = |row: usize| gone.get(row).copied().unwrap_or(false);
+        match &mut self.cells {
+            Cells::Numbers(xs) => {
+                *xs = (xs.iter().enumerate())
+                    .map(|(row, x)| if is_gone(row) { f64::NAN } else { x })
+                    .collect();
+            }
+            Cells::Text { codes, .. } => {
+                *codes = (codes.iter().enumerate())
+                    .map(|(row, c)| if is_gone(row) { NO_TEXT } else { c })
+                    .collect();
+            }
+        }
+    }
     /// How many cells are missing, and the first of them.
     #[must_use]
     pub fn missing(&self) -> (usize, Option<usize>) {

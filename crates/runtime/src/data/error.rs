@@ -312,6 +312,19 @@ pub enum DataError {
         help: String,
     },
 
+    /// A column without a value.
+    #[error("all cells of column `{column}` are missing, so that there is nothing to learn from for `{variable}`")]
+    #[diagnostic(
+        code(lvm::data::no_value),
+        help("leave the column out: --bind {variable}=COLUMNS names the others")
+    )]
+    NoValue {
+        /// The column.
+        column: String,
+        /// The variable.
+        variable: String,
+    },
+
     /// A bad weight.
     #[error("the weight {cell} is {fault}")]
     #[diagnostic(

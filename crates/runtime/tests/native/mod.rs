@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::cast_precision_loss)]
 
 use lvmc_loops::ir::{BufId, BufKind, Buffer, Flat, Func, FuncKind, Index, Program, Reg, Stmt};
-use lvmc_loops::lowered::{ColumnSlot, LatentSlot, Lowered, ParamSlot};
+use lvmc_loops::lowered::{ColumnSlot, LatentSlot, Lowered, MissingCells, ParamSlot};
 use lvmc_loops::{AlignedVec, Frame, Machine, Padding, RowLayout, Slot};
 use lvmc_runtime::dataset::{Dataset, Moments};
 use lvmc_term::{Support, SymId};
@@ -166,7 +166,7 @@ impl Mixture {
                 centre: gaussian.then(|| id(CENTRE)),
                 scale: gaussian.then(|| id(SCALE)),
                 categories: None,
-                may_miss: false,
+                missing: MissingCells::Refused,
                 made: false,
             }],
             consts: vec![],
@@ -187,6 +187,7 @@ impl Mixture {
             starts: vec![],
             spreads: vec![],
             moments: vec![],
+            imputed: vec![],
             row_score: id(SCORE),
             objective: id(OBJECTIVE),
             constant: id(CONSTANT),
