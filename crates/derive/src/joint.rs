@@ -119,8 +119,8 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
     joint.chain = chain::chain_of(graph, &joint.finite);
     joint.complete.clone_from(&joint.factors);
     joint.expected.clone_from(&joint.factors);
+    missing::impute(&mut joint, graph)?;
     group::eliminate(&mut joint, graph)?;
-    missing::impute(&mut joint, graph);
     posterior::eliminate(&mut joint, graph, &continuous)?;
     mark(&mut joint, graph);
     chain::settle(&mut joint.store, graph, &mut joint.chain, &mut joint.factors);

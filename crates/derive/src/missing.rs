@@ -10,6 +10,8 @@
 //!
 //! Proof: the integral of a density is 1.
 
+use crate::effects;
+use crate::error::DeriveError;
 use crate::joint::{LogJoint, arguments};
 use crate::plan::{Mask, Posterior};
 use lvmc_families::{Event, Family};
@@ -152,7 +154,10 @@ pub fn density(s: &mut Store, factor: &Factor, dist: (&'static dyn Family, usize
 
 /// E[x] and E[x²] of every masked variable given the latents, as their statements say: what the elimination of the latents
 /// then takes the expectation of.
-pub fn impute(joint: &mut LogJoint, graph: &ModelGraph) {
+///
+/// # Errors
+/// An effect of a group in a place where no rule reads it.
+pub fn impute(joint: &mut LogJoint, graph: &ModelGraph) -> Result<(), DeriveError> {
     let one_hot: HashMap<Term, Term> = joint
         .finite
         .clone()
@@ -166,14 +171,17 @@ pub fn impute(joint: &mut LogJoint, graph: &ModelGraph) {
         if let Some((mean, variance)) = moments(s, factor, &factor.dist) {
             let square = s.square(mean);
             let square = s.add(square, variance);
+            let mean = effects::rowwise(joint, graph, mean, factor.span)?;
+            let square = effects::rowwise(joint, graph, square, factor.span)?;
             joint.imputed.push(Posterior {
                 sym: mask.of,
                 rule: "",
-                mean: s.substitute(mean, &one_hot),
-                square: s.substitute(square, &one_hot),
+                mean: joint.store.substitute(mean, &one_hot),
+                square: joint.store.substitute(square, &one_hot),
             });
         }
     }
+    Ok(())
 }
 
 /// Mean and variances of a statement's distribution, of the variable's shape.

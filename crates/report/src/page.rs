@@ -194,7 +194,10 @@ fn words(text: &str) -> String {
             }
             '\\' => out.push_str("\\textbackslash{}"),
             '−' => out.push('-'),
-            _ => out.push(c),
+            _ => match lvmc_term::print::latex_in_prose(c) {
+                Some(command) => out.push_str(&command),
+                None => out.push(c),
+            },
         }
     }
     out

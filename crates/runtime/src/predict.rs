@@ -82,13 +82,15 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
             moment_columns(&mut out, slot, mean, square);
         }
         for (slot, [mean, _]) in model.lowered.imputed.iter().zip(&found.imputed) {
-            if binding.absent.contains(&slot.sym) {
+            // effects of groups are those of the fit, not of these rows
+            if binding.absent.contains(&slot.sym) && model.lowered.groups.is_empty() {
                 absent_columns(&mut out, model, slot, mean);
             }
         }
     }
     effect_columns(&mut out, model, &data)?;
-    means(&mut out, model, &binding, &data, !unfilled.is_empty())?;
+    let by_row = !unfilled.is_empty() || !model.lowered.groups.is_empty();
+    means(&mut out, model, &binding, &data, by_row)?;
     Ok(out)
 }
 
@@ -286,7 +288,7 @@ fn means(
     model: Model<'_>,
     binding: &Binding,
     data: &Dataset,
-    unfilled: bool,
+    by_row: bool,
 ) -> Result<(), ApplyError> {
     let graph = model.graph;
     let all_sizes = sizes(graph, model.fit);
@@ -297,7 +299,7 @@ fn means(
         .iter()
         .copied()
         .filter(|s| !is_latent_slot(*s) || finite(*s).is_none())
-        .filter(|s| unfilled || !model.lowered.imputed.iter().any(|slot| slot.sym == *s))
+        .filter(|s| by_row || !model.lowered.imputed.iter().any(|slot| slot.sym == *s))
         .filter(|s| graph.var_of(*s).is_some_and(|v| graph.var(v).role == Role::Data))
         .collect();
     if targets.is_empty() {

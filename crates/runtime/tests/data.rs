@@ -165,7 +165,7 @@ fn sizes_follow_from_the_data() {
     let y = b.vars.iter().find(|v| v.name == "y").expect("y");
     let labels = y.labels.as_ref().expect("labels");
     assert_eq!(labels.texts, ["blue", "red"], "sorted, whatever the order of rows");
-    assert_eq!(labels.codes(&t.columns[3], "y").expect("codes"), [1.0, 0.0, 1.0]);
+    assert_eq!(labels.codes(&t.columns[3], "y", false).expect("codes"), [1.0, 0.0, 1.0]);
     let n = table("a,b,c,y\n1,2,3,10\n4,5,6,9\n7,8,9,-1\n").expect("a table");
     let b = bind(&g, &n, &options(&[])).expect("a binding");
     let y = b.vars.iter().find(|v| v.name == "y").expect("y");

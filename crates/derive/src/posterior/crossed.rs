@@ -72,6 +72,7 @@ pub(super) fn eliminate(joint: &mut LogJoint, rows: &Rows) -> Result1<()> {
         let whole = expected(joint, term, &means, &covariance).map_err(|why| (0, Decline::at(why, span)))?;
         finish_row(joint, f, &means, whole);
     }
+    super::impute_in(joint, &mut |joint, t| expected(joint, t, &means, &covariance).ok());
     restore_complete(joint);
     Ok(())
 }

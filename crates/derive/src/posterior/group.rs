@@ -494,6 +494,7 @@ fn one_way(joint: &mut LogJoint, rows: &Rows) -> Result1<()> {
             expected(&mut joint.store, term, &row_means, &row_noises).map_err(|why| (0, Decline::at(why, span)))?;
         finish_row(joint, f, &row_means, whole);
     }
+    super::impute(joint, &mut |s, t| expected(s, t, &row_means, &row_noises).ok());
     for e in 0..n {
         let square = joint.store.square(atoms[e]);
         let square = expected(&mut joint.store, square, &means, &noises).map_err(|why| (e, Decline::plain(why)))?;

@@ -221,13 +221,17 @@ fn define(joint: &mut LogJoint, what: Defined<'_>, value: Value, shape: &[Size])
 
 /// E of the moments of variables with missing cells, over the latents of a block; those that are not known are given up.
 fn impute(joint: &mut LogJoint, expected: &mut dyn FnMut(&mut Store, Term) -> Option<Term>) {
-    let imputed = std::mem::take(&mut joint.imputed);
-    let s = &mut joint.store;
-    for mut p in imputed {
+    impute_in(joint, &mut |joint, t| expected(&mut joint.store, t));
+}
+
+/// The same, where an expectation takes definitions.
+fn impute_in(joint: &mut LogJoint, expected: &mut dyn FnMut(&mut LogJoint, Term) -> Option<Term>) {
+    for mut p in std::mem::take(&mut joint.imputed) {
         let known = (|| {
-            p.mean = expected(s, p.mean)?;
-            let squares: Option<Vec<Term>> = s.addends(p.square).into_iter().map(|t| expected(s, t)).collect();
-            p.square = s.sum(&squares?);
+            p.mean = expected(joint, p.mean)?;
+            let squares = joint.store.addends(p.square);
+            let squares: Option<Vec<Term>> = squares.into_iter().map(|t| expected(joint, t)).collect();
+            p.square = joint.store.sum(&squares?);
             Some(())
         })();
         if known.is_some() {

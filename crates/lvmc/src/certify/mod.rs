@@ -415,7 +415,7 @@ fn information(
         oracle.enumerate(&values)?;
         engine.set_params(&values);
         engine.evaluate();
-        Ok([engine.log_likelihood(), oracle.scores().iter().sum()])
+        Ok([engine.log_likelihood(), oracle.log_likelihood()])
     };
     let (top, a, b) = (at(0.0)?, at(DIFFERENCE)?, at(-DIFFERENCE)?);
     let second = |i: usize| 2.0 * top[i] - a[i] - b[i];

@@ -273,7 +273,11 @@ impl<'a> Oracle<'a> {
     /// log p of everything, the global latents integrated out.
     #[must_use]
     pub fn log_likelihood(&self) -> f64 {
-        self.shared.log
+        if self.effects.is_empty() {
+            self.scores().iter().sum()
+        } else {
+            self.shared.log
+        }
     }
 
     /// Means and variances of the members of a global latent.

@@ -46,6 +46,7 @@ const STATS: usize = 13;
 const CENTRE: usize = 14;
 const SCALE: usize = 15;
 const TABLE: usize = 16;
+const SHARED: usize = 17;
 
 fn id(i: usize) -> BufId {
     BufId::from_index(i)
@@ -83,6 +84,7 @@ impl Mixture {
             ("centre", BufKind::Input, d),
             ("scale", BufKind::Input, d),
             ("table", BufKind::Table, k * (1 + d + d * d)),
+            ("shared", BufKind::Table, 1),
         ];
         let buffers = table
             .iter()
@@ -183,7 +185,6 @@ impl Mixture {
             }],
             rotations: vec![],
             labels: vec![],
-            chain: None,
             starts: vec![],
             spreads: vec![],
             moments: vec![],
@@ -192,6 +193,8 @@ impl Mixture {
             objective: id(OBJECTIVE),
             constant: id(CONSTANT),
             log_prior: id(PRIOR),
+            log_shared: id(SHARED),
+            groups: vec![],
             settings: id(SETTINGS),
             floors: id(FLOORS),
             failures: id(FAILURES),

@@ -182,6 +182,15 @@ fn subscripted(m: &Math, above: Option<&str>) -> String {
 
 /// A letter, a Greek letter, or an upright word.
 fn word(name: &str) -> String {
+    // of a row before: α[t-1]
+    if let Some((head, row)) = name.split_once('[') {
+        let head = if head.is_empty() { String::new() } else { word(head) };
+        return format!("{head}[{row}");
+    }
+    // before the row's data: a⁻
+    if let Some(head) = name.strip_suffix('⁻') {
+        return format!("{{{}^-}}", word(head));
+    }
     let mut chars = name.chars();
     match (chars.next(), chars.next()) {
         (Some(c), None) => latex_letter(c).unwrap_or_else(|| c.to_string()),

@@ -126,6 +126,12 @@ pub fn latex_short(s: &Store, t: Term) -> String {
     latex::write(&build::Builder { s, short: true }.math(t))
 }
 
+/// A character of prose as LaTeX writes it, where that is mathematics: β as `$\beta$`, ₙ as `$_{n}$`.
+#[must_use]
+pub fn latex_in_prose(c: char) -> Option<String> {
+    names::latex_in_prose(c)
+}
+
 /// A name as Unicode mathematics: `sigma2` as σ², `gate0` as gate₀.
 #[must_use]
 pub fn unicode_name(name: &str) -> String {

@@ -87,11 +87,33 @@ pub(super) fn latex_letter(c: char) -> Option<String> {
     }
 }
 
+/// A character of prose that LaTeX has in mathematics only: Greek letters and subscripts.
+pub(super) fn latex_in_prose(c: char) -> Option<String> {
+    if let Some(command) = latex_letter(c) {
+        return Some(format!("${command}$"));
+    }
+    match c {
+        'ᵀ' => return Some("$^\\top$".into()),
+        '⁻' => return Some("$^-$".into()),
+        _ => {}
+    }
+    let at = SUBSCRIPTS.1.chars().position(|s| s == c)?;
+    let below = SUBSCRIPTS.0.chars().nth(at)?;
+    Some(format!(
+        "$_{{{}}}$",
+        latex_letter(below).unwrap_or_else(|| below.to_string())
+    ))
+}
+
+/// Characters, and their subscripts.
+const SUBSCRIPTS: (&str, &str) = (
+    "0123456789+−=()aehijklmnoprstuvxβγρφχ",
+    "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ",
+);
+
 /// A text in subscript characters, where all its characters have one.
 pub(super) fn subscript(text: &str) -> Option<String> {
-    const FROM: &str = "0123456789+−=()aehijklmnoprstuvxβγρφχ";
-    const TO: &str = "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ";
-    map_chars(text, FROM, TO)
+    map_chars(text, SUBSCRIPTS.0, SUBSCRIPTS.1)
 }
 
 /// A text in superscript characters, where all its characters have one.
