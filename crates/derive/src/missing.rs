@@ -93,9 +93,20 @@ pub fn refusal(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
     let mut store = graph.store.clone();
     let scalar = store.sym(sym).shape.is_empty();
     let finite = scalar && crate::joint::finite_size(&store, &factor.dist).is_some();
-    if !finite {
+    // rows of a chain may know it of rows before
+    let lags = graph.chain.iter().flat_map(|c| &c.lags);
+    let lagged: Vec<SymId> = lags
+        .filter(|l| graph.var(l.of).sym == sym)
+        .map(|l| graph.var(l.var).sym)
+        .collect();
+    if !finite || !lagged.is_empty() {
+        let mentions = |t: Term| {
+            let own = !finite && graph.store.depends_on_sym(t, sym);
+            own || lagged.iter().any(|&x| graph.store.depends_on_sym(t, x))
+        };
         let user = graph.factors.iter().find(|f| {
-            graph.var(f.var).sym != sym && arguments(&f.dist).iter().any(|&t| graph.store.depends_on_sym(t, sym))
+            let other = graph.var(f.var).sym != sym || !lagged.is_empty();
+            other && arguments(&f.dist).iter().any(|&t| mentions(t))
         });
         if let Some(user) = user {
             return Some(format!("`{}` depends on it", graph.var(user.var).name));

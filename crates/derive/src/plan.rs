@@ -233,6 +233,8 @@ pub struct Linear {
     pub slopes: Vec<(usize, Term)>,
     /// S: a variance, a vector of variances, or a matrix.
     pub covariance: Term,
+    /// Of an observation with missing cells: 1 where one is observed.
+    pub mask: Option<SymId>,
 }
 
 /// How the maximising value of a block of parameters is found.

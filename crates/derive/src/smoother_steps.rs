@@ -5,6 +5,9 @@ use crate::posterior::kalman::NAME;
 use lvmc_model::graph::When;
 use lvmc_term::{Shape, Size, Store, Support, Sym, SymKind, Term, sum_sizes};
 
+/// Where cells are missing.
+const OBSERVED: &str = "of the observed cells; a row without any leaves a⁻ and P⁻";
+
 /// See the module.
 pub fn steps(plan: &mut Plan, out: &mut Vec<Step>) {
     let Some(chain) = plan.gaussian_chain.clone() else {
@@ -223,6 +226,11 @@ fn one(plan: &mut Plan, chain: &LinearGaussian, z: usize) -> Vec<Step> {
         match (st.of, slope) {
             (Some(_), _) => w.predict(slope, st.offset, st.covariance, &remark),
             (None, Some(slope)) => {
+                let remark = match (st.mask, remark.is_empty()) {
+                    (None, _) => remark,
+                    (Some(_), true) => OBSERVED.into(),
+                    (Some(_), false) => format!("{remark}; {OBSERVED}"),
+                };
                 w.observe(st.offset, slope, st.covariance, &remark, first);
                 first = false;
             }
@@ -284,7 +292,11 @@ fn stacked(plan: &mut Plan, chain: &LinearGaussian) -> Vec<Step> {
         w.symbol("H", vec![seen.clone(), state]),
         w.symbol("R", vec![seen.clone(), seen]),
     );
-    w.observe(y, h, r, "observations less what does not depend on the state", true);
+    let mut remark = "observations less what does not depend on the state".to_owned();
+    if chain.statements.iter().any(|st| st.mask.is_some()) {
+        remark = format!("{remark}; {OBSERVED}");
+    }
+    w.observe(y, h, r, &remark, true);
     let mean = w.mean("m");
     w.smooth(mean, t, q);
     w.lines

@@ -14,11 +14,14 @@
 //! For an affine form a(e), E a(e)² = a(m̂)² + Σ_p (a′ℓ_p)² with Σ_p ℓ_p ℓ_pᵀ = P̂: squares stay whole, and the rules of
 //! the M-step read m̂ and ℓ of a row as they read its data.
 //!
+//! Of an observation with missing cells the observed elements alone are taken in: their rows of H, d and y, their block of
+//! R. A row without any has m = m⁻ and P = P⁻, and adds nothing to log p.
+//!
 //! Side conditions: the slopes and covariances are the same for all rows in which a statement holds; no finite latent stands
 //! beside the chain's (the number of Gaussians would grow with every row).
 
 use super::gaussian::{Eliminated, expected};
-use super::{Continuous, Defined, define, factor_of, report};
+use super::{Continuous, Defined, define, factor_of, impute, report};
 use crate::affine::jacobian;
 use crate::chain::latent_lags;
 use crate::error::DeriveError;
@@ -99,6 +102,7 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
         // the scan adds log p(row | rows before)
         joint.factors[f] = factor_of(joint, &joint.factors[f], nothing);
     }
+    impute(joint, &mut |s, t| expected(s, t, &block).ok());
     for l in latents {
         let atom = joint.store.var(l.sym);
         let Some(known) = block.iter().find(|e| e.atom == atom) else {
@@ -251,6 +255,7 @@ fn statement(
         offset,
         slopes,
         covariance,
+        mask: joint.masks.iter().find(|m| m.of == row.value).map(|m| m.sym),
     })
 }
 

@@ -61,6 +61,10 @@ impl Lower<'_> {
                 offset,
                 slopes,
                 covariance: self.chain_job(pb, &format!("{name}.covariance"), st.covariance),
+                mask: st.mask.and_then(|m| {
+                    let column = self.columns.get(&m)?;
+                    Some((column.buf, column.cols))
+                }),
             });
         }
         let scan = LinearGaussian {

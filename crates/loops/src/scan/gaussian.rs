@@ -5,6 +5,7 @@
 //! digits. Roots depend on the row's position alone; sequences share them, and where their recursion has come to rest,
 //! bit by bit, all later rows share one.
 
+use super::patterns::{self, Gaps, Steps};
 use super::{Scan, Starts, sequences};
 use crate::aligned::{AlignedVec, RowLayout};
 use crate::ir::BufId;
@@ -63,6 +64,8 @@ pub struct Statement {
     pub slopes: Vec<(usize, BufId)>,
     /// `Table`: `[size]` variances, or `[size][size]`.
     pub covariance: BufId,
+    /// `Column`, one for all elements or one per element: 1 where a cell is observed, 0 where it is missing.
+    pub mask: Option<(BufId, usize)>,
 }
 
 /// Where an offset lies.
@@ -97,31 +100,36 @@ impl LinearGaussian {
 }
 
 /// A statement's numbers.
-struct Affine {
-    statement: usize,
-    size: usize,
+#[derive(Debug, Clone)]
+pub(super) struct Affine {
+    pub(super) statement: usize,
+    pub(super) size: usize,
     /// Of a part: its first place in e.
-    first: usize,
+    pub(super) first: usize,
+    /// The elements of the statement's variable, in ascending order: all, but where cells are missing.
+    pub(super) cells: Vec<usize>,
     /// `[size][A]`.
-    slope: Vec<f64>,
+    pub(super) slope: Vec<f64>,
     /// `[size][size]`, lower-triangular.
-    root: Vec<f64>,
+    pub(super) root: Vec<f64>,
 }
 
 /// The statements that hold at a position.
-struct Regime {
+pub(super) struct Regime {
     own: Vec<Affine>,
-    seen: Vec<Affine>,
+    pub(super) seen: Vec<Affine>,
 }
 
-/// What depends on a row's position alone.
-struct Step {
+/// What depends on a row's position, and on which cells are missing in it and before it.
+pub(super) struct Step {
+    /// Which of the lists of observations the row has.
+    seen: usize,
     /// Of each observation: the root of its predicted covariance, and `[A][size]` the gain times that root.
     gains: Vec<(Vec<f64>, Vec<f64>)>,
     /// log of the normaliser of all of them.
     constant: f64,
     /// `[L][L]`: the root of cov(s_t).
-    state: Vec<f64>,
+    pub(super) state: Vec<f64>,
     /// `[A][L]`: J.
     back: Vec<f64>,
     /// `[A][A − L]`: a root of cov(e_t | s_t).
@@ -129,11 +137,11 @@ struct Step {
 }
 
 /// Sizes and places that all functions need.
-struct Shape {
+pub(super) struct Shape {
     /// A: elements of e.
-    all: usize,
+    pub(super) all: usize,
     /// L: those of earlier rows.
-    lags: usize,
+    pub(super) lags: usize,
     /// For each element of s_t, as the next row's lags are laid, its place in e.
     state: Vec<usize>,
     places: Vec<Range<usize>>,
@@ -174,7 +182,10 @@ pub fn run(lg: &LinearGaussian, memory: &mut Memory, starts: &Starts, weights: &
     }
     let regimes: Vec<Regime> = (0..=lg.regimes).map(|p| regime(lg, &shape, memory, p)).collect();
     let longest = sequences(starts).map(|s| s.len()).max().unwrap_or(0);
-    let steps = covariances(&shape, &regimes, longest);
+    let steps = match Gaps::new(lg, memory) {
+        Some(gaps) => patterns::steps(&shape, &regimes, &gaps, starts),
+        None => covariances(&shape, &regimes, longest),
+    };
     let offsets = offsets(lg, memory);
     let mut rows = Rows {
         lg,
@@ -249,6 +260,7 @@ fn regime(lg: &LinearGaussian, shape: &Shape, memory: &Memory, position: usize) 
             statement: i,
             size: n,
             first: st.of.map_or(0, |p| shape.places[p].start),
+            cells: (0..n).collect(),
             slope,
             root: root(memory.flat(st.covariance), n),
         };
@@ -262,7 +274,7 @@ fn regime(lg: &LinearGaussian, shape: &Shape, memory: &Memory, position: usize) 
 }
 
 /// A rotation of two columns that makes the second number 0 and the first not negative.
-fn rotation(a: f64, b: f64) -> (f64, f64) {
+pub(super) fn rotation(a: f64, b: f64) -> (f64, f64) {
     let square = a * a + b * b;
     let r = if square > 1e-280 && square < 1e280 {
         square.sqrt()
@@ -282,7 +294,7 @@ fn rotate(m: &mut [f64], n: usize, from: usize, (i, k): (usize, usize), (c, s): 
 }
 
 /// Makes the first `rows` rows lower-triangular by rotations of the columns, of which there are n.
-fn triangular(m: &mut [f64], n: usize, rows: usize) {
+pub(super) fn triangular(m: &mut [f64], n: usize, rows: usize) {
     for r in 0..rows.min(n) {
         for k in r + 1..n {
             let b = m[r * n + k];
@@ -299,12 +311,13 @@ fn triangular(m: &mut [f64], n: usize, rows: usize) {
 }
 
 /// The recursion of the roots, to the longest sequence's end or until it repeats itself.
-fn covariances(shape: &Shape, regimes: &[Regime], longest: usize) -> Vec<Step> {
+fn covariances(shape: &Shape, regimes: &[Regime], longest: usize) -> Steps {
+    let lists: Vec<Vec<Affine>> = regimes.iter().map(|r| r.seen.clone()).collect();
     let mut steps: Vec<Step> = vec![];
     let mut before = vec![0.0; shape.lags * shape.lags];
     for position in 0..longest {
-        let regime = &regimes[position.min(regimes.len() - 1)];
-        let step = one(shape, regime, &before);
+        let regime = position.min(regimes.len() - 1);
+        let step = one(shape, &regimes[regime], (regime, &lists[regime]), &before);
         before.clone_from(&step.state);
         let settled = position + 1 >= regimes.len() + CYCLE;
         let again = settled && steps.iter().rev().take(CYCLE).any(|s| s.state == step.state);
@@ -313,10 +326,20 @@ fn covariances(shape: &Shape, regimes: &[Regime], longest: usize) -> Vec<Step> {
             break;
         }
     }
-    steps
+    Steps {
+        list: steps,
+        of_row: vec![],
+        lists,
+    }
 }
 
-fn one(shape: &Shape, regime: &Regime, before: &[f64]) -> Step {
+/// A row's step from the root before it; `seen` are its observations, and their number among the lists.
+pub(super) fn one(
+    shape: &Shape,
+    regime: &Regime,
+    (number, seen): (usize, &[Affine]),
+    before: &[f64],
+) -> Step {
     let (n, l) = (shape.all, shape.lags);
     let mut e = vec![0.0; n * n];
     for r in 0..l {
@@ -340,7 +363,7 @@ fn one(shape: &Shape, regime: &Regime, before: &[f64]) -> Step {
     }
     let mut constant = 0.0;
     let mut gains = vec![];
-    for a in &regime.seen {
+    for a in seen {
         let (f, k) = update(&mut e, n, a);
         let logs: f64 = (0..a.size).map(|i| f[i * a.size + i].ln()).sum();
         #[allow(clippy::cast_precision_loss)]
@@ -363,6 +386,7 @@ fn one(shape: &Shape, regime: &Regime, before: &[f64]) -> Step {
         solve_right(row, &state, l);
     }
     Step {
+        seen: number,
         gains,
         constant,
         state,
@@ -446,7 +470,7 @@ struct Rows<'a> {
     shape: &'a Shape,
     layout: RowLayout,
     regimes: &'a [Regime],
-    steps: &'a [Step],
+    steps: &'a Steps,
     offsets: &'a [Values],
     /// `[row][A]`: given the rows so far.
     means: Vec<f64>,
@@ -469,7 +493,7 @@ impl Rows<'_> {
         let mut total = 0.0;
         for (position, row) in sequence.enumerate() {
             let regime = &self.regimes[position.min(self.regimes.len() - 1)];
-            let step = &self.steps[position.min(self.steps.len() - 1)];
+            let step = &self.steps.list[self.steps.of(row, position)];
             m[..l].copy_from_slice(&before);
             for a in &regime.own {
                 for r in 0..a.size {
@@ -479,12 +503,12 @@ impl Rows<'_> {
                 }
             }
             let mut square = 0.0;
-            for (a, (f, gain)) in regime.seen.iter().zip(&step.gains) {
+            for (a, (f, gain)) in self.steps.lists[step.seen].iter().zip(&step.gains) {
                 for r in 0..a.size {
                     let slope = &a.slope[r * n..(r + 1) * n];
                     let known: f64 = slope.iter().zip(&m).map(|(h, m)| h * m).sum();
                     let solved: f64 = (0..r).map(|j| f[r * a.size + j] * v[j]).sum();
-                    v[r] = (self.offset(a.statement, row, r) - known - solved) / f[r * a.size + r];
+                    v[r] = (self.offset(a.statement, row, a.cells[r]) - known - solved) / f[r * a.size + r];
                     square += v[r] * v[r];
                 }
                 for (m, gain) in m.iter_mut().zip(gain.chunks_exact(a.size)) {
@@ -508,7 +532,7 @@ fn smooth(
     lg: &LinearGaussian,
     shape: &Shape,
     memory: &mut Memory,
-    steps: &[Step],
+    steps: &Steps,
     mut means: Vec<f64>,
     starts: &Starts,
 ) {
@@ -521,8 +545,8 @@ fn smooth(
         let mut root: Vec<f64> = vec![];
         let mut now = 0;
         for row in s.clone().rev() {
-            let position = (row - s.start).min(steps.len() - 1);
-            let step = &steps[position];
+            let position = steps.of(row, row - s.start);
+            let step = &steps.list[position];
             let after = if row == last { &step.state } else { &root };
             now = known.find(position, after).unwrap_or_else(|| {
                 let e = smoothed(step, after, n, l);
@@ -551,7 +575,7 @@ fn smooth(
 /// The roots found last.
 #[derive(Default)]
 struct Roots {
-    /// (position of the step, root after, root of the row).
+    /// (place of the step, root after, root of the row).
     list: Vec<(usize, Vec<f64>, Vec<f64>)>,
     next: usize,
 }

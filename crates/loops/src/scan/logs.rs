@@ -37,7 +37,7 @@ impl Sums {
     }
 }
 
-fn log_sum(xs: &[f64]) -> f64 {
+pub(super) fn log_sum(xs: &[f64]) -> f64 {
     let top = xs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if top == f64::NEG_INFINITY {
         return top;
@@ -46,22 +46,33 @@ fn log_sum(xs: &[f64]) -> f64 {
 }
 
 /// One sequence's messages.
-struct Messages<'a> {
-    fb: &'a ForwardBackward,
-    tables: &'a Tables,
+pub(super) struct Messages<'a> {
+    pub(super) fb: &'a ForwardBackward,
+    pub(super) tables: &'a Tables,
     layout: RowLayout,
     rows: &'a [f64],
     pairs: Option<&'a [f64]>,
     independent: bool,
 }
 
-impl Messages<'_> {
-    fn potential(&self, row: usize, state: usize) -> f64 {
+impl<'a> Messages<'a> {
+    pub(super) fn new(fb: &'a ForwardBackward, memory: &'a Memory, tables: &'a Tables, independent: bool) -> Self {
+        Self {
+            fb,
+            tables,
+            layout: memory.layout(),
+            rows: memory.rows(fb.rows).unwrap_or_default(),
+            pairs: fb.pairs.and_then(|p| memory.rows(p)),
+            independent,
+        }
+    }
+
+    pub(super) fn potential(&self, row: usize, state: usize) -> f64 {
         self.rows[self.layout.at(self.fb.states, row, state)]
     }
 
     /// Log potential of a transition into a row at a position.
-    fn step(&self, row: usize, position: usize, edge: usize) -> f64 {
+    pub(super) fn step(&self, row: usize, position: usize, edge: usize) -> f64 {
         let own = self.tables.steps[self.fb.table_of(position)][edge];
         match self.pairs {
             Some(pairs) if !self.independent => own + pairs[self.layout.at(self.fb.edges.len(), row, edge)],
@@ -70,7 +81,7 @@ impl Messages<'_> {
     }
 
     /// α of every row, normalised, and log p(row | rows before).
-    fn forward(&self, s: &Range<usize>) -> (Vec<f64>, Vec<f64>) {
+    pub(super) fn forward(&self, s: &Range<usize>) -> (Vec<f64>, Vec<f64>) {
         let n = self.fb.states;
         let mut alpha = vec![f64::NEG_INFINITY; s.len() * n];
         let mut logs = vec![0.0; s.len()];
@@ -152,14 +163,7 @@ pub fn run(
     let found: Vec<std::sync::OnceLock<Found>> = all.iter().map(|_| std::sync::OnceLock::new()).collect();
     {
         let memory = &*memory;
-        let messages = Messages {
-            fb,
-            tables,
-            layout,
-            rows: memory.rows(fb.rows).unwrap_or_default(),
-            pairs: fb.pairs.and_then(|p| memory.rows(p)),
-            independent: scan == Scan::Independent,
-        };
+        let messages = Messages::new(fb, memory, tables, scan == Scan::Independent);
         let next = std::sync::atomic::AtomicUsize::new(0);
         lvmc_kernels::pool::run(threads.min(all.len()), &|_| {
             loop {

@@ -10,6 +10,8 @@
 
 pub mod gaussian;
 mod logs;
+pub mod path;
+mod patterns;
 mod scaled;
 
 pub use gaussian::{LinearGaussian, Offset, Part, Statement};
