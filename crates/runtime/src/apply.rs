@@ -140,6 +140,18 @@ impl Model<'_> {
     /// # Errors
     /// A fit that does not hold the model's parameters.
     pub fn posterior(&self, data: &Dataset) -> Result<crate::engine::Posteriors, Bug> {
+        let mut found = self.with_engine(data, |engine| engine.posterior())?;
+        if data.order.rows.is_some() {
+            found.rearrange(&data.by_table());
+        }
+        Ok(found)
+    }
+
+    /// What an engine over the data at the fit's parameters says; rows are in the order of the data.
+    ///
+    /// # Errors
+    /// A fit that does not hold the model's parameters.
+    pub fn with_engine<T>(&self, data: &Dataset, ask: impl FnOnce(&mut Engine<'_>) -> T) -> Result<T, Bug> {
         let consts = crate::terms::constants(self.graph, &sizes(self.graph, self.fit));
         let compiled = Compiled {
             lowered: self.lowered,
@@ -155,10 +167,6 @@ impl Model<'_> {
         })?;
         let mut engine = Engine::new(compiled, data, self.threads);
         engine.set_params(&values);
-        let mut found = engine.posterior();
-        if data.order.rows.is_some() {
-            found.rearrange(&data.by_table());
-        }
-        Ok(found)
+        Ok(ask(&mut engine))
     }
 }

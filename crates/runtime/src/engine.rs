@@ -3,8 +3,9 @@
 use crate::dataset::Dataset;
 use lvmc_loops::ir::{BufId, Program};
 use lvmc_loops::lower::START_SPREAD;
-use lvmc_loops::lowered::{Lowered, MomentSlot};
-use lvmc_loops::scan::{self, Scan};
+use lvmc_loops::lowered::{ChainSlot, Lowered, MomentSlot};
+pub use lvmc_loops::scan::path::IMPOSSIBLE;
+use lvmc_loops::scan::{self, Scan, path};
 use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
 use lvmc_term::{Array, SymId};
 use std::sync::Arc;
@@ -76,6 +77,7 @@ impl Posteriors {
         };
         self.marginals.iter_mut().for_each(moved);
         self.moments.iter_mut().flatten().for_each(moved);
+        self.imputed.iter_mut().flatten().for_each(moved);
         moved(&mut self.scores);
     }
 }
@@ -431,11 +433,109 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// The rows' log potentials of a chain of finite states at the present parameters.
+    fn read_potentials(&mut self) -> Option<&'a ChainSlot> {
+        let slot = self.compiled.lowered.chain.as_ref()?;
+        self.call(self.prepare);
+        self.want_chain();
+        if let Some(s) = self.potentials.clone() {
+            self.pass(&s);
+        }
+        Some(slot)
+    }
+
+    /// The jointly most probable path of a chain's finite states, for every latent of the chain: its value in every row,
+    /// [`IMPOSSIBLE`] in a sequence of density 0.
+    pub fn path(&mut self) -> Vec<(usize, Vec<u32>)> {
+        let Some(slot) = self.read_potentials() else {
+            return vec![];
+        };
+        let states = path::most_probable(&slot.scan, &self.memory, &self.chain.starts, self.threads);
+        values(slot, &states)
+    }
+
+    /// Draws of the chain's finite states given all rows, each as [`Engine::path`] has its one; `uniform(draw, row)` is a
+    /// number from [0, 1).
+    pub fn paths(&mut self, count: usize, uniform: &dyn Fn(usize, usize) -> f64) -> Vec<Vec<(usize, Vec<u32>)>> {
+        let Some(slot) = self.read_potentials() else {
+            return vec![vec![]; count];
+        };
+        let all = path::draws(&slot.scan, &self.memory, &self.chain.starts, count, uniform);
+        all.iter().map(|states| values(slot, states)).collect()
+    }
+
+    /// What is known of the chain's latents at the last row of every sequence, once [`Engine::posterior`] has been called.
+    #[must_use]
+    pub fn ends(&self) -> Vec<End> {
+        let (lowered, layout) = (self.compiled.lowered, self.memory.layout());
+        let last = self.chain.starts.windows(2).map(|w| w[1] - 1);
+        let read = |buf: BufId, cols: usize, row: usize| -> Vec<f64> {
+            let data = self.memory.rows(buf).unwrap_or_default();
+            (0..cols)
+                .map(|c| data.get(layout.at(cols, row, c)).copied().unwrap_or(f64::NAN))
+                .collect()
+        };
+        last.map(|row| {
+            let states = lowered.chain.iter().flat_map(|c| read(c.scan.rows, c.scan.states, row));
+            let parts = lowered.gaussian_chain.iter().flat_map(|g| &g.parts);
+            let mut before: Vec<usize> = vec![];
+            let parts = parts.map(|p| {
+                before.push(p.size);
+                let moves = p.moves.iter().zip(&before);
+                PartEnd {
+                    mean: read(p.mean, p.size, row),
+                    moves: moves.map(|(&buf, n)| read(buf, n * p.size, row)).collect(),
+                }
+            });
+            End {
+                states: states.collect(),
+                parts: parts.collect(),
+            }
+        })
+        .collect()
+    }
+
     /// Rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.memory.layout().rows
     }
+}
+
+/// A chain's latents, by their places in [`Lowered::latents`], from numbers of states.
+fn values(slot: &ChainSlot, states: &[u32]) -> Vec<(usize, Vec<u32>)> {
+    let mut below = 1;
+    let mut out = vec![];
+    for v in slot.state.iter().rev() {
+        if let Some(latent) = v.latent {
+            let value = |&state: &u32| match state {
+                IMPOSSIBLE => IMPOSSIBLE,
+                s => (s as usize / below % v.size) as u32,
+            };
+            out.push((latent, states.iter().map(value).collect()));
+        }
+        below *= v.size;
+    }
+    out.reverse();
+    out
+}
+
+/// What is known of a chain's latents at a row.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// The posterior of every state; none of a Gaussian chain.
+    pub states: Vec<f64>,
+    /// Of a Gaussian chain's parts; none of a finite one.
+    pub parts: Vec<PartEnd>,
+}
+
+/// What is known of a part of a Gaussian chain.
+#[derive(Debug, Clone)]
+pub struct PartEnd {
+    /// Its mean.
+    pub mean: Vec<f64>,
+    /// How far it moves with each earlier part's noise and its own: `[noise][element]`.
+    pub moves: Vec<Vec<f64>>,
 }
 
 fn copy(to: &mut [f64], from: &[f64]) {

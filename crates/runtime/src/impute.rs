@@ -1,23 +1,16 @@
 //! A data file with its missing cells filled by what a fit says of them: posterior means given what is observed of the
 //! row, the most probable value of what is finite, or draws from the posterior.
 
-use crate::apply::{ApplyError, Model, rebind, sizes};
+use crate::apply::{ApplyError, Model, rebind};
 use crate::bind::{Binding, Bound};
 use crate::data::{Cells, DataError, NO_TEXT, Table, show_number};
 use crate::dataset::Dataset;
-use crate::random::{Purpose, keyed, weighted};
-use crate::rowmodel::{RowModel, row_values};
-use lvmc_base::Bug;
+use crate::drawer::Drawer;
 use lvmc_derive::Plan;
-use lvmc_derive::posterior::evaluate;
-use lvmc_loops::lowered::{LatentSlot, Lowered, MomentSlot};
-use lvmc_term::{Array, Env, Support, SymId};
-use rand::rngs::StdRng;
+use lvmc_loops::lowered::{ColumnSlot, LatentSlot, Lowered, MomentSlot};
+use lvmc_term::{Array, Support, SymId};
 use std::collections::HashMap;
 use std::io::Write;
-
-/// Combinations of a row's finite values that are enumerated, at most.
-const COMBINATIONS: usize = 4_096;
 
 /// What to write.
 #[derive(Debug, Clone, Default)]
@@ -61,10 +54,10 @@ pub fn impute(
         out.flush()?;
         return Ok(count(&table, &filled));
     }
-    let drawer = Drawer::new(model, plan, &binding, &data)?;
+    let drawer = Drawer::new(model, plan, &binding, &data, (request.draws, request.seed))?;
     let mut counts = (0, 0);
     for draw in 0..request.draws {
-        let filled = drawer.fill(&table, request.seed, draw)?;
+        let filled = drawn(model.lowered, &binding, &data, &table, &drawer, draw)?;
         write(&mut out, &table, &filled, Some(draw + 1), false, draw == 0)?;
         counts = count(&table, &filled);
     }
@@ -226,202 +219,54 @@ fn shown(bound: &Bound, first: i64, code: usize) -> String {
     }
 }
 
-/// Draws of the missing cells of rows, exact: the finite variables by enumeration of the marginal density, the Gaussian
-/// latents by Matheron's rule (a draw (z*, x*) of the model moves by the difference of the posterior means of the data and
-/// of x*), the cells from their distribution.
-struct Drawer<'a> {
-    model: Model<'a>,
-    plan: &'a Plan,
-    binding: &'a Binding,
-    data: &'a Dataset,
-    rows: RowModel,
-    /// Finite variables and their numbers of values.
-    finite: Vec<usize>,
-}
-
-fn bug(e: impl std::fmt::Display) -> Bug {
-    Bug {
-        stage: "impute",
-        message: e.to_string(),
-        ir: String::new(),
-    }
-}
-
-impl<'a> Drawer<'a> {
-    fn new(model: Model<'a>, plan: &'a Plan, binding: &'a Binding, data: &'a Dataset) -> Result<Self, ApplyError> {
-        let all = sizes(model.graph, model.fit);
-        let rows = RowModel::new(model.graph, model.fit, &all)?;
-        let env = rows.environment();
-        let finite: Result<Vec<usize>, Bug> = plan
-            .finite
-            .iter()
-            .map(|f| env.size(&plan.store, &f.size).map_err(bug))
-            .collect();
-        let finite = finite?;
-        let count = finite.iter().try_fold(1usize, |n, &k| n.checked_mul(k));
-        let curved = plan
-            .posteriors
-            .iter()
-            .find(|p| plan.store.sym(p.sym).support != Support::Real);
-        let why = if plan.chain.is_some() || plan.gaussian_chain.is_some() {
-            Some("the rows of a chain are not independent given the parameters".to_owned())
-        } else if !plan.group_posteriors.is_empty() {
-            Some("rows share the effects of their groups".to_owned())
-        } else if count.is_none_or(|n| n > COMBINATIONS) {
-            Some("a row has too many combinations of hidden values to draw from".to_owned())
-        } else {
-            curved.map(|p| format!("the latent `{}` is not Gaussian", plan.store.sym(p.sym).name))
-        };
-        if let Some(why) = why {
-            return Err(DataError::Unbound {
-                variable: "--draws".into(),
-                help: format!("{why}; without --draws the means are written"),
-            }
-            .into());
+/// One draw of every missing cell.
+fn drawn(
+    lowered: &Lowered,
+    binding: &Binding,
+    data: &Dataset,
+    table: &Table,
+    drawer: &Drawer<'_>,
+    draw: usize,
+) -> Result<HashMap<usize, Filled>, ApplyError> {
+    let mut out: HashMap<usize, Filled> = HashMap::new();
+    let may_miss = |b: &&Bound| {
+        let slot = lowered.columns.iter().find(|c| c.sym == b.sym);
+        b.missing > 0 && slot.is_some_and(ColumnSlot::may_miss)
+    };
+    let bound: Vec<&Bound> = binding.vars.iter().filter(may_miss).collect();
+    let whole = drawer.begin(draw)?;
+    for row in 0..data.rows {
+        let at = data.table_row(row);
+        let gone = |b: &&Bound| b.columns.iter().any(|&c| is_missing(table, c, at));
+        let wanted: Vec<SymId> = bound.iter().filter(|b| gone(b)).map(|b| b.sym).collect();
+        if wanted.is_empty() {
+            continue;
         }
-        Ok(Self {
-            model,
-            plan,
-            binding,
-            data,
-            rows,
-            finite,
-        })
-    }
-
-    fn fill(&self, table: &Table, seed: u64, draw: usize) -> Result<HashMap<usize, Filled>, ApplyError> {
-        let mut out: HashMap<usize, Filled> = HashMap::new();
-        let may_miss = |b: &&Bound| {
-            let slot = self.model.lowered.columns.iter().find(|c| c.sym == b.sym);
-            b.missing > 0 && slot.is_some_and(lvmc_loops::lowered::ColumnSlot::may_miss)
-        };
-        let bound: Vec<&Bound> = self.binding.vars.iter().filter(may_miss).collect();
-        for row in 0..table.rows {
-            let gone = |b: &&Bound| b.columns.iter().any(|&c| is_missing(table, c, row));
-            if !bound.iter().any(gone) {
+        let values: Vec<(SymId, Array)> = drawer.row(&whole, row, &wanted)?;
+        for b in bound.iter().filter(|b| gone(b)) {
+            let Some((_, value)) = values.iter().find(|d| d.0 == b.sym) else {
                 continue;
-            }
-            let mut rng = keyed(seed.wrapping_add(draw as u64), Purpose::Sample, row as u64);
-            let drawn = self.row(row, &mut rng)?;
-            for b in bound.iter().filter(|b| gone(b)) {
-                let Some((_, value)) = drawn.iter().find(|d| d.0 == b.sym) else {
-                    continue;
-                };
-                for (i, &column) in b.columns.iter().enumerate() {
-                    if is_missing(table, column, row) {
-                        let x = value.data.get(i).copied().unwrap_or(f64::NAN);
-                        let filled = out.entry(column).or_insert_with(|| Filled {
-                            text: HashMap::new(),
-                            sd: None,
-                        });
-                        filled.text.insert(row, self.text(b, x));
-                    }
+            };
+            for (i, &column) in b.columns.iter().enumerate() {
+                if is_missing(table, column, at) {
+                    let x = value.data.get(i).copied().unwrap_or(f64::NAN);
+                    let filled = out.entry(column).or_insert_with(|| Filled {
+                        text: HashMap::new(),
+                        sd: None,
+                    });
+                    filled.text.insert(at, cell_text(b, x));
                 }
             }
         }
-        Ok(out)
     }
+    Ok(out)
+}
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn text(&self, b: &Bound, x: f64) -> String {
-        if matches!(b.support, Support::Category(_)) && x >= 0.0 {
-            shown(b, 1, x as usize)
-        } else {
-            show_number(x)
-        }
-    }
-
-    /// Values of a row's hidden variables, those of the observed cells among them drawn too.
-    fn row(&self, row: usize, rng: &mut StdRng) -> Result<Vec<(SymId, Array)>, ApplyError> {
-        let mut env = self.rows.environment();
-        let seen = row_values(self.model.graph, self.model.lowered, self.binding, self.data, row);
-        let set_seen = |env: &mut Env<'_>| {
-            for (sym, value) in &seen {
-                env.set(*sym, value.clone());
-            }
-        };
-        set_seen(&mut env);
-        let store = &self.plan.store;
-        evaluate(store, &self.plan.definitions, &mut env, 1).map_err(bug)?;
-        let combination = self.combination(&mut env, &seen, rng)?;
-        let mut hidden: Vec<(SymId, Array)> = vec![];
-        for (f, &value) in self.plan.finite.iter().zip(&combination) {
-            env.set_index(f.ix, value);
-            #[allow(clippy::cast_precision_loss)]
-            hidden.push((f.sym, Array::scalar(value as f64)));
-        }
-        let means = |env: &Env<'_>| -> Result<Vec<Array>, Bug> {
-            let all = self.plan.posteriors.iter();
-            all.map(|p| store.eval(p.mean, env).map_err(bug)).collect()
-        };
-        let here = means(&env)?;
-        for (sym, value) in &hidden {
-            env.set(*sym, value.clone());
-        }
-        let given: Vec<SymId> = hidden.iter().map(|h| h.0).collect();
-        if !here.is_empty() {
-            let star = self.rows.draw(&mut env, rng, 0, &given)?;
-            for (sym, value) in &star {
-                env.set(*sym, value.clone());
-            }
-            evaluate(store, &self.plan.definitions, &mut env, 1).map_err(bug)?;
-            let there = means(&env)?;
-            for ((p, here), there) in self.plan.posteriors.iter().zip(&here).zip(&there) {
-                let Some((_, z)) = star.iter().find(|s| s.0 == p.sym) else {
-                    continue;
-                };
-                let moved = z.zip(here, |z, m| z + m).zip(there, |z, m| z - m);
-                hidden.push((p.sym, moved));
-            }
-            set_seen(&mut env);
-            for (sym, value) in &hidden {
-                env.set(*sym, value.clone());
-            }
-        }
-        let given: Vec<SymId> = hidden.iter().map(|h| h.0).collect();
-        hidden.extend(self.rows.draw(&mut env, rng, 0, &given)?);
-        Ok(hidden)
-    }
-
-    /// The finite variables, drawn from their posterior.
-    fn combination(
-        &self,
-        env: &mut Env<'_>,
-        seen: &[(SymId, Array)],
-        rng: &mut StdRng,
-    ) -> Result<Vec<usize>, ApplyError> {
-        let mut all: Vec<(f64, Vec<usize>)> = vec![];
-        for mut number in 0..self.finite.iter().product::<usize>() {
-            let mut values = vec![];
-            for &k in &self.finite {
-                values.push(number % k);
-                number /= k;
-            }
-            #[allow(clippy::cast_precision_loss)]
-            let agrees = self.plan.finite.iter().zip(&values).all(|(f, &v)| {
-                let cell = seen.iter().find(|s| s.0 == f.sym).map(|s| s.1.as_scalar());
-                cell.is_none_or(|x| x.is_nan() || x == v as f64)
-            });
-            if !agrees {
-                continue;
-            }
-            for (f, &v) in self.plan.finite.iter().zip(&values) {
-                env.set_index(f.ix, v);
-            }
-            let mut log = 0.0;
-            for factor in &self.plan.factors {
-                let holds = |c: &&lvmc_derive::plan::Case| {
-                    c.fixed.iter().all(|&(v, x)| values[v] == x) && c.excluded.iter().all(|&(v, x)| values[v] != x)
-                };
-                for case in factor.cases.iter().filter(holds) {
-                    log += self.plan.store.eval_scalar(case.term, env).map_err(bug)?;
-                }
-            }
-            all.push((log, values));
-        }
-        let top = all.iter().map(|a| a.0).fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<f64> = all.iter().map(|a| (a.0 - top).exp()).collect();
-        let pick = weighted(rng, &weights);
-        Ok(all.swap_remove(pick).1)
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn cell_text(b: &Bound, x: f64) -> String {
+    if matches!(b.support, Support::Category(_)) && x >= 0.0 {
+        shown(b, 1, x as usize)
+    } else {
+        show_number(x)
     }
 }

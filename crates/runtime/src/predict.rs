@@ -75,8 +75,12 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
     let asked = !model.lowered.latents.is_empty() || !model.lowered.moments.is_empty();
     if unfilled.is_empty() && asked {
         let found = model.posterior(&data)?;
-        for (slot, m) in model.lowered.latents.iter().zip(&found.marginals) {
+        let paths = most_probable_path(model, &data)?;
+        for (i, (slot, m)) in model.lowered.latents.iter().zip(&found.marginals).enumerate() {
             posterior_columns(&mut out, model, slot, m);
+            if let Some((_, path)) = paths.iter().find(|p| p.0 == i) {
+                path_column(&mut out, model, slot, path);
+            }
         }
         for (slot, [mean, square]) in model.lowered.moments.iter().zip(&found.moments) {
             moment_columns(&mut out, slot, mean, square);
@@ -89,9 +93,59 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
         }
     }
     effect_columns(&mut out, model, &data)?;
+    refuse_chained(model, &binding, &unfilled)?;
     let by_row = !unfilled.is_empty() || !model.lowered.groups.is_empty();
     means(&mut out, model, &binding, &data, by_row)?;
     Ok(out)
+}
+
+/// The jointly most probable path of the chain's finite latents, in the order of the table.
+fn most_probable_path(model: Model<'_>, data: &Dataset) -> Result<Vec<(usize, Vec<u32>)>, ApplyError> {
+    if model.lowered.chain.is_none() {
+        return Ok(vec![]);
+    }
+    let mut paths = model.with_engine(data, |engine| engine.path())?;
+    if data.order.rows.is_some() {
+        let order = data.by_table();
+        for (_, path) in &mut paths {
+            *path = order.iter().map(|&row| path[row]).collect();
+        }
+    }
+    Ok(paths)
+}
+
+/// The value of a latent on the most probable path; nothing in a sequence that cannot be.
+fn path_column(out: &mut Predictions, model: Model<'_>, slot: &LatentSlot, path: &[u32]) {
+    let labels: Vec<std::sync::Arc<str>> = (0..slot.size).map(|c| label(model, slot, c).into()).collect();
+    let cell = |&code: &u32| match labels.get(code as usize) {
+        Some(l) => Cell::Label(l.clone()),
+        None => Cell::Number(f64::NAN),
+    };
+    out.header.push(format!("{}_path", slot.name));
+    out.columns.push(path.iter().map(cell).collect());
+}
+
+/// Rows of a chain are not independent: what the program does not give of an absent variable is not known row by row.
+fn refuse_chained(model: Model<'_>, binding: &Binding, unfilled: &[SymId]) -> Result<(), DataError> {
+    if !model.lowered.chained() {
+        return Ok(());
+    }
+    let known = |sym: &SymId| {
+        let imputed = model.lowered.imputed.iter().any(|slot| slot.sym == *sym);
+        imputed && model.lowered.groups.is_empty() || model.lowered.latents.iter().any(|slot| slot.sym == *sym)
+    };
+    let is_data = |sym: &SymId| model.graph.var_of(*sym).is_some_and(|v| model.graph.var(v).role == Role::Data);
+    let absent = binding.absent.iter().filter(|s| is_data(s));
+    let Some(&sym) = absent.into_iter().find(|s| unfilled.contains(s) || !known(s)) else {
+        return Ok(());
+    };
+    let name = model.graph.store.sym(sym).name.clone();
+    let why = lvmc_derive::missing::refusal(model.graph, sym, lvmc_derive::Gaps::Whole);
+    let why = why.unwrap_or_else(|| "its moments have no closed form".into());
+    Err(DataError::Unbound {
+        help: format!("give the columns of `{name}`: its mean along a chain is not known without them, for {why}"),
+        variable: name,
+    })
 }
 
 /// The posterior of every row's own effects, as the fit has it; the prior's for a group that the fit has not seen.
@@ -121,7 +175,7 @@ fn effect_columns(out: &mut Predictions, model: Model<'_>, data: &Dataset) -> Re
                     Cell::Number(known.or(unseen.get(i)).copied().unwrap_or(f64::NAN))
                 };
                 out.header.push(name);
-                out.columns.push((0..data.rows).map(cell).collect());
+                out.columns.push(data.by_table().into_iter().map(cell).collect());
             }
         }
     }

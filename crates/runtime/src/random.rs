@@ -18,6 +18,8 @@ pub enum Purpose {
     Holdout,
     /// Drawing what all rows share.
     Globals,
+    /// Drawing the latents of a chain.
+    Path,
 }
 
 /// The generator of one purpose and index.
