@@ -12,6 +12,8 @@ pub mod drawer;
 pub mod engine;
 pub mod fit;
 pub mod fitfile;
+pub mod forecast;
+pub mod future;
 pub mod gaps;
 pub mod holdout;
 pub mod impute;

@@ -83,7 +83,7 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
             }
         }
         for (slot, [mean, square]) in model.lowered.moments.iter().zip(&found.moments) {
-            moment_columns(&mut out, slot, mean, square);
+            moment_columns(&mut out, &names(slot), mean, square);
         }
         for (slot, [mean, _]) in model.lowered.imputed.iter().zip(&found.imputed) {
             // effects of groups are those of the fit, not of these rows
@@ -202,7 +202,7 @@ pub fn write_groups(fit: &crate::result::Fit, to: impl Write) -> Result<(), Appl
     Ok(out.flush()?)
 }
 
-fn posterior_columns(out: &mut Predictions, model: Model<'_>, slot: &LatentSlot, marginal: &[f64]) {
+pub(crate) fn posterior_columns(out: &mut Predictions, model: Model<'_>, slot: &LatentSlot, marginal: &[f64]) {
     let k = slot.size.max(1);
     let labels: Vec<std::sync::Arc<str>> = (0..k).map(|c| label(model, slot, c).into()).collect();
     out.header.push(slot.name.clone());
@@ -231,21 +231,22 @@ fn posterior_columns(out: &mut Predictions, model: Model<'_>, slot: &LatentSlot,
     }
 }
 
-/// Mean and standard deviation of every element of a continuous latent.
-fn moment_columns(out: &mut Predictions, slot: &MomentSlot, mean: &[f64], square: &[f64]) {
-    let name = |c: usize| {
-        if slot.cols == 1 {
-            slot.name.clone()
-        } else {
-            format!("{}_{}", slot.name, c + 1)
-        }
-    };
-    let column = |xs: &[f64], c: usize| -> Vec<f64> { xs.iter().skip(c).step_by(slot.cols).copied().collect() };
-    for c in 0..slot.cols {
+/// A name for every element of a latent.
+fn names(slot: &MomentSlot) -> Vec<String> {
+    match slot.cols {
+        1 => vec![slot.name.clone()],
+        n => (1..=n).map(|c| format!("{}_{c}", slot.name)).collect(),
+    }
+}
+
+/// Mean and standard deviation of every element of a variable, from E[z] and E[z²].
+pub(crate) fn moment_columns(out: &mut Predictions, names: &[String], mean: &[f64], square: &[f64]) {
+    let column = |xs: &[f64], c: usize| -> Vec<f64> { xs.iter().skip(c).step_by(names.len()).copied().collect() };
+    for (c, name) in names.iter().enumerate() {
         let (m, s) = (column(mean, c), column(square, c));
-        out.header.push(name(c));
+        out.header.push(name.clone());
         out.columns.push(m.iter().map(|&x| Cell::Number(x)).collect());
-        out.header.push(format!("{}_sd", name(c)));
+        out.header.push(format!("{name}_sd"));
         let sd = m.iter().zip(&s).map(|(m, s)| (s - m * m).max(0.0).sqrt());
         out.columns.push(sd.map(Cell::Number).collect());
     }

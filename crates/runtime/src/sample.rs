@@ -160,7 +160,7 @@ fn bind_given(graph: &ModelGraph, fit: &Fit, table: &Table, request: &Request) -
     bind::bind(&graph, table, &options)
 }
 
-fn given_value(b: &bind::Bound, table: &Table, row: usize) -> Result<Array, DataError> {
+pub(crate) fn given_value(b: &bind::Bound, table: &Table, row: usize) -> Result<Array, DataError> {
     let mut data = Vec::with_capacity(b.columns.len());
     for column in b.columns.iter().filter_map(|&c| table.columns.get(c)) {
         let x = match &b.labels {

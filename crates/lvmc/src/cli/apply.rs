@@ -1,6 +1,6 @@
 //! `lvmc predict`, `lvmc score` and `lvmc sample`: a fit put to use.
 
-use super::args::{Impute, Predict, Sample};
+use super::args::{Apply, Impute, Predict, Sample, Score};
 use super::fit::{how, read, threads};
 use super::output;
 use crate::failure::Failure;
@@ -10,15 +10,17 @@ use lvmc_base::Exit;
 use lvmc_report::numbers::{counted, fixed};
 use lvmc_runtime::data::Table;
 use lvmc_runtime::fitfile;
+use lvmc_runtime::forecast as forecasting;
+use lvmc_runtime::future;
 use lvmc_runtime::impute as imputing;
-use lvmc_runtime::predict::{Cell, predict as predicted};
+use lvmc_runtime::predict::{Cell, Predictions, predict as predicted};
 use lvmc_runtime::sample::{self as sampling};
 use lvmc_runtime::score::score as scored;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// The fit's model for the rows of the data, and the data.
-fn restored(args: &Predict) -> Result<(Restored, Table), Failure> {
+fn restored(args: &Apply) -> Result<(Restored, Table), Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
     let table = read(&args.data)?;
@@ -26,16 +28,24 @@ fn restored(args: &Predict) -> Result<(Restored, Table), Failure> {
     Ok((restored, table))
 }
 
-/// The posterior of every unobserved variable, row by row.
+/// The posterior of every unobserved variable, row by row; with `--ahead`, of the rows after the last.
 pub fn predict(args: &Predict) -> Result<Exit, Failure> {
-    let (restored, table) = restored(args)?;
+    if let Some(ahead) = args.ahead {
+        return forecast(args, ahead);
+    }
+    let (restored, table) = restored(&args.apply)?;
     stage::enter("predict");
-    let out = predicted(restored.model(), table, &args.bind)?;
+    let out = predicted(restored.model(), table, &args.apply.bind)?;
     if let Some(path) = &args.groups {
         let mut bytes = Vec::new();
         lvmc_runtime::predict::write_groups(&restored.fit, &mut bytes)?;
         output::write(Some(path), &String::from_utf8_lossy(&bytes))?;
     }
+    written(&out, &args.apply)?;
+    Ok(Exit::Fine)
+}
+
+fn written(out: &Predictions, args: &Apply) -> Result<(), Failure> {
     if args.json {
         let mut columns = Map::new();
         for (name, cells) in out.header.iter().zip(&out.columns) {
@@ -55,11 +65,54 @@ pub fn predict(args: &Predict) -> Result<Exit, Failure> {
         out.write(&mut bytes)?;
         output::write(args.out.as_deref(), &String::from_utf8_lossy(&bytes))?;
     }
+    Ok(())
+}
+
+/// The rows after the end of every sequence.
+fn forecast(args: &Predict, ahead: usize) -> Result<Exit, Failure> {
+    let apply = &args.apply;
+    stage::enter("fit file");
+    let fit = fitfile::read(Path::new(&apply.fit))?;
+    let table = read(&apply.data)?;
+    let given = args.given.as_deref().map(read).transpose()?;
+    let graph = pipeline::graph_of(&fit)?;
+    stage::enter("forecast");
+    let request = future::Request {
+        ahead,
+        binds: apply.bind.clone(),
+    };
+    let later = future::extend(&graph, &fit, table.clone(), given.as_ref(), &request)?;
+    let restore = |table: &Table| pipeline::restore(fit.clone(), table, &apply.bind, how(&apply.run), threads(&apply.run));
+    let mut obstacle = forecasting::obstacle(&graph);
+    if obstacle.is_none() {
+        let restored = restore(&later.table)?;
+        if forecasting::has_moments(&graph, &restored.lowered) {
+            stage::enter("forecast");
+            let out = forecasting::exact(restored.model(), &later, &apply.bind)?;
+            written(&out, apply)?;
+            return Ok(Exit::Fine);
+        }
+        obstacle = Some("moments of the data have no closed form".into());
+    }
+    let restored = restore(&table)?;
+    stage::enter("forecast");
+    let how = forecasting::Simulation {
+        draws: args.draws,
+        seed: args.seed,
+    };
+    let out = forecasting::simulated(restored.model(), &restored.plan, table, &later, &apply.bind, how)?;
+    written(&out, apply)?;
+    if !apply.quiet && !apply.json {
+        let futures = counted(args.draws, "simulated future");
+        let why = obstacle.unwrap_or_default();
+        output::remark(&format!("moments of {futures} of every sequence (seed {}): {why}", args.seed));
+    }
     Ok(Exit::Fine)
 }
 
 /// The log-likelihood of every row, and the total.
-pub fn score(args: &Predict) -> Result<Exit, Failure> {
+pub fn score(args: &Score) -> Result<Exit, Failure> {
+    let args = &args.apply;
     let (restored, table) = restored(args)?;
     stage::enter("score");
     let out = scored(restored.model(), table, &args.bind)?;

@@ -37,7 +37,7 @@ pub enum Command {
     /// The posterior of every unobserved variable, row by row, as CSV
     Predict(Predict),
     /// The log-likelihood of every row, and the total
-    Score(Predict),
+    Score(Score),
     /// Fill the missing cells of a data file: posterior means, or draws
     Impute(Impute),
     /// Draw new rows from a fitted model, as CSV
@@ -178,13 +178,9 @@ pub enum By {
     Holdout,
 }
 
-/// `lvmc predict` and `lvmc score`.
+/// What `lvmc predict` and `lvmc score` share.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  lvmc fit model.lvm data.csv --out fit.json
-  lvmc predict fit.json new.csv --out posterior.csv
-  lvmc score fit.json new.csv --json")]
-pub struct Predict {
+pub struct Apply {
     /// A file that `lvmc fit --out` wrote
     #[arg(value_name = "FIT")]
     pub fit: String,
@@ -200,15 +196,53 @@ pub struct Predict {
     /// Write there instead of standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the posterior of every group's effects there, as CSV (predict)
-    #[arg(long, value_name = "FILE")]
-    pub groups: Option<PathBuf>,
     /// Print one JSON object instead of CSV
     #[arg(long)]
     pub json: bool,
     /// No remarks
     #[arg(long, short = 'q')]
     pub quiet: bool,
+}
+
+/// `lvmc score`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lvmc fit model.lvm data.csv --out fit.json
+  lvmc score fit.json new.csv
+  lvmc score fit.json new.csv --json")]
+pub struct Score {
+    /// What to use.
+    #[command(flatten)]
+    pub apply: Apply,
+}
+
+/// `lvmc predict`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lvmc fit model.lvm data.csv --out fit.json
+  lvmc predict fit.json new.csv --out posterior.csv
+  lvmc predict fit.json data.csv --ahead 12                         the twelve rows after the end of every sequence
+  lvmc predict fit.json data.csv --ahead 12 --given future.csv      with the covariates of those rows")]
+pub struct Predict {
+    /// What to use.
+    #[command(flatten)]
+    pub apply: Apply,
+    /// Write the posterior of every group's effects there, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub groups: Option<PathBuf>,
+    /// Forecast that many rows after the end of every sequence of a chain, instead of the rows of DATA: means and standard
+    /// deviations of the data, probabilities of states and categories
+    #[arg(long, value_name = "N", value_parser = parse_count, conflicts_with = "groups")]
+    pub ahead: Option<usize>,
+    /// The covariates of the rows to come, with the columns that name and order sequences
+    #[arg(long, value_name = "FUTURE", requires = "ahead")]
+    pub given: Option<String>,
+    /// Futures of every sequence that are drawn where a forecast has no closed form (rows that read the data before them)
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value = "10000")]
+    pub draws: usize,
+    /// Seed of those draws
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// `lvmc impute`.
@@ -510,6 +544,11 @@ fn parse_size(text: &str) -> Result<usize, String> {
             "`{text}` is not a whole number; NAME=FIRST..LAST or NAME=SIZE,SIZE, such as K=1..9"
         )),
     }
+}
+
+/// A whole number from 1.
+fn parse_count(text: &str) -> Result<usize, String> {
+    parse_size(text)
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

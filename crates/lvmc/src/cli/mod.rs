@@ -109,7 +109,8 @@ fn run(command: &Command) -> Result<Exit, Failure> {
 fn wants_json(command: &Command) -> bool {
     match command {
         Command::Fit(a) => a.model.json,
-        Command::Predict(a) | Command::Score(a) => a.json,
+        Command::Predict(a) => a.apply.json,
+        Command::Score(a) => a.apply.json,
         Command::Impute(a) => a.json,
         Command::Sample(a) => a.json,
         Command::Derive(a) => a.model.json || a.format == Some(args::Format::Json),

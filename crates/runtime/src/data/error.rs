@@ -325,6 +325,16 @@ pub enum DataError {
         variable: String,
     },
 
+    /// Rows after the last cannot be said.
+    #[error("{what}")]
+    #[diagnostic(code(lvm::data::ahead), help("{help}"))]
+    Ahead {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+
     /// A bad weight.
     #[error("the weight {cell} is {fault}")]
     #[diagnostic(
