@@ -404,10 +404,7 @@ fn refuse(plan: &Plan, finite: &[usize]) -> Result<(), DataError> {
         curved.map(|p| format!("the latent `{}` is not Gaussian", plan.store.sym(p.sym).name))
     };
     match why {
-        Some(why) => Err(DataError::Unbound {
-            variable: "--draws".into(),
-            help: format!("{why}; without --draws the means are written"),
-        }),
+        Some(why) => Err(DataError::Draws { why }),
         None => Ok(()),
     }
 }

@@ -257,8 +257,8 @@ impl Simulator<'_> {
 
     fn columns(&self, out: &mut Predictions, tallies: &[Tally]) {
         let (graph, all) = (self.model.graph, sizes(self.model.graph, self.model.fit));
-        let random = |role| matches!(role, Role::Data | Role::Latent);
-        for var in graph.vars.iter().filter(|v| random(v.role) && graph.store.sym(v.sym).per_row) {
+        let of_role = |role: Role| graph.vars.iter().filter(move |v| v.role == role && graph.store.sym(v.sym).per_row);
+        for var in of_role(Role::Latent).chain(of_role(Role::Data)) {
             let Some(known) = tallies.first().and_then(|t| t.of.get(&var.sym)) else {
                 continue;
             };

@@ -123,8 +123,10 @@ fn not_given(g: &Bound) -> DataError {
             g.name,
             g.column_names.join("`, `")
         ),
-        format!("--given FUTURE.csv: a file with the column{} of the rows to come, {} for every sequence",
-            if g.column_names.len() > 1 { "s" } else { "" }, "as many as --ahead asks for"),
+        format!(
+            "--given FUTURE.csv: a file with {} for the rows to come, as many of every sequence as --ahead asks for",
+            if g.column_names.len() > 1 { "these columns" } else { "that column" }
+        ),
     )
 }
 

@@ -206,6 +206,7 @@ fn e_step(
             ok: kl < AGREE,
         });
     }
+    out.extend(path(engine, oracle));
     for (slot, found) in engine.lowered().moments.iter().zip(&moments) {
         let exact = oracle.moments(slot.sym);
         let value = exact.iter().zip(found).map(|(e, f)| apart(e, f)).fold(0.0, worse);
@@ -263,6 +264,28 @@ fn e_step(
         });
     }
     Ok(out)
+}
+
+/// The most probable path of a chain's finite states.
+fn path(engine: &mut Engine<'_>, oracle: &Oracle<'_>) -> Option<Certificate> {
+    let latents = &engine.lowered().latents;
+    let found: Vec<_> = engine.path().into_iter().map(|(l, values)| (latents[l].sym, values)).collect();
+    if found.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = latents
+        .iter()
+        .filter(|l| found.iter().any(|f| f.0 == l.sym))
+        .map(|l| l.name.as_str())
+        .collect();
+    let value = oracle.short_of_best(&found);
+    Some(Certificate {
+        part: "E-step",
+        of: names.join(", "),
+        what: "log density of the Viterbi path, against all paths".into(),
+        value,
+        ok: value < AGREE,
+    })
 }
 
 /// The larger of two; what is no number is worst.

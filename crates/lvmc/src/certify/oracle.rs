@@ -56,6 +56,8 @@ pub struct Oracle<'a> {
     shared: Integral,
     /// Per row: log p(x), the posterior of every combination, and points that stand for that of the continuous latents.
     posterior: Vec<Known>,
+    /// Of a chain: log densities of the rows by combination.
+    densities: Vec<Vec<f64>>,
 }
 
 /// A row's log p(x) and posterior.
@@ -197,6 +199,7 @@ impl<'a> Oracle<'a> {
             fixed: consts.to_vec(),
             columns,
             posterior: vec![],
+            densities: vec![],
         })
     }
 
@@ -260,8 +263,23 @@ impl<'a> Oracle<'a> {
         if let Some((_, z)) = self.shared.nodes.first() {
             self.set_effects(&mut env, z);
         }
-        self.posterior = self.rows(&mut env)?;
+        (self.posterior, self.densities) = self.rows_with_densities(&mut env)?;
         Ok(())
+    }
+
+    /// How much less the log density of a path is than the best one's, of the worst sequence.
+    #[must_use]
+    pub fn short_of_best(&self, path: &[(SymId, Vec<u32>)]) -> f64 {
+        let Some(paths) = &self.paths else { return 0.0 };
+        let place = |sym: SymId| self.finite.iter().position(|f| f.0 == sym).unwrap_or(0);
+        let mut worst: f64 = 0.0;
+        for s in self.starts.windows(2) {
+            let rows: Vec<&[f64]> = self.densities[s[0]..s[1]].iter().map(Vec::as_slice).collect();
+            let own = |p: &(SymId, Vec<u32>)| (place(p.0), p.1[s[0]..s[1]].iter().map(|&x| x as usize).collect());
+            let short = paths.short_of_best(&rows, &path.iter().map(own).collect::<Vec<_>>());
+            worst = if short.is_nan() { f64::INFINITY } else { worst.max(short) };
+        }
+        worst
     }
 
     fn set_effects(&self, env: &mut Env<'_>, z: &[Array]) {
@@ -300,8 +318,12 @@ impl<'a> Oracle<'a> {
         out
     }
 
-    /// Every row at the parameters and effects of an environment.
     fn rows(&self, env: &mut Env<'_>) -> Result<Vec<Known>, Failure> {
+        Ok(self.rows_with_densities(env)?.0)
+    }
+
+    /// Every row at the parameters and effects of an environment, and its log density by combination.
+    fn rows_with_densities(&self, env: &mut Env<'_>) -> Result<(Vec<Known>, Vec<Vec<f64>>), Failure> {
         let count: usize = self.finite.iter().map(|f| f.1).product();
         let mut out = Vec::with_capacity(self.rows);
         let mut densities: Vec<Vec<f64>> = Vec::with_capacity(self.rows);
@@ -355,7 +377,7 @@ impl<'a> Oracle<'a> {
                 }
             }
         }
-        Ok(out)
+        Ok((out, densities))
     }
 
     /// Some of its cells are missing: its value is that of the combination, which agrees with the cells that are there.

@@ -1,6 +1,7 @@
 //! Chains by brute force: every path of every sequence, from the rows' densities alone.
 
 use lvmc_derive::Plan;
+use std::collections::HashMap;
 
 /// Paths of a sequence beyond which nothing is enumerated.
 const PATHS: usize = 20_000;
@@ -55,9 +56,7 @@ impl Paths {
             .fold(0, |n, (v, size)| n * size + v)
     }
 
-    /// Sums over all paths of a sequence whose rows have those log densities by combination.
-    #[must_use]
-    pub fn sum(&self, rows: &[&[f64]]) -> Vec<Row> {
+    fn walk<'w>(&'w self, rows: &'w [&'w [f64]]) -> Walk<'w> {
         let mut walk = Walk {
             paths: self,
             rows,
@@ -66,7 +65,31 @@ impl Paths {
             whole: vec![],
         };
         walk.from(0.0);
-        let Walk { prefixes, whole, .. } = walk;
+        walk
+    }
+
+    /// How much less the log density of a path of some variables is than that of the best such path, the other variables
+    /// summed out; `found` has their places and their values by row.
+    #[must_use]
+    pub fn short_of_best(&self, rows: &[&[f64]], found: &[(usize, Vec<usize>)]) -> f64 {
+        let value = |mut number: usize, v: usize| {
+            self.sizes[..v].iter().for_each(|size| number /= size);
+            number % self.sizes[v]
+        };
+        let mut logs: HashMap<Vec<usize>, Vec<f64>> = HashMap::new();
+        for (log, numbers) in self.walk(rows).whole {
+            let own = numbers.iter().flat_map(|&n| found.iter().map(move |f| value(n, f.0)));
+            logs.entry(own.collect()).or_default().push(log);
+        }
+        let own = (0..rows.len()).flat_map(|t| found.iter().map(move |f| f.1[t]));
+        let own = logs.get(&own.collect::<Vec<_>>()).map_or(f64::NEG_INFINITY, |l| log_sum(l));
+        logs.values().map(|l| log_sum(l)).fold(f64::NEG_INFINITY, f64::max) - own
+    }
+
+    /// Sums over all paths of a sequence whose rows have those log densities by combination.
+    #[must_use]
+    pub fn sum(&self, rows: &[&[f64]]) -> Vec<Row> {
+        let Walk { prefixes, whole, .. } = self.walk(rows);
         let totals: Vec<f64> = prefixes.iter().map(|logs| log_sum(logs)).collect();
         let total = totals.last().copied().unwrap_or(0.0);
         let mut out: Vec<Row> = (0..rows.len())

@@ -188,7 +188,10 @@ pub fn bind(graph: &ModelGraph, table: &Table, options: &Options) -> Result<Bind
     if let Some(w) = found.weight {
         check::weights(w, table)?;
     }
-    sizes::enough_rows(graph, &sizes, table.rows)?;
+    if !options.data_may_be_absent {
+        // a fit that is put to use asks for no number of rows
+        sizes::enough_rows(graph, &sizes, table.rows)?;
+    }
     check::remark(&vars, table, &mut remarks);
     Ok(Binding {
         vars,

@@ -325,6 +325,14 @@ pub enum DataError {
         variable: String,
     },
 
+    /// A posterior that has no draws.
+    #[error("cells cannot be drawn: {why}")]
+    #[diagnostic(code(lvm::data::draws), help("without --draws the means are written"))]
+    Draws {
+        /// Why not.
+        why: String,
+    },
+
     /// Rows after the last cannot be said.
     #[error("{what}")]
     #[diagnostic(code(lvm::data::ahead), help("{help}"))]
