@@ -24,7 +24,14 @@ struct Model {
 fn literal(a: &Array) -> String {
     let row = |r: &[f64]| r.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().join(", ");
     match a.shape[..] {
-        [_, n] => format!("[{}]", a.data.chunks(n).map(|r| format!("[{}]", row(r))).collect::<Vec<_>>().join(", ")),
+        [_, n] => format!(
+            "[{}]",
+            a.data
+                .chunks(n)
+                .map(|r| format!("[{}]", row(r)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
         _ => format!("[{}]", row(&a.data)),
     }
 }
@@ -85,26 +92,34 @@ impl Model {
         let (k, d) = (self.m.data.len(), self.d.data.len());
         let rows = u.len() * (k + d);
         let (mut mean, mut root) = (vec![0.0; rows], Array::filled(&[rows, rows], 0.0));
-        let mut affine = |to: usize, size: usize, slope: &Array, from: Option<usize>, add: &dyn Fn(usize) -> f64, noise: &Array| {
-            for i in 0..size {
-                mean[to + i] = add(i);
-                for j in (0..slope.shape[1]).filter(|_| from.is_some()) {
-                    let at = from.unwrap_or(0) + j;
-                    mean[to + i] += slope.at2(i, j) * mean[at];
-                    for c in 0..rows {
-                        root.data[(to + i) * rows + c] += slope.at2(i, j) * root.at2(at, c);
+        let mut affine =
+            |to: usize, size: usize, slope: &Array, from: Option<usize>, add: &dyn Fn(usize) -> f64, noise: &Array| {
+                for i in 0..size {
+                    mean[to + i] = add(i);
+                    for j in (0..slope.shape[1]).filter(|_| from.is_some()) {
+                        let at = from.unwrap_or(0) + j;
+                        mean[to + i] += slope.at2(i, j) * mean[at];
+                        for c in 0..rows {
+                            root.data[(to + i) * rows + c] += slope.at2(i, j) * root.at2(at, c);
+                        }
                     }
+                    (0..size).for_each(|c| root.data[(to + i) * rows + to + c] += noise.at2(i, c));
                 }
-                (0..size).for_each(|c| root.data[(to + i) * rows + to + c] += noise.at2(i, c));
-            }
-        };
+            };
         for (t, u) in u.iter().enumerate() {
             let s = t * (k + d);
             match t {
                 0 => affine(s, k, &self.a, None, &|i| self.m.data[i], &self.p),
                 _ => affine(s, k, &self.a, Some(s - k - d), &|i| self.b.data[i] * u, &self.q),
             }
-            affine(s + k, d, &self.c, Some(s), &|i| self.d.data[i] + self.h.data[i] * u, &self.r);
+            affine(
+                s + k,
+                d,
+                &self.c,
+                Some(s),
+                &|i| self.d.data[i] + self.h.data[i] * u,
+                &self.r,
+            );
         }
         (mean, root)
     }
@@ -121,11 +136,24 @@ fn given(mean: &[f64], cov: &Array, x: &[f64]) -> (f64, Vec<f64>, Array) {
     let solved = inverse.matmul(&e);
     let quad: f64 = e.data.iter().zip(&solved.data).map(|(a, b)| a * b).sum();
     let log = -0.5 * (k as f64 * std::f64::consts::TAU.ln() + block.spd_log_det().expect("a covariance") + quad);
-    let cross = Array::from_fn(&[n, k.max(1)], |i| seen.get(i % k.max(1)).map_or(0.0, |&j| cov.at2(i / k.max(1), j)));
+    let cross = Array::from_fn(&[n, k.max(1)], |i| {
+        seen.get(i % k.max(1)).map_or(0.0, |&j| cov.at2(i / k.max(1), j))
+    });
     let gain = if k == 0 { cross.clone() } else { cross.matmul(&inverse) };
-    let mean = (0..n).map(|i| mean[i] + seen.iter().enumerate().map(|(j, _)| gain.at2(i, j) * e.data[j]).sum::<f64>());
+    let mean = (0..n).map(|i| {
+        mean[i]
+            + seen
+                .iter()
+                .enumerate()
+                .map(|(j, _)| gain.at2(i, j) * e.data[j])
+                .sum::<f64>()
+    });
     let minus = gain.matmul(&cross.transposed());
-    (log, mean.collect(), Array::from_fn(&[n, n], |i| cov.data[i] - minus.data[i]))
+    (
+        log,
+        mean.collect(),
+        Array::from_fn(&[n, n], |i| cov.data[i] - minus.data[i]),
+    )
 }
 
 fn close(a: f64, b: f64, tolerance: f64, what: &str) {
@@ -156,7 +184,11 @@ impl Data {
                 for i in 0..d {
                     let at = t * (k + d) + k + i;
                     let gone = if model.diagonal { n.unit() < 0.3 || whole } else { whole };
-                    y.push(if gone && (s, t) != (0, 0) { f64::NAN } else { mean[at] + moved.data[at] });
+                    y.push(if gone && (s, t) != (0, 0) {
+                        f64::NAN
+                    } else {
+                        mean[at] + moved.data[at]
+                    });
                 }
             }
             out.u.push(u);
@@ -198,14 +230,22 @@ fn the_dense_joint_gaussian() {
     for (k, d, diagonal) in [(1, 1, true), (2, 3, true), (2, 2, false), (3, 1, true)] {
         let model = Model::random(&mut n, (k, d), diagonal);
         let data = Data::simulated(&model, &mut n);
-        let (text, file) = (place.file("model.lvm", &model.text()), place.file("data.csv", &data.text(d)));
+        let (text, file) = (
+            place.file("model.lvm", &model.text()),
+            place.file("data.csv", &data.text(d)),
+        );
         let (fit, future) = (place.path("fit.json"), place.file("future.csv", &data.future(d)));
         let made = lvmc(&["fit", &text, &file, "--out", &fit, "--json"]);
         assert!(made.status.success(), "{}: {}", model.text(), stderr(&made));
         let ahead = lvmc(&["predict", &fit, &file, "--ahead", "3", "--given", &future]);
         let (header, ahead) = cells(&stdout(&ahead));
         assert_eq!(&header[..3], ["who", "time", "ahead"]);
-        let column = |name: &str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("{name} {header:?}"));
+        let column = |name: &str| {
+            header
+                .iter()
+                .position(|h| h == name)
+                .unwrap_or_else(|| panic!("{name} {header:?}"))
+        };
         let (_, filled) = cells(&stdout(&lvmc(&["impute", &fit, &file, "--sd"])));
         let (head, smoothed) = cells(&stdout(&lvmc(&["predict", &fit, &file])));
         assert_eq!(head.len(), 2 * k, "{head:?}");
@@ -225,7 +265,9 @@ fn the_dense_joint_gaussian() {
             let sd = |i: usize| cov.at2(i, i).max(0.0).sqrt();
             for t in 0..u.len() {
                 let own = t * (k + d);
-                let table = (0..t).map(|t| data.y.iter().filter(|y| y.len() / d > t).count()).sum::<usize>()
+                let table = (0..t)
+                    .map(|t| data.y.iter().filter(|y| y.len() / d > t).count())
+                    .sum::<usize>()
                     + data.y[..s].iter().filter(|y| y.len() / d > t).count();
                 for i in 0..k {
                     let (m, v) = if t < length {
@@ -253,7 +295,12 @@ fn the_dense_joint_gaussian() {
                 }
             }
         }
-        close(score["total"].as_f64().expect("a number"), total, 1e-10, "log-likelihood");
+        close(
+            score["total"].as_f64().expect("a number"),
+            total,
+            1e-10,
+            "log-likelihood",
+        );
     }
 }
 
@@ -266,7 +313,10 @@ fn draws_have_the_posterior_of_the_cells() {
     for diagonal in [true, false] {
         let model = Model::random(&mut n, (2, 2), diagonal);
         let data = Data::simulated(&model, &mut n);
-        let (text, file) = (place.file("model.lvm", &model.text()), place.file("data.csv", &data.text(2)));
+        let (text, file) = (
+            place.file("model.lvm", &model.text()),
+            place.file("data.csv", &data.text(2)),
+        );
         let fit = place.path("fit.json");
         let made = lvmc(&["fit", &text, &file, "--out", &fit, "--json"]);
         assert!(made.status.success(), "{}", stderr(&made));
@@ -283,7 +333,9 @@ fn draws_have_the_posterior_of_the_cells() {
             }
             let (_, mean, cov) = given(&mean, &squared(&root), &x);
             let table = |t: usize| {
-                (0..t).map(|t| data.y.iter().filter(|y| y.len() / 2 > t).count()).sum::<usize>()
+                (0..t)
+                    .map(|t| data.y.iter().filter(|y| y.len() / 2 > t).count())
+                    .sum::<usize>()
                     + data.y[..s].iter().filter(|y| y.len() / 2 > t).count()
             };
             let missing: Vec<usize> = (0..x.len()).filter(|i| i % 4 >= 2 && x[*i].is_nan()).collect();
@@ -296,7 +348,11 @@ fn draws_have_the_posterior_of_the_cells() {
                     let (va, vb) = (cov.at2(a, a), cov.at2(b, b));
                     let error = 5.0 / (DRAWS as f64).sqrt();
                     assert!((m - ma).abs() < error * va.sqrt(), "mean {m} {ma}");
-                    assert!((c - cov.at2(a, b)).abs() < 1.5 * error * (va * vb).sqrt(), "{c} {}", cov.at2(a, b));
+                    assert!(
+                        (c - cov.at2(a, b)).abs() < 1.5 * error * (va * vb).sqrt(),
+                        "{c} {}",
+                        cov.at2(a, b)
+                    );
                 }
             }
         }

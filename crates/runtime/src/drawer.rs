@@ -244,7 +244,11 @@ impl<'a> Drawer<'a> {
             let Some(new) = values.get(&sym).filter(|v| v.len() == out.rows * slot.cols) else {
                 continue;
             };
-            let centre = out.moments.get(&slot.name).map(|m| m.centre.clone()).unwrap_or_default();
+            let centre = out
+                .moments
+                .get(&slot.name)
+                .map(|m| m.centre.clone())
+                .unwrap_or_default();
             let old = |row: usize, c: usize| self.data.stored(slot.buf, slot.cols, row, c);
             let value = |row: usize, c: usize| match self.positions[row].checked_sub(by) {
                 Some(_) => new[(row - by) * slot.cols + c] - centre.get(c).copied().unwrap_or(0.0),

@@ -150,7 +150,13 @@ pub fn simulated(
             let seed = how.seed.wrapping_add(draw as u64);
             let mut rng = keyed(seed, Purpose::Path, future.last[i] as u64);
             let own = &mut tallies[i * future.ahead..(i + 1) * future.ahead];
-            simulator.one(end, past.clone(), (s.len(), future.first + i * future.ahead), own, &mut rng)?;
+            simulator.one(
+                end,
+                past.clone(),
+                (s.len(), future.first + i * future.ahead),
+                own,
+                &mut rng,
+            )?;
         }
     }
     let mut out = empty(future, rows);
@@ -257,7 +263,12 @@ impl Simulator<'_> {
 
     fn columns(&self, out: &mut Predictions, tallies: &[Tally]) {
         let (graph, all) = (self.model.graph, sizes(self.model.graph, self.model.fit));
-        let of_role = |role: Role| graph.vars.iter().filter(move |v| v.role == role && graph.store.sym(v.sym).per_row);
+        let of_role = |role: Role| {
+            graph
+                .vars
+                .iter()
+                .filter(move |v| v.role == role && graph.store.sym(v.sym).per_row)
+        };
         for var in of_role(Role::Latent).chain(of_role(Role::Data)) {
             let Some(known) = tallies.first().and_then(|t| t.of.get(&var.sym)) else {
                 continue;
@@ -317,7 +328,10 @@ const COUNTED: f64 = 4096.0;
 
 impl Tally {
     fn add(&mut self, sym: SymId, value: &Array) {
-        let sums = self.of.entry(sym).or_insert_with(|| vec![Sums::default(); value.data.len()]);
+        let sums = self
+            .of
+            .entry(sym)
+            .or_insert_with(|| vec![Sums::default(); value.data.len()]);
         for (s, &x) in sums.iter_mut().zip(&value.data) {
             s.n += 1.0;
             let before = x - s.mean;

@@ -73,8 +73,14 @@ pub fn extend(
         Time::new(&table.columns[by], &ends, request.ahead, used)
     });
     // a covariate that the rows' order continues needs no file
-    let continued = |g: &&&Bound| by.as_ref().is_some_and(|t| t.known) && g.columns.iter().all(|c| names.by == Some(*c));
-    let needed: Vec<&Bound> = names.given.iter().filter(|g| given.is_some() || !continued(g)).copied().collect();
+    let continued =
+        |g: &&&Bound| by.as_ref().is_some_and(|t| t.known) && g.columns.iter().all(|c| names.by == Some(*c));
+    let needed: Vec<&Bound> = names
+        .given
+        .iter()
+        .filter(|g| given.is_some() || !continued(g))
+        .copied()
+        .collect();
     let from = match given {
         Some(file) => Some(Given::new(file, &table, &names, &needed, &last, request.ahead)?),
         None => {
@@ -88,7 +94,10 @@ pub fn extend(
     for (c, column) in table.columns.iter().enumerate() {
         let fixed = names.groups.contains(&c) || binding.weight == Some(c);
         let asked = needed.iter().any(|g| g.columns.contains(&c)) || names.by == Some(c);
-        let theirs = from.as_ref().filter(|_| asked).and_then(|f| Some((f, f.column(&column.name)?)));
+        let theirs = from
+            .as_ref()
+            .filter(|_| asked)
+            .and_then(|f| Some((f, f.column(&column.name)?)));
         columns.push(match (theirs, &by) {
             _ if fixed => appended(column, last.iter().flat_map(|&r| vec![Some(r); request.ahead])),
             (Some((f, theirs)), _) => joined(column, theirs, &f.rows)?,
@@ -125,7 +134,11 @@ fn not_given(g: &Bound) -> DataError {
         ),
         format!(
             "--given FUTURE.csv: a file with {} for the rows to come, as many of every sequence as --ahead asks for",
-            if g.column_names.len() > 1 { "these columns" } else { "that column" }
+            if g.column_names.len() > 1 {
+                "these columns"
+            } else {
+                "that column"
+            }
         ),
     )
 }
@@ -193,7 +206,11 @@ impl Time {
     fn new(column: &Column, sequences: &[Vec<usize>], ahead: usize, used: bool) -> Self {
         let Some(xs) = column.as_numbers() else {
             let values = vec![f64::NAN; sequences.len() * ahead];
-            return Self { values, known: false, used };
+            return Self {
+                values,
+                known: false,
+                used,
+            };
         };
         let x = |row: usize| xs.get(row).unwrap_or(f64::NAN);
         let steps: Vec<Option<f64>> = sequences.iter().map(|s| step(s, &x)).collect();
@@ -370,9 +387,16 @@ impl<'t> Given<'t> {
                 own.sort_by(|&a, &b| compare(&file.columns[by], a, b));
             }
             if own.len() < ahead {
-                let of = if key.is_empty() { String::new() } else { format!(" of {}", key.join(", ")) };
+                let of = if key.is_empty() {
+                    String::new()
+                } else {
+                    format!(" of {}", key.join(", "))
+                };
                 return Err(refused(
-                    format!("the file of --given has {} rows{of}, and --ahead asks for {ahead}", own.len()),
+                    format!(
+                        "the file of --given has {} rows{of}, and --ahead asks for {ahead}",
+                        own.len()
+                    ),
                     format!("add rows, or ask for --ahead {}", own.len()),
                 ));
             }

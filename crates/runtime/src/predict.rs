@@ -134,7 +134,12 @@ fn refuse_chained(model: Model<'_>, binding: &Binding, unfilled: &[SymId]) -> Re
         let imputed = model.lowered.imputed.iter().any(|slot| slot.sym == *sym);
         imputed && model.lowered.groups.is_empty() || model.lowered.latents.iter().any(|slot| slot.sym == *sym)
     };
-    let is_data = |sym: &SymId| model.graph.var_of(*sym).is_some_and(|v| model.graph.var(v).role == Role::Data);
+    let is_data = |sym: &SymId| {
+        model
+            .graph
+            .var_of(*sym)
+            .is_some_and(|v| model.graph.var(v).role == Role::Data)
+    };
     let absent = binding.absent.iter().filter(|s| is_data(s));
     let Some(&sym) = absent.into_iter().find(|s| unfilled.contains(s) || !known(s)) else {
         return Ok(());

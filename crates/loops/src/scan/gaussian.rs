@@ -334,12 +334,7 @@ fn covariances(shape: &Shape, regimes: &[Regime], longest: usize) -> Steps {
 }
 
 /// A row's step from the root before it; `seen` are its observations, and their number among the lists.
-pub(super) fn one(
-    shape: &Shape,
-    regime: &Regime,
-    (number, seen): (usize, &[Affine]),
-    before: &[f64],
-) -> Step {
+pub(super) fn one(shape: &Shape, regime: &Regime, (number, seen): (usize, &[Affine]), before: &[f64]) -> Step {
     let (n, l) = (shape.all, shape.lags);
     let mut e = vec![0.0; n * n];
     for r in 0..l {

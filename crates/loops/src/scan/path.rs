@@ -133,13 +133,7 @@ fn viterbi<P: Copy + Default + TryFrom<usize> + Into<u32>>(reader: &Reader<'_>, 
 }
 
 /// Appends a sequence's states, the last one drawn first.
-fn backward(
-    reader: &Reader<'_>,
-    s: &Range<usize>,
-    alpha: &[f64],
-    out: &mut Vec<u32>,
-    uniform: &dyn Fn(usize) -> f64,
-) {
+fn backward(reader: &Reader<'_>, s: &Range<usize>, alpha: &[f64], out: &mut Vec<u32>, uniform: &dyn Fn(usize) -> f64) {
     let m = &reader.messages;
     let n = m.fb.states;
     let first = out.len();
@@ -152,7 +146,9 @@ fn backward(
             terms.extend(here.iter().copied().enumerate());
         } else {
             let next = out[first + position + 1];
-            let Some(into) = reader.into.get(next as usize) else { return };
+            let Some(into) = reader.into.get(next as usize) else {
+                return;
+            };
             terms.extend(into.iter().map(|&e| {
                 let i = m.fb.edges[e].0;
                 (i, here[i] + m.step(row + 1, position + 1, e))

@@ -92,14 +92,20 @@ fn observed(lg: &LinearGaussian, masks: &[Option<(&[f64], usize)>], key: &[bool]
 /// An observation's elements: rows of the slopes, and the root of their block of the covariance.
 fn part(a: &Affine, cells: &[usize], all: usize) -> Affine {
     let (n, m) = (a.size, cells.len());
-    let mut rows: Vec<f64> = cells.iter().flat_map(|&i| a.root[i * n..(i + 1) * n].to_vec()).collect();
+    let mut rows: Vec<f64> = cells
+        .iter()
+        .flat_map(|&i| a.root[i * n..(i + 1) * n].to_vec())
+        .collect();
     // rows of a root are a root of the block, wide: rotations make it square
     triangular(&mut rows, n, m);
     let root = rows.chunks_exact(n.max(1)).flat_map(|row| row[..m].to_vec()).collect();
     Affine {
         size: m,
         cells: cells.to_vec(),
-        slope: cells.iter().flat_map(|&i| a.slope[i * all..(i + 1) * all].to_vec()).collect(),
+        slope: cells
+            .iter()
+            .flat_map(|&i| a.slope[i * all..(i + 1) * all].to_vec())
+            .collect(),
         root,
         ..a.clone()
     }

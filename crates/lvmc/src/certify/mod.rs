@@ -269,7 +269,11 @@ fn e_step(
 /// The most probable path of a chain's finite states.
 fn path(engine: &mut Engine<'_>, oracle: &Oracle<'_>) -> Option<Certificate> {
     let latents = &engine.lowered().latents;
-    let found: Vec<_> = engine.path().into_iter().map(|(l, values)| (latents[l].sym, values)).collect();
+    let found: Vec<_> = engine
+        .path()
+        .into_iter()
+        .map(|(l, values)| (latents[l].sym, values))
+        .collect();
     if found.is_empty() {
         return None;
     }

@@ -277,7 +277,11 @@ impl<'a> Oracle<'a> {
             let rows: Vec<&[f64]> = self.densities[s[0]..s[1]].iter().map(Vec::as_slice).collect();
             let own = |p: &(SymId, Vec<u32>)| (place(p.0), p.1[s[0]..s[1]].iter().map(|&x| x as usize).collect());
             let short = paths.short_of_best(&rows, &path.iter().map(own).collect::<Vec<_>>());
-            worst = if short.is_nan() { f64::INFINITY } else { worst.max(short) };
+            worst = if short.is_nan() {
+                f64::INFINITY
+            } else {
+                worst.max(short)
+            };
         }
         worst
     }

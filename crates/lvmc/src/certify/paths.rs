@@ -82,7 +82,9 @@ impl Paths {
             logs.entry(own.collect()).or_default().push(log);
         }
         let own = (0..rows.len()).flat_map(|t| found.iter().map(move |f| f.1[t]));
-        let own = logs.get(&own.collect::<Vec<_>>()).map_or(f64::NEG_INFINITY, |l| log_sum(l));
+        let own = logs
+            .get(&own.collect::<Vec<_>>())
+            .map_or(f64::NEG_INFINITY, |l| log_sum(l));
         logs.values().map(|l| log_sum(l)).fold(f64::NEG_INFINITY, f64::max) - own
     }
 

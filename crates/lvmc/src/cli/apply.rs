@@ -82,7 +82,8 @@ fn forecast(args: &Predict, ahead: usize) -> Result<Exit, Failure> {
         binds: apply.bind.clone(),
     };
     let later = future::extend(&graph, &fit, table.clone(), given.as_ref(), &request)?;
-    let restore = |table: &Table| pipeline::restore(fit.clone(), table, &apply.bind, how(&apply.run), threads(&apply.run));
+    let restore =
+        |table: &Table| pipeline::restore(fit.clone(), table, &apply.bind, how(&apply.run), threads(&apply.run));
     let mut obstacle = forecasting::obstacle(&graph);
     if obstacle.is_none() {
         let restored = restore(&later.table)?;
@@ -105,7 +106,10 @@ fn forecast(args: &Predict, ahead: usize) -> Result<Exit, Failure> {
     if !apply.quiet && !apply.json {
         let futures = counted(args.draws, "simulated future");
         let why = obstacle.unwrap_or_default();
-        output::remark(&format!("moments of {futures} of every sequence (seed {}): {why}", args.seed));
+        output::remark(&format!(
+            "moments of {futures} of every sequence (seed {}): {why}",
+            args.seed
+        ));
     }
     Ok(Exit::Fine)
 }
