@@ -60,7 +60,7 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
     refuse_missing(graph)?;
     let mut store = graph.store.clone();
     let (finite, continuous) = finite_variables(graph, &mut store, missing);
-    let masks = masks(&mut store, &finite, missing);
+    let masks = masks(&mut store, graph, &finite, missing);
     let mut joint = LogJoint {
         store,
         finite,
@@ -82,7 +82,7 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
     };
     for (i, factor) in graph.factors.iter().enumerate() {
         let value = graph.var(factor.var).sym;
-        let mask = joint.masks.iter().find(|m| m.of == value).map(|m| m.sym);
+        let mask = joint.masks.iter().find(|m| m.of == value && !m.completed).map(|m| m.sym);
         let mask = mask.map(|m| joint.store.var(m));
         let whole = density(&mut joint.store, factor, &factor.dist, mask);
         let term = match factor.condition {
@@ -296,12 +296,13 @@ pub(crate) fn family_name(dist: &Dist) -> &'static str {
 }
 
 /// Masks of the variables with missing cells that are not summed over.
-fn masks(s: &mut Store, finite: &[Finite], missing: &Missing) -> Vec<Mask> {
-    missing
-        .variables()
-        .filter(|x| !finite.iter().any(|f| f.sym == *x))
-        .filter_map(|x| Some(missing::mask(s, x, missing.gaps(x)?)))
-        .collect()
+fn masks(s: &mut Store, graph: &ModelGraph, finite: &[Finite], missing: &Missing) -> Vec<Mask> {
+    let mask = |x: SymId| {
+        let gaps = missing.gaps(x)?;
+        Some(missing::mask(s, x, gaps, missing::completes(graph, x, gaps)))
+    };
+    let continuous = missing.variables().filter(|x| !finite.iter().any(|f| f.sym == *x));
+    continuous.filter_map(mask).collect()
 }
 
 /// Latents with finitely many values, and observed categories that other statements refer to or that have missing cells;
@@ -324,6 +325,7 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store, missing: &Missing) -> (Ve
         };
         let observed = match var.role {
             Role::Latent => false,
+            Role::Data if missing.gaps(var.sym).is_some_and(|g| missing::completes(graph, var.sym, g)) => false,
             Role::Data if referred() || missing.gaps(var.sym).is_some() => true,
             _ => continue,
         };

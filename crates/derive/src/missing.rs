@@ -9,6 +9,10 @@
 //! whose elements depend on each other may be missing as a whole only.
 //!
 //! Proof: the integral of a density is 1.
+//!
+//! Along a Gaussian chain a vector whose elements depend on each other is *completed*: it is a latent of its row with the
+//! density as written, and its observed elements are an observation of it without noise, of which the smoother takes in
+//! what a row has. Q then reads its mean and moves as it reads those of the states.
 
 use crate::effects;
 use crate::error::DeriveError;
@@ -113,7 +117,7 @@ pub fn refusal(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
         }
     }
     let whole = scalar || gaps == Gaps::Whole;
-    (!whole && !elementwise(&mut store, factor, &factor.dist))
+    (!whole && !elementwise(&mut store, factor, &factor.dist) && !chained(&mut store, graph, factor))
         .then(|| "its elements depend on each other, so that a row has all of them or none".into())
 }
 
@@ -130,8 +134,36 @@ fn elementwise(s: &mut Store, factor: &Factor, dist: &Dist) -> bool {
     }
 }
 
+/// True of a Normal vector of which some elements may be missing and that depends on the latents of a Gaussian chain.
+fn chained(s: &mut Store, graph: &ModelGraph, factor: &Factor) -> bool {
+    let lags = crate::chain::latent_lags(graph);
+    let real = |x: SymId| graph.store.sym(x).support == Support::Real;
+    let states: Vec<SymId> = lags.iter().filter(|l| real(l.1)).map(|l| l.1).collect();
+    let Dist::Family {
+        family,
+        signature,
+        args,
+        ..
+    } = &factor.dist
+    else {
+        return false;
+    };
+    let reads = args.iter().any(|&t| states.iter().any(|&x| s.depends_on_sym(t, x)));
+    reads && s.shape(factor.value).len() == 1 && family.gaussian(s, *signature, args).is_some()
+}
+
+/// A variable is completed where some of its cells are missing.
+pub fn completes(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> bool {
+    let mut store = graph.store.clone();
+    let own = graph.factors.iter().find(|f| graph.var(f.var).sym == sym);
+    own.is_some_and(|f| {
+        let vector = gaps == Gaps::Cells && !store.sym(sym).shape.is_empty();
+        vector && !elementwise(&mut store, f, &f.dist) && chained(&mut store, graph, f)
+    })
+}
+
 /// The mask of a variable: 1 where a cell is observed.
-pub fn mask(s: &mut Store, of: SymId, gaps: Gaps) -> Mask {
+pub fn mask(s: &mut Store, of: SymId, gaps: Gaps, completed: bool) -> Mask {
     let var = s.sym(of).clone();
     let sym = s.add_sym(Sym {
         name: format!("o_{}", var.name),
@@ -141,7 +173,7 @@ pub fn mask(s: &mut Store, of: SymId, gaps: Gaps) -> Mask {
         per_row: true,
         support: Support::Binary,
     });
-    Mask { of, sym }
+    Mask { of, sym, completed }
 }
 
 /// Σ_j o_j log p(x_j | …) of one family's density.
@@ -179,6 +211,17 @@ pub fn impute(joint: &mut LogJoint, graph: &ModelGraph) -> Result<(), DeriveErro
         let own = graph.factors.iter().find(|f| graph.var(f.var).sym == mask.of);
         let Some(factor) = own else { continue };
         let s = &mut joint.store;
+        if mask.completed {
+            let mean = s.var(mask.of);
+            let square = s.square(mean);
+            joint.imputed.push(Posterior {
+                sym: mask.of,
+                rule: "",
+                mean,
+                square,
+            });
+            continue;
+        }
         if let Some((mean, variance)) = moments(s, factor, &factor.dist) {
             let square = s.square(mean);
             let square = s.add(square, variance);

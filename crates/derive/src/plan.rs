@@ -110,6 +110,9 @@ pub struct Mask {
     pub of: SymId,
     /// A row's symbol of the variable's shape, or a scalar where a row has all of it or none: 1 or 0.
     pub sym: SymId,
+    /// The variable is a latent whose observed elements are known without noise: of a Gaussian chain, where its elements
+    /// depend on each other.
+    pub completed: bool,
 }
 
 /// The posterior of a continuous latent, for those who ask: given the finite variables, and the definitions.

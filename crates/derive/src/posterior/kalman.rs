@@ -17,6 +17,9 @@
 //! Of an observation with missing cells the observed elements alone are taken in: their rows of H, d and y, their block of
 //! R. A row without any has m = m⁻ and P = P⁻, and adds nothing to log p.
 //!
+//! A vector whose elements depend on each other is a part of e where some of them are missing, and R = 0 of what a row has
+//! of it.
+//!
 //! Side conditions: the slopes and covariances are the same for all rows in which a statement holds; no finite latent stands
 //! beside the chain's (the number of Gaussians would grow with every row).
 
@@ -80,6 +83,9 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     for &f in &touching {
         statements.push(statement(joint, graph, f, &parts, &atoms)?);
     }
+    for part in 0..parts.len() {
+        statements.extend(cells(joint, &parts, part, &statements));
+    }
     // latents in the order of the parts, observations as written
     statements.sort_by_key(|s: &Linear| s.of.unwrap_or(usize::MAX));
     let regimes = statements.iter().map(|s| match s.when {
@@ -104,6 +110,9 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     }
     impute(joint, &mut |s, t| expected(s, t, &block).ok());
     for l in latents {
+        if joint.masks.iter().any(|m| m.completed && m.of == l.sym) {
+            continue; // imputed, not reported
+        }
         let atom = joint.store.var(l.sym);
         let Some(known) = block.iter().find(|e| e.atom == atom) else {
             continue;
@@ -255,7 +264,31 @@ fn statement(
         offset,
         slopes,
         covariance,
-        mask: joint.masks.iter().find(|m| m.of == row.value).map(|m| m.sym),
+        mask: joint
+            .masks
+            .iter()
+            .find(|m| m.of == row.value && !m.completed)
+            .map(|m| m.sym),
+    })
+}
+
+/// The observed elements of a latent that is a data variable: an observation of it without noise.
+fn cells(joint: &mut LogJoint, parts: &[Part], part: usize, statements: &[Linear]) -> Option<Linear> {
+    let sym = parts[part].sym;
+    let mask = joint.masks.iter().find(|m| m.completed && m.of == sym)?.sym;
+    let own = statements.iter().find(|s| s.of == Some(part))?;
+    let (factor, when) = (own.factor, own.when);
+    let s = &mut joint.store;
+    let offset = s.var(sym);
+    let n = s.shape(offset).first().cloned()?;
+    Some(Linear {
+        factor,
+        when,
+        of: None,
+        offset,
+        slopes: vec![(part, s.eye(n.clone()))],
+        covariance: s.zeros(vec![n]),
+        mask: Some(mask),
     })
 }
 

@@ -273,6 +273,7 @@ fn used_symbols(plan: &Plan) -> Vec<SymId> {
             used.insert(f.sym);
         }
     }
+    used.extend(plan.masks.iter().map(|m| m.sym));
     used.into_iter().collect()
 }
 

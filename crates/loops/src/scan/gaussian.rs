@@ -685,6 +685,7 @@ fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory, starts: 
         .iter()
         .map(|p| memory.rows(p.start?).map(<[f64]>::to_vec))
         .collect();
+    let seen: Vec<Option<Vec<f64>>> = (0..lg.parts.len()).map(|p| patterns::filled(lg, memory, p)).collect();
     let mut out = Out::new(lg, shape, memory);
     for s in sequences(starts) {
         let (mut mean, mut before) = (vec![0.0; n], vec![0.0; shape.lags]);
@@ -695,6 +696,11 @@ fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory, starts: 
                 for (i, at) in place.clone().enumerate() {
                     mean[at] = values[layout.at(place.len(), row, i)];
                 }
+            }
+            for (values, place) in seen.iter().zip(&shape.places) {
+                let Some(values) = values else { continue };
+                let n = place.len();
+                mean[place.clone()].copy_from_slice(&values[row * n..(row + 1) * n]);
             }
             out.write(row, &mean, &root);
             for (b, &from) in before.iter_mut().zip(&shape.state) {

@@ -5,7 +5,7 @@
 //! Rows with the same root before them, the same statements and the same pattern share a step, so that a stretch without
 //! gaps costs no more than where there are none once its recursion has come to rest.
 
-use super::gaussian::{Affine, LinearGaussian, Regime, Shape, Step, one, triangular};
+use super::gaussian::{Affine, LinearGaussian, Offset, Regime, Shape, Step, one, triangular};
 use super::{Starts, sequences};
 use crate::memory::Memory;
 use std::collections::HashMap;
@@ -154,4 +154,33 @@ pub fn steps(shape: &Shape, regimes: &[Regime], gaps: &Gaps, starts: &Starts) ->
         }
     }
     out
+}
+
+/// Of a part whose elements are observed without noise: what a row has of them, the others at their column's mean,
+/// `[row][element]`.
+pub fn filled(lg: &LinearGaussian, memory: &Memory, part: usize) -> Option<Vec<f64>> {
+    let own = lg.parts.get(part).filter(|p| !p.lagged && p.start.is_none())?;
+    let st = lg.statements.iter().find(|s| {
+        let whole = s.slopes.iter().all(|b| b.0 == part) && s.slopes.len() == 1;
+        s.of.is_none() && whole && memory.flat(s.covariance).iter().all(|&v| v == 0.0)
+    })?;
+    let ((mask, cols), Offset::Rows(values)) = (st.mask?, st.offset) else {
+        return None;
+    };
+    let (mask, values, layout, n) = (memory.rows(mask)?, memory.rows(values)?, memory.layout(), own.size);
+    let mut out = vec![f64::NAN; layout.rows * n];
+    for i in 0..n {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for row in 0..layout.rows {
+            if mask[layout.at(cols, row, i.min(cols - 1))] != 0.0 {
+                let x = values[layout.at(n, row, i)];
+                out[row * n + i] = x;
+                sum += x;
+                count += 1.0;
+            }
+        }
+        let mean = if count > 0.0 { sum / count } else { 0.0 };
+        out.iter_mut().skip(i).step_by(n).filter(|x| x.is_nan()).for_each(|x| *x = mean);
+    }
+    Some(out)
 }

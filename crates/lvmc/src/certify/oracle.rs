@@ -58,6 +58,8 @@ pub struct Oracle<'a> {
     posterior: Vec<Known>,
     /// Of a chain: log densities of the rows by combination.
     densities: Vec<Vec<f64>>,
+    /// Data variables that are latents where cells are missing, and their masks.
+    completed: Vec<(SymId, SymId)>,
 }
 
 /// A row's log p(x) and posterior.
@@ -151,6 +153,14 @@ impl<'a> Oracle<'a> {
             let support = sym.support;
             continuous.push((p.sym, Latent { shape, support }));
         }
+        let mut completed = vec![];
+        for m in plan.masks.iter().filter(|m| m.completed) {
+            let shape = store.sym(m.of).shape.clone();
+            let shape = shape.iter().map(|n| env.size(&store, n).map_err(bug)).collect::<Result<_, _>>()?;
+            let support = Support::Real;
+            continuous.push((m.of, Latent { shape, support }));
+            completed.push((m.of, m.sym));
+        }
         let finite_sizes: Vec<usize> = finite.iter().map(|f| f.1).collect();
         let mut effects = vec![];
         for p in &plan.group_posteriors {
@@ -200,6 +210,7 @@ impl<'a> Oracle<'a> {
             columns,
             posterior: vec![],
             densities: vec![],
+            completed,
         })
     }
 
@@ -284,6 +295,28 @@ impl<'a> Oracle<'a> {
             };
         }
         worst
+    }
+
+    /// The value of a latent in a row: its observed elements are what they are. Returns their log density under the
+    /// standard normal, which stands for them in an integral over all elements.
+    pub(super) fn complete(&self, sym: SymId, row: usize, z: &mut Array) -> f64 {
+        let cells = |x: SymId| self.columns.iter().find(|c| c.0 == x).map(|c| &c.1[row]);
+        let Some((values, mask)) = self
+            .completed
+            .iter()
+            .find(|c| c.0 == sym)
+            .and_then(|c| Some((cells(c.0)?, cells(c.1)?)))
+        else {
+            return 0.0;
+        };
+        let mut log = 0.0;
+        for (i, z) in z.data.iter_mut().enumerate() {
+            if mask.data[i.min(mask.data.len() - 1)] != 0.0 {
+                log -= 0.5 * (*z * *z + std::f64::consts::TAU.ln());
+                *z = values.data[i];
+            }
+        }
+        log
     }
 
     fn set_effects(&self, env: &mut Env<'_>, z: &[Array]) {

@@ -141,7 +141,8 @@ impl Oracle<'_> {
             for rows in 1..=s[1] - s[0] {
                 let latents: Vec<Latent> = (0..rows).flat_map(|_| one.clone()).collect();
                 let found = integrate(&latents, &mut |z| {
-                    let mut log = 0.0;
+                    let (z, mut log) = self.completed_all(z, s[0]);
+                    let z = &z[..];
                     for t in 0..rows {
                         env.set_row(s[0] + t);
                         for ((sym, _), z) in self.continuous.iter().zip(&z[t * count..]) {
@@ -158,7 +159,8 @@ impl Oracle<'_> {
                 })?;
                 logs.push(found.log - before);
                 before = found.log;
-                nodes = found.nodes;
+                let own = found.nodes.into_iter();
+                nodes = own.map(|(w, z)| (w, self.completed_all(&z, s[0]).0)).collect();
             }
             for (t, log) in logs.into_iter().enumerate() {
                 let row = |z: &[Array]| -> Vec<Array> {
@@ -174,6 +176,18 @@ impl Oracle<'_> {
             }
         }
         Ok(out)
+    }
+}
+
+impl Oracle<'_> {
+    /// Values of all rows' latents from a row on, with what is observed of them, and its stand-in's log density.
+    fn completed_all(&self, z: &[Array], first: usize) -> (Vec<Array>, f64) {
+        let count = self.continuous.len().max(1);
+        let (mut out, mut log) = (z.to_vec(), 0.0);
+        for (i, z) in out.iter_mut().enumerate() {
+            log += self.complete(self.continuous[i % count].0, first + i / count, z);
+        }
+        (out, log)
     }
 }
 
