@@ -82,7 +82,11 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
     };
     for (i, factor) in graph.factors.iter().enumerate() {
         let value = graph.var(factor.var).sym;
-        let mask = joint.masks.iter().find(|m| m.of == value && !m.completed).map(|m| m.sym);
+        let mask = joint
+            .masks
+            .iter()
+            .find(|m| m.of == value && !m.completed)
+            .map(|m| m.sym);
         let mask = mask.map(|m| joint.store.var(m));
         let whole = density(&mut joint.store, factor, &factor.dist, mask);
         let term = match factor.condition {
@@ -325,7 +329,13 @@ fn finite_variables(graph: &ModelGraph, s: &mut Store, missing: &Missing) -> (Ve
         };
         let observed = match var.role {
             Role::Latent => false,
-            Role::Data if missing.gaps(var.sym).is_some_and(|g| missing::completes(graph, var.sym, g)) => false,
+            Role::Data
+                if missing
+                    .gaps(var.sym)
+                    .is_some_and(|g| missing::completes(graph, var.sym, g)) =>
+            {
+                false
+            }
             Role::Data if referred() || missing.gaps(var.sym).is_some() => true,
             _ => continue,
         };

@@ -4,6 +4,8 @@
 mod common;
 
 use common::{Numbers, Place, cells, lvmc, stderr, stdout};
+use lvmc_base::Source;
+use lvmc_derive::{Missing, derive_with};
 
 /// K states of order 1 or 2, an input in the emission's mean: all numbers are the model's own.
 struct Model {
@@ -220,6 +222,163 @@ fn sums_over_all_paths() {
     }
 }
 
+/// Models whose posteriors, paths and updates are certified by enumeration, with and without missing cells.
+const MODELS: &[&str] = &[
+    "param pi : simplex[K]
+     param A[K] : simplex[K]
+     dim K=2
+     param mu[K] : real[D]
+     param Sigma[K] : cov[D]
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(A[z[t-1]])
+     x[t] ~ Normal(mu[z[t]], Sigma[z[t]])
+     }",
+    "param pi : simplex[K]
+     param A[K] : simplex[K]
+     dim K=2
+     param mu[K] : real[D]
+     param v[K] : positive[D]
+     for each g {
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(A[z[t-1]])
+     x[t] ~ Normal(mu[z[t]], diag(v[z[t]]))
+     }
+     }",
+    "data y : count
+     param pi : simplex[K]
+     param A[K] : simplex[K]
+     dim K=3
+     param r[K] : positive
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(A[z[t-1]])
+     y[t] ~ Poisson(r[z[t]])
+     }",
+    "data y : category[V]
+     param pi : simplex[K]
+     param A[K] : simplex[K]
+     dim K=2
+     param B[K] : simplex[V]
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(A[z[t-1]])
+     y[t] ~ Categorical(B[z[t]])
+     }",
+    "data y : binary
+     param pi : simplex[K]
+     param A[K] : simplex[K]
+     dim K=2
+     param b[K] : unit
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(A[z[t-1]])
+     y[t] ~ Bernoulli(b[z[t]])
+     }",
+    "data y : real
+     dim K=2
+     param pi : simplex[K]
+     param A[K] : simplex[K]
+     param B[i in 1..K, j in 1..K] : simplex[K]
+     param m[K] : real
+     param s : positive
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[2] ~ Categorical(A[z[t-1]])
+     z[t] ~ Categorical(B[z[t-1], z[t-2]])
+     y[t] ~ Normal(m[z[t]], s)
+     }",
+    "data y : real
+     dim K=2
+     param p, q : simplex[K]
+     param A[K], B[K] : simplex[K]
+     param m[K] : real
+     param n[K] : real
+     param s : positive
+     chain t {
+     a[1] ~ Categorical(p)
+     a[t] ~ Categorical(A[a[t-1]])
+     b[1] ~ Categorical(q)
+     b[t] ~ Categorical(B[b[t-1]])
+     y[t] ~ Normal(m[a[t]] + n[b[t]], s)
+     }",
+    "data y : real
+     dim K=2
+     param pi : simplex[K]
+     param A[K] : simplex[K]
+     param m[K] : real
+     param phi[K] : real
+     param s[K] : positive
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(A[z[t-1]])
+     y[1] ~ Normal(0, 1)
+     y[t] ~ Normal(m[z[t]] + phi[z[t]] * y[t-1], s[z[t]])
+     }",
+    "data y : real
+     data w : count
+     dim K=2
+     param pi : simplex[K]
+     param A[K] : simplex[K]
+     param m[K] : real
+     param s[K] : positive
+     param r[K] : positive
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(A[z[t-1]])
+     y[t] ~ Normal(m[z[t]], s[z[t]])
+     w[t] ~ Poisson(r[z[t]])
+     }",
+    "data y : real
+     dim K=2
+     param pi : simplex[K]
+     param A[K] : simplex[K]
+     param c[K] : simplex[2]
+     param m[i in 1..K, j in 1..2] : real
+     param s : positive
+     chain t {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(A[z[t-1]])
+     k[t] ~ Categorical(c[z[t]])
+     y[t] ~ Normal(m[z[t], k[t]], s)
+     }",
+    "data y : real
+     given u : real
+     dim K=2
+     param pi : simplex[K]
+     param a[i in 1..K, j in 1..K] : real
+     param m[K] : real
+     param s : positive
+     for each g {
+     chain t by time {
+     z[1] ~ Categorical(pi)
+     z[t] ~ Categorical(softmax([0, a[z[t-1], 1] + a[z[t-1], 2] * u[t]]))
+     y[t] ~ Normal(m[z[t]], s)
+     }
+     }",
+];
+
+#[test]
+fn certificates_hold() {
+    for text in MODELS {
+        let source = Source::new("model", *text);
+        let ast = lvmc_syntax::parse(&source).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        let settings = lvmc_model::Settings::default();
+        let graph = lvmc_model::build(&ast, &source, &settings).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        for missing in [Missing::default(), Missing::most(&graph)] {
+            let plan = derive_with(&graph, &missing).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+            let rows = lvmc::certify::rows(&graph, &plan);
+            let list = lvmc::certify::certify_missing(&graph, &plan, &missing, 1, rows);
+            let list = list.unwrap_or_else(|e| panic!("{text}: {e:?}"));
+            assert!(list.iter().any(|c| c.what.contains("Viterbi")), "{text}");
+            for c in list {
+                assert!(c.ok, "{text}: {} of {}: {} ({})", c.part, c.of, c.value, c.what);
+            }
+        }
+    }
+}
+
 /// Pairs of neighbouring missing cells, drawn many times.
 #[test]
 fn draws_follow_whole_paths() {
@@ -404,6 +563,15 @@ fn mistakes_are_named() {
     // the step of one row is not known, and the column is left out
     let (names, _) = cells(&stdout(&lvmc(&["predict", &fit, &one, "--ahead", "2"])));
     assert_eq!(names[0], "ahead");
+    // dates go on where they are regular
+    let dated = place.file("dated.csv", "time,y\n2023-10-31,1\n2023-11-30,0.2\n2023-12-31,\n");
+    let shown = stdout(&lvmc(&["predict", &fit, &dated, "--ahead", "2"]));
+    assert!(
+        shown.contains("\n2024-01-31,1,") && shown.contains("\n2024-02-29,2,"),
+        "{shown}"
+    );
+    let weeks = place.file("weeks.csv", "time,y\nweek a,1\nweek b,0.2\n");
+    assert!(stdout(&lvmc(&["predict", &fit, &weeks, "--ahead", "2"])).starts_with("ahead,z"));
     // an absent column is not a mean row by row
     let absent = place.file("absent.csv", "time\n1\n2\n");
     let (names, rows) = cells(&stdout(&lvmc(&["predict", &fit, &absent])));

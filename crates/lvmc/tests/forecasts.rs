@@ -17,7 +17,7 @@ struct Model {
     d: Array,
     h: Array,
     r: Array,
-    /// R is diagonal: any cell may be missing.
+    /// R is written as `diag(…)`.
     diagonal: bool,
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{lvmc, root, stderr, stdout};
 use lvmc_base::Source;
-use lvmc_derive::DeriveError;
+use lvmc_derive::{DeriveError, Missing, derive_with};
 use serde_json::Value;
 
 const NILE: [&str; 6] = [
@@ -55,12 +55,15 @@ fn certificates_hold() {
     let folder = root().join("crates/lvmc/tests/gaussian_chains");
     for file in std::fs::read_dir(folder).expect("models").flatten() {
         let (path, name) = (file.path(), file.file_name());
-        let (graph, plan) = plan(&std::fs::read_to_string(&path).expect("a readable model"));
-        let plan = plan.unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
-        for seed in [1, 2] {
-            let list = lvmc::certify::certify(&graph, &plan, seed).unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
-            for c in list {
-                assert!(c.ok, "{name:?}: {} of {}: {} ({})", c.part, c.of, c.value, c.what);
+        let (graph, _) = plan(&std::fs::read_to_string(&path).expect("a readable model"));
+        for missing in [Missing::default(), Missing::most(&graph)] {
+            let plan = derive_with(&graph, &missing).unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
+            for seed in [1, 2] {
+                let rows = lvmc::certify::rows(&graph, &plan);
+                let list = lvmc::certify::certify_missing(&graph, &plan, &missing, seed, rows);
+                for c in list.unwrap_or_else(|e| panic!("{name:?}: {e:?}")) {
+                    assert!(c.ok, "{name:?}: {} of {}: {} ({})", c.part, c.of, c.value, c.what);
+                }
             }
         }
         models += 1;

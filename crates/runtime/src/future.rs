@@ -101,7 +101,7 @@ pub fn extend(
         columns.push(match (theirs, &by) {
             _ if fixed => appended(column, last.iter().flat_map(|&r| vec![Some(r); request.ahead])),
             (Some((f, theirs)), _) => joined(column, theirs, &f.rows)?,
-            (None, Some(time)) if names.by == Some(c) => time.column(column),
+            (None, Some(time)) if names.by == Some(c) => time.column(column)?,
             _ => appended(column, std::iter::repeat_n(None, last.len() * request.ahead)),
         });
     }
@@ -194,8 +194,8 @@ fn mentioned(graph: &ModelGraph, chain: &RowChain, b: &Bound) -> bool {
 
 /// How the ordering column goes on.
 struct Time {
-    /// Values of the future rows; NaN where they are not known.
-    values: Vec<f64>,
+    /// The future rows' cells.
+    cells: Column,
     /// All are known.
     known: bool,
     /// A statement reads it.
@@ -204,44 +204,62 @@ struct Time {
 
 impl Time {
     fn new(column: &Column, sequences: &[Vec<usize>], ahead: usize, used: bool) -> Self {
-        let Some(xs) = column.as_numbers() else {
-            let values = vec![f64::NAN; sequences.len() * ahead];
-            return Self {
-                values,
-                known: false,
-                used,
-            };
+        let cells = match &column.cells {
+            Cells::Numbers(xs) => Cells::Numbers(numbers(xs, sequences, ahead).into_iter().collect()),
+            Cells::Text { .. } => texts(column, sequences, ahead),
         };
-        let x = |row: usize| xs.get(row).unwrap_or(f64::NAN);
-        let steps: Vec<Option<f64>> = sequences.iter().map(|s| step(s, &x)).collect();
-        // a sequence of one row goes on as the others do, where they agree
-        let several = sequences.iter().zip(&steps).filter(|s| s.0.len() > 1);
-        let mut common = several.map(|s| *s.1);
-        let first = common.next().flatten();
-        let common = first.filter(|f| common.all(|s| s.is_some_and(|s| close(s, *f))));
-        let mut values = vec![];
-        for (s, own) in sequences.iter().zip(steps) {
-            let step = if s.len() > 1 { own } else { common };
-            let last = s.last().map_or(f64::NAN, |&row| x(row));
-            #[allow(clippy::cast_precision_loss)]
-            values.extend((1..=ahead).map(|h| step.map_or(f64::NAN, |d| last + d * h as f64)));
-        }
+        let cells = Column {
+            name: column.name.clone(),
+            cells,
+        };
         Self {
-            known: values.iter().all(|v| v.is_finite()),
-            values,
+            known: cells.missing().0 == 0,
+            cells,
             used,
         }
     }
 
-    fn column(&self, column: &Column) -> Column {
-        match &column.cells {
-            Cells::Numbers(xs) => Column {
-                name: column.name.clone(),
-                cells: Cells::Numbers(xs.iter().chain(self.values.iter().copied()).collect()),
-            },
-            Cells::Text { .. } => appended(column, self.values.iter().map(|_| None)),
+    fn column(&self, column: &Column) -> Result<Column, DataError> {
+        joined(column, &self.cells, &(0..self.cells.len()).collect::<Vec<_>>())
+    }
+}
+
+/// Dates go on where they are regular.
+fn texts(column: &Column, sequences: &[Vec<usize>], ahead: usize) -> Cells {
+    let mut words = vec![];
+    let mut codes: Pieces<u32> = Pieces::default();
+    for s in sequences {
+        let own: Vec<String> = s.iter().map(|&row| column.show(row)).collect();
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        match crate::dates::after(&own, ahead) {
+            Some(dates) => {
+                for date in dates {
+                    codes.push(u32::try_from(words.len()).unwrap_or(NO_TEXT));
+                    words.push(date);
+                }
+            }
+            None => (0..ahead).for_each(|_| codes.push(NO_TEXT)),
         }
     }
+    Cells::Text { codes, words, first: 0 }
+}
+
+fn numbers(xs: &Pieces<f64>, sequences: &[Vec<usize>], ahead: usize) -> Vec<f64> {
+    let x = |row: usize| xs.get(row).unwrap_or(f64::NAN);
+    let steps: Vec<Option<f64>> = sequences.iter().map(|s| step(s, &x)).collect();
+    // a sequence of one row goes on as the others do, where they agree
+    let several = sequences.iter().zip(&steps).filter(|s| s.0.len() > 1);
+    let mut common = several.map(|s| *s.1);
+    let first = common.next().flatten();
+    let common = first.filter(|f| common.all(|s| s.is_some_and(|s| close(s, *f))));
+    let mut values = vec![];
+    for (s, own) in sequences.iter().zip(steps) {
+        let step = if s.len() > 1 { own } else { common };
+        let last = s.last().map_or(f64::NAN, |&row| x(row));
+        #[allow(clippy::cast_precision_loss)]
+        values.extend((1..=ahead).map(|h| step.map_or(f64::NAN, |d| last + d * h as f64)));
+    }
+    values
 }
 
 fn close(a: f64, b: f64) -> bool {

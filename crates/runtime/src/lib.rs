@@ -8,6 +8,7 @@ pub mod apply;
 pub mod bind;
 pub mod data;
 pub mod dataset;
+pub mod dates;
 pub mod drawer;
 pub mod engine;
 pub mod fit;

@@ -180,7 +180,11 @@ pub fn filled(lg: &LinearGaussian, memory: &Memory, part: usize) -> Option<Vec<f
             }
         }
         let mean = if count > 0.0 { sum / count } else { 0.0 };
-        out.iter_mut().skip(i).step_by(n).filter(|x| x.is_nan()).for_each(|x| *x = mean);
+        out.iter_mut()
+            .skip(i)
+            .step_by(n)
+            .filter(|x| x.is_nan())
+            .for_each(|x| *x = mean);
     }
     Some(out)
 }

@@ -156,7 +156,10 @@ impl<'a> Oracle<'a> {
         let mut completed = vec![];
         for m in plan.masks.iter().filter(|m| m.completed) {
             let shape = store.sym(m.of).shape.clone();
-            let shape = shape.iter().map(|n| env.size(&store, n).map_err(bug)).collect::<Result<_, _>>()?;
+            let shape = shape
+                .iter()
+                .map(|n| env.size(&store, n).map_err(bug))
+                .collect::<Result<_, _>>()?;
             let support = Support::Real;
             continuous.push((m.of, Latent { shape, support }));
             completed.push((m.of, m.sym));
