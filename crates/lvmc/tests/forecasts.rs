@@ -358,3 +358,37 @@ fn draws_have_the_posterior_of_the_cells() {
         }
     }
 }
+
+/// Rows of a group share an effect: cells of one group are drawn together.
+#[test]
+fn draws_share_the_effects_of_groups() {
+    let place = Place::new();
+    const DRAWS: usize = 4000;
+    let model = "given g : category[G]\ndata y : real\nconst a = 1\nglobal latent u[G] : real ~ Normal(0, 2)\n\
+                 y ~ Normal(a + u[g], 0.5)\n";
+    let (text, fit) = (place.file("m.lvm", model), place.path("fit.json"));
+    let data = place.file("d.csv", "g,y\nv,2\nw,0.4\nv,\nv,\nw,\nw,-1\n");
+    let made = lvmc(&["fit", &text, &data, "--out", &fit, "--json"]);
+    assert!(matches!(made.status.code(), Some(0 | 1)), "{}", stderr(&made));
+    let output = lvmc(&["impute", &fit, &data, "--draws", &DRAWS.to_string()]);
+    let (_, rows) = cells(&stdout(&output));
+    assert_eq!(rows.len(), 6 * DRAWS, "{}", stderr(&output));
+    let (group, y) = ([0, 1, 0, 0, 1, 1], [2.0, 0.4, f64::NAN, f64::NAN, f64::NAN, -1.0]);
+    let cov = Array::from_fn(&[6, 6], |i| {
+        let (r, c) = (i / 6, i % 6);
+        let shared = if group[r] == group[c] { 2.0 } else { 0.0 };
+        shared + if r == c { 0.5 } else { 0.0 }
+    });
+    let (_, mean, cov) = given(&[1.0; 6], &cov, &y);
+    let error = 5.0 / (DRAWS as f64).sqrt();
+    for a in [2, 3, 4] {
+        for b in [2, 3, 4] {
+            let value = |i: usize, r: usize| rows[6 * i + r][2] - mean[r];
+            let m = (0..DRAWS).map(|i| value(i, a)).sum::<f64>() / DRAWS as f64;
+            let c = (0..DRAWS).map(|i| value(i, a) * value(i, b)).sum::<f64>() / DRAWS as f64;
+            let scale = (cov.at2(a, a) * cov.at2(b, b)).sqrt();
+            assert!(m.abs() < error * cov.at2(a, a).sqrt(), "{m}");
+            assert!((c - cov.at2(a, b)).abs() < 1.5 * error * scale, "{c} {}", cov.at2(a, b));
+        }
+    }
+}

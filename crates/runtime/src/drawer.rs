@@ -7,7 +7,8 @@
 //! Along a Gaussian chain Matheron's rule holds for the cells themselves: with (s*, x*) drawn from the model along the
 //! sequence and the same cells of x* taken away, x*_missing + E[x_missing | x_seen] − E[x*_missing | x*_seen] has the
 //! distribution of x_missing given x_seen, because both means are the same affine function of what is seen, and what is
-//! left, x* − E[x* | x*_seen], depends on nothing that is (Durbin & Koopman 2002).
+//! left, x* − E[x* | x*_seen], depends on nothing that is (Durbin & Koopman 2002). The same holds for responses that share
+//! effects of groups.
 
 use crate::apply::{ApplyError, Model, sizes};
 use crate::bind::Binding;
@@ -22,7 +23,7 @@ use lvmc_derive::Plan;
 use lvmc_derive::plan::RowFactor;
 use lvmc_derive::posterior::evaluate;
 use lvmc_loops::{Padding, RowLayout};
-use lvmc_model::graph::Role;
+use lvmc_model::graph::{Factor, Role};
 use lvmc_term::{Array, Env, Support, SymId};
 use rand::rngs::StdRng;
 use std::collections::HashMap;
@@ -55,9 +56,9 @@ pub struct Whole {
     cells: HashMap<SymId, Vec<f64>>,
 }
 
-/// A Gaussian chain.
+/// A Gaussian chain, or the responses that share effects of groups.
 struct Gaussian {
-    /// Its latents and observations: what is drawn together.
+    /// Latents and observations: what is drawn together.
     own: Vec<SymId>,
     /// Everything else that has a distribution.
     others: Vec<SymId>,
@@ -109,7 +110,30 @@ impl<'a> Drawer<'a> {
         };
         out.paths = out.draw_paths(draws)?;
         out.gaussian = out.gaussian()?;
+        out.refuse_beside_effects()?;
         Ok(out)
+    }
+
+    /// Missing cells of what reads no effect, in a model with effects of groups.
+    fn refuse_beside_effects(&self) -> Result<(), DataError> {
+        if self.plan.group_posteriors.is_empty() {
+            return Ok(());
+        }
+        let drawn = |sym: SymId| self.gaussian.as_ref().is_some_and(|g| g.own.contains(&sym));
+        let mut missing = self
+            .binding
+            .vars
+            .iter()
+            .filter(|b| b.role == Role::Data && b.missing > 0);
+        match missing.find(|b| !drawn(b.sym)) {
+            Some(b) => Err(DataError::Draws {
+                why: format!(
+                    "rows share the effects of their groups, and `{}` does not depend on them",
+                    b.name
+                ),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn rng(&self, draw: usize, purpose: Purpose, row: usize) -> StdRng {
@@ -151,14 +175,20 @@ impl<'a> Drawer<'a> {
     }
 
     fn gaussian(&self) -> Result<Option<Gaussian>, ApplyError> {
-        let Some(chain) = &self.plan.gaussian_chain else {
-            return Ok(None);
-        };
         let graph = self.model.graph;
-        let latents = chain.parts.iter().filter(|p| !p.lagged).map(|p| p.sym);
-        let seen = chain.statements.iter().filter(|s| s.of.is_none());
-        let seen = seen.map(|s| graph.var(graph.factors[s.factor].var).sym);
-        let own: Vec<SymId> = latents.chain(seen).collect();
+        let mut own: Vec<SymId> = vec![];
+        if let Some(chain) = &self.plan.gaussian_chain {
+            own.extend(chain.parts.iter().filter(|p| !p.lagged).map(|p| p.sym));
+            let seen = chain.statements.iter().filter(|s| s.of.is_none());
+            own.extend(seen.map(|s| graph.var(graph.factors[s.factor].var).sym));
+        }
+        let effects: Vec<SymId> = self.plan.group_posteriors.iter().map(|p| p.sym).collect();
+        let reads = |f: &&Factor| effects.iter().any(|&u| f.dist.mentions(&graph.store, u));
+        let responses = graph.factors.iter().filter(reads).map(|f| graph.var(f.var));
+        own.extend(responses.filter(|v| v.role == Role::Data).map(|v| v.sym));
+        if own.is_empty() {
+            return Ok(None);
+        }
         let random = |role| matches!(role, Role::Data | Role::Latent);
         let others = graph.vars.iter().filter(|v| random(v.role) && !own.contains(&v.sym));
         Ok(Some(Gaussian {
@@ -196,10 +226,13 @@ impl<'a> Drawer<'a> {
         Ok(Whole { draw, cells })
     }
 
-    /// A Gaussian chain's latents and observations drawn along every sequence, `[row][element]`.
+    /// A Gaussian chain's latents and observations drawn along every sequence, or effects and responses: `[row][element]`.
     fn simulate(&self, g: &Gaussian, draw: usize) -> Result<HashMap<SymId, Vec<f64>>, ApplyError> {
         let mut out: HashMap<SymId, Vec<f64>> = HashMap::new();
         let mut env = self.rows.environment();
+        let seed = self.seed.wrapping_add(draw as u64);
+        self.rows
+            .draw_globals(&mut env, &mut keyed(seed, Purpose::Globals, 0))?;
         let mut before: Vec<Vec<(SymId, Array)>> = vec![];
         for (row, &position) in self.positions.iter().enumerate() {
             if position == 0 {
@@ -400,8 +433,9 @@ fn refuse(plan: &Plan, finite: &[usize]) -> Result<(), DataError> {
         .posteriors
         .iter()
         .find(|p| plan.store.sym(p.sym).support != Support::Real);
-    let why = if !plan.group_posteriors.is_empty() {
-        Some("rows share the effects of their groups".to_owned())
+    let rows_own = !plan.posteriors.is_empty() || plan.finite.iter().any(|f| !f.observed);
+    let why = if !plan.group_posteriors.is_empty() && rows_own {
+        Some("rows share the effects of their groups beside latents of their own".to_owned())
     } else if count.is_none_or(|n| n > COMBINATIONS) {
         Some("a row has too many combinations of hidden values to draw from".to_owned())
     } else {

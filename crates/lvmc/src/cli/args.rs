@@ -34,7 +34,7 @@ pub struct Cli {
 pub enum Command {
     /// Fit a model to data: maximum likelihood, or MAP where parameters have priors
     Fit(Fit),
-    /// The posterior of every unobserved variable, row by row, as CSV
+    /// The posterior of every unobserved variable, row by row, or a forecast (--ahead), as CSV
     Predict(Predict),
     /// The log-likelihood of every row, and the total
     Score(Score),
