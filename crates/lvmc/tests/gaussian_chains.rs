@@ -58,7 +58,7 @@ fn certificates_hold() {
         let (graph, _) = plan(&std::fs::read_to_string(&path).expect("a readable model"));
         for missing in [Missing::default(), Missing::most(&graph)] {
             let plan = derive_with(&graph, &missing).unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
-            for seed in [1, 2] {
+            for seed in 1..=if missing.is_empty() { 2 } else { 1 } {
                 let rows = lvmc::certify::rows(&graph, &plan);
                 let list = lvmc::certify::certify_missing(&graph, &plan, &missing, seed, rows);
                 for c in list.unwrap_or_else(|e| panic!("{name:?}: {e:?}")) {

@@ -177,6 +177,9 @@ pub fn load(
         out.moments.insert(slot.name.clone(), moments);
         out.columns.insert(slot.buf, Arc::new(data));
     }
+    if out.missing.values().any(|&n| n > 0) {
+        steps_fit_in_memory(lowered, out.rows)?;
+    }
     let w = layout.fill(1, Padding::Zero, |row, _| weights.as_ref().map_or(1.0, |w| w[row]));
     out.columns.insert(lowered.weight, Arc::new(w));
     Ok(out)
@@ -483,13 +486,43 @@ pub fn fits_in_memory(lowered: &Lowered, rows: usize) -> Result<(), DataError> {
             _ => 2 * len,
         };
     }
+    within(bytes, "the memory that this fit needs")
+}
+
+/// As there: where observations of a Gaussian chain are missing, every row may have covariances of its own.
+fn steps_fit_in_memory(lowered: &Lowered, rows: usize) -> Result<(), DataError> {
+    let Some(chain) = lowered.gaussian_chain.as_ref() else {
+        return Ok(());
+    };
+    if chain.statements.iter().all(|s| s.mask.is_none()) {
+        return Ok(());
+    }
+    let own = |lagged: bool| {
+        chain
+            .parts
+            .iter()
+            .filter(|p| p.lagged == lagged)
+            .map(|p| p.size)
+            .sum::<usize>() as u128
+    };
+    let (lags, all) = (own(true), own(true) + own(false));
+    let seen = chain.statements.iter().filter(|s| s.of.is_none());
+    let seen: u128 = seen.map(|s| s.size as u128).sum();
+    let each = all * all + lags * lags + all * seen + seen * seen;
+    within(
+        8 * each * rows as u128,
+        "the memory that a smoother needs where observations are missing",
+    )
+}
+
+fn within(bytes: u128, what: &str) -> Result<(), DataError> {
     let limit = u128::from(crate::limits::memory());
     if bytes <= limit {
         return Ok(());
     }
     let show = |b: u128| crate::limits::show_bytes(u64::try_from(b).unwrap_or(u64::MAX));
     Err(Limit {
-        what: "the memory that this fit needs".into(),
+        what: what.into(),
         found: show(bytes),
         limit: show(limit),
         advice: "choose smaller sizes, or fewer columns or rows; LVMC_MEMORY_MB raises the limit".into(),

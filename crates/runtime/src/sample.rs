@@ -79,7 +79,8 @@ pub fn sample(
         let row = sequences.rows.as_ref().map_or(i, |r| r[i]);
         let mut values: Vec<(SymId, Array)> = Vec::new();
         if let Some((binding, table)) = &binding {
-            for b in binding.vars.iter().filter(|b| b.role == Role::Given) {
+            let given = binding.vars.iter().filter(|b| b.role == Role::Given);
+            for b in given.filter(|b| b.has_values(table)) {
                 let value = given_value(b, table, row)?;
                 env.set(b.sym, value.clone());
                 values.push((b.sym, value));
@@ -128,7 +129,10 @@ fn helper_columns<'t>(graph: &ModelGraph, binding: Option<&(Binding, &'t Table)>
     let (Some(_), Some((binding, table))) = (&graph.chain, binding) else {
         return vec![];
     };
-    let bound = |at: &usize| binding.vars.iter().any(|b| b.columns.contains(at));
+    let bound = |at: &usize| {
+        let mut vars = binding.vars.iter();
+        vars.any(|b| b.columns.contains(at) && b.has_values(table))
+    };
     let columns = binding.roles.iter().map(|r| r.1).filter(|at| !bound(at));
     columns.filter_map(|at| table.columns.get(at)).collect()
 }

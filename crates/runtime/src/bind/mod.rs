@@ -81,6 +81,15 @@ pub struct Binding {
     pub remarks: Vec<String>,
 }
 
+impl Bound {
+    /// It has a value in every row: its columns hold numbers, or labels that are known.
+    #[must_use]
+    pub fn has_values(&self, table: &Table) -> bool {
+        let numbers = |&c: &usize| table.columns.get(c).is_some_and(|c| c.as_numbers().is_some());
+        self.labels.is_some() || self.columns.iter().all(numbers)
+    }
+}
+
 impl Binding {
     /// The columns of a variable.
     #[must_use]
@@ -95,6 +104,17 @@ impl Binding {
             .map(|b| (b.name.clone(), b.column_names.clone()))
             .collect()
     }
+}
+
+/// A chain's rows are ordered by it, and no statement reads it: it may be text, such as dates.
+fn only_orders(graph: &ModelGraph, b: &Bound) -> bool {
+    let Some(chain) = graph.chain.as_ref().filter(|c| c.by.as_ref() == Some(&b.name)) else {
+        return false;
+    };
+    let lags = chain.lags.iter().filter(|l| graph.var(l.of).sym == b.sym);
+    let syms: Vec<SymId> = lags.map(|l| graph.var(l.var).sym).chain([b.sym]).collect();
+    let reads = |f: &lvmc_model::graph::Factor| syms.iter().any(|&s| f.dist.mentions(&graph.store, s));
+    !graph.factors.iter().any(reads)
 }
 
 /// Binds a model to a table.
@@ -182,7 +202,7 @@ pub fn bind(graph: &ModelGraph, table: &Table, options: &Options) -> Result<Bind
     }
     sizes::complete(graph, &sizes)?;
     sizes::limit(graph, &sizes)?;
-    for b in &vars {
+    for b in vars.iter().filter(|b| !only_orders(graph, b)) {
         check::values(b, table)?;
     }
     if let Some(w) = found.weight {
