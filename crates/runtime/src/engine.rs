@@ -308,8 +308,12 @@ impl<'a> Engine<'a> {
         for &buf in &self.compiled.lowered.spreads {
             self.memory.flat_mut(buf).iter_mut().for_each(|l| *l *= START_SPREAD);
         }
-        if self.potentials.is_some() {
+        if let Some(s) = self.potentials.clone() {
             self.want_chain();
+            if self.compiled.lowered.gaussian_chain.is_some() {
+                // what is observed of latents stands in their place
+                self.pass(&s);
+            }
             self.independent_states();
             self.scan(Scan::Independent);
         }

@@ -122,9 +122,13 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
         report(joint, l.sym, NAME, known.mean, square);
     }
     let param = |t: Term| joint.store.depends_on_kind(t, SymKind::Param);
+    let completed = |s: &Linear| {
+        let part = s.of.map(|p| parts[p].sym);
+        joint.masks.iter().any(|m| m.completed && Some(m.of) == part)
+    };
     let loadings = statements
         .iter()
-        .any(|s| s.of.is_none() && s.slopes.iter().any(|b| param(b.1)));
+        .any(|s| (s.of.is_none() || completed(s)) && s.slopes.iter().any(|b| param(b.1)));
     let index = graph.chain.as_ref().map_or_else(String::new, |c| c.index.clone());
     joint.gaussian_chain = Some(LinearGaussian {
         index,
