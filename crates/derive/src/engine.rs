@@ -342,6 +342,7 @@ impl Engine {
             group_posteriors: self.joint.group_posteriors,
             shared: self.joint.shared,
             masks: self.joint.masks,
+            gaps: self.joint.gaps,
             imputed: self.joint.imputed,
             priors: self.joint.priors,
             cliques,

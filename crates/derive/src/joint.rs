@@ -6,9 +6,10 @@
 use crate::chain::{self, Lagged};
 use crate::effects::{self, Effect};
 use crate::error::DeriveError;
+use crate::gap;
 use crate::missing::{self, Missing};
 use crate::plan::{
-    Case, Chain, Definition, Finite, GroupPosterior, LinearGaussian, Mask, Posterior, Prior, RowFactor, Shared,
+    Case, Chain, Definition, Finite, Gap, GroupPosterior, LinearGaussian, Mask, Posterior, Prior, RowFactor, Shared,
 };
 use crate::posterior::{self, Continuous, group};
 use lvmc_families::Family;
@@ -39,6 +40,8 @@ pub struct LogJoint {
     pub posteriors: Vec<Posterior>,
     /// Data variables with missing cells.
     pub masks: Vec<Mask>,
+    /// Those whose elements depend on each other.
+    pub gaps: Vec<Gap>,
     /// Moments of variables with missing cells.
     pub imputed: Vec<Posterior>,
     /// log densities as written, before one-hot: (factor, term), for the first line of the derivation.
@@ -59,7 +62,7 @@ pub struct LogJoint {
 pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, DeriveError> {
     refuse_missing(graph)?;
     let mut store = graph.store.clone();
-    let (finite, continuous) = finite_variables(graph, &mut store, missing);
+    let (finite, mut continuous) = finite_variables(graph, &mut store, missing);
     let masks = masks(&mut store, graph, &finite, missing);
     let mut joint = LogJoint {
         store,
@@ -72,6 +75,7 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
         definitions: vec![],
         posteriors: vec![],
         masks,
+        gaps: vec![],
         imputed: vec![],
         written: vec![],
         priors: vec![],
@@ -88,7 +92,13 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
             .find(|m| m.of == value && !m.completed)
             .map(|m| m.sym);
         let mask = mask.map(|m| joint.store.var(m));
-        let whole = density(&mut joint.store, factor, &factor.dist, mask);
+        let whole = match gap::open(&mut joint, factor, mask) {
+            Some(gap) => {
+                continuous.push(gap::latent(&gap, i, factor));
+                gap::density(&mut joint.store, factor, &gap)
+            }
+            None => density(&mut joint.store, factor, &factor.dist, mask),
+        };
         let term = match factor.condition {
             // a general statement beside one for a position: it does not hold there
             Some(condition) => {
@@ -101,7 +111,8 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
             Some(mark) => joint.store.mul(mark, term),
             None => term,
         };
-        joint.written.push((i, marked));
+        let plain = gap::written(&mut joint.store, &joint.gaps, marked);
+        joint.written.push((i, plain));
         if matches!(graph.plates[factor.plate.index()], Plate::Global) {
             let prior = Prior {
                 factor: i,

@@ -11,6 +11,7 @@ pub mod eliminate;
 pub mod engine;
 pub mod error;
 pub mod flatten;
+mod gap;
 pub mod joint;
 pub mod labels;
 mod marginal;

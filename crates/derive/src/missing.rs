@@ -5,8 +5,8 @@
 //! log p(x_observed | …) = Σ_j o_j log p(x_j | …). So the mask is data like any other, the rules read it as a weight, and
 //! nothing is known of missing cells but what follows from the model.
 //!
-//! Side conditions: no other statement depends on the variable (a finite one is then summed over as a latent is); a vector
-//! whose elements depend on each other may be missing as a whole only.
+//! Side conditions: no other statement depends on the variable (a finite one is then summed over as a latent is); of a
+//! vector whose elements depend on each other, single cells are missing-cells' where it is Gaussian.
 //!
 //! Proof: the integral of a density is 1.
 //!
@@ -117,12 +117,22 @@ pub fn refusal(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
         }
     }
     let whole = scalar || gaps == Gaps::Whole;
-    (!whole && !elementwise(&mut store, factor, &factor.dist) && !chained(&mut store, graph, factor))
-        .then(|| "its elements depend on each other, so that a row has all of them or none".into())
+    if whole || elementwise(&mut store, factor, &factor.dist) || chained(&mut store, graph, factor) {
+        return None;
+    }
+    if !crate::gap::holds(&mut store, factor) {
+        return Some("its elements depend on each other, so that a row has all of them or none".into());
+    }
+    let before = graph.chain.iter().flat_map(|c| &c.lags).map(|l| graph.var(l.of));
+    let real = |v: &lvmc_model::graph::Var| store.sym(v.sym).support == Support::Real;
+    let mut states = before.filter(|v| v.role == Role::Latent);
+    states
+        .any(real)
+        .then(|| "its elements depend on each other, beside a chain of Gaussian states: a row has all or none".into())
 }
 
 /// True where the density is a product over the elements.
-fn elementwise(s: &mut Store, factor: &Factor, dist: &Dist) -> bool {
+pub fn elementwise(s: &mut Store, factor: &Factor, dist: &Dist) -> bool {
     match dist {
         Dist::Family {
             family,
@@ -207,7 +217,20 @@ pub fn impute(joint: &mut LogJoint, graph: &ModelGraph) -> Result<(), DeriveErro
         .iter()
         .map(|f| (joint.store.var(f.sym), joint.store.index(f.ix)))
         .collect();
-    for mask in joint.masks.clone() {
+    for gap in joint.gaps.clone() {
+        let s = &mut joint.store;
+        let mean = crate::gap::completed(s, &gap);
+        let square = s.square(mean);
+        joint.imputed.push(Posterior {
+            sym: gap.of,
+            rule: crate::gap::NAME,
+            mean,
+            square,
+        });
+    }
+    let correlated: Vec<SymId> = joint.gaps.iter().map(|g| g.of).collect();
+    let masks = joint.masks.clone();
+    for mask in masks.into_iter().filter(|m| !correlated.contains(&m.of)) {
         let own = graph.factors.iter().find(|f| graph.var(f.var).sym == mask.of);
         let Some(factor) = own else { continue };
         let s = &mut joint.store;

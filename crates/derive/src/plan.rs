@@ -115,6 +115,20 @@ pub struct Mask {
     pub completed: bool,
 }
 
+/// Missing cells of a vector whose elements depend on each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The variable.
+    pub of: SymId,
+    /// δ, a latent of its shape: how far a missing cell is from what is stored there, and standard normal noise without a
+    /// part in anything where a cell is observed.
+    pub sym: SymId,
+    /// 1 where a cell is missing.
+    pub open: Term,
+    /// o, 1 where a cell is observed.
+    pub mask: Term,
+}
+
 /// The posterior of a continuous latent, for those who ask: given the finite variables, and the definitions.
 #[derive(Debug, Clone)]
 pub struct Posterior {
@@ -418,6 +432,8 @@ pub struct Plan {
     pub shared: Shared,
     /// Data variables with missing cells.
     pub masks: Vec<Mask>,
+    /// Those whose elements depend on each other.
+    pub gaps: Vec<Gap>,
     /// E[x] and E[x²] of a variable with missing cells, as if none of its row's were observed.
     pub imputed: Vec<Posterior>,
     /// Latents that may be rotated with their loadings.

@@ -111,6 +111,20 @@ const MODELS: &[(&str, &str)] = &[
         "x,y",
     ),
     (
+        "dim D = 3; param mu : real[D]; param Sigma : cov[D]; data x : real[D]; x ~ Normal(mu, Sigma)",
+        "x",
+    ),
+    (
+        "dim Q = 1; param W : real[D, Q]; param mu : real[D]; param Sigma : cov[D]; z ~ Normal(0, I[Q])
+         x ~ Normal(W * z + mu, Sigma)",
+        "x",
+    ),
+    (
+        "dim K = 2; param mu[K] : real[D]; param Sigma : cov[D]; given a : real[D]; z ~ Categorical(pi)
+         x ~ Normal(mu[z] + a, Sigma)",
+        "x",
+    ),
+    (
         "z ~ Categorical(pi); data t : positive; t ~ Gamma(a[z], b[z]); n ~ Poisson(r[z])",
         "t,n",
     ),
@@ -186,20 +200,34 @@ fn scores_and_imputations_are_those_of_the_dense_gaussian() {
             .trim_end()
     );
     let data = place.file("data.csv", &text);
-    for (model, noise) in [("models/ppca.lvm", "sigma2"), ("models/factor_analysis.lvm", "psi")] {
+    let full = place.file(
+        "mvn.lvm",
+        "param mu : real[D]; param Sigma : cov[D]; x ~ Normal(mu, Sigma)",
+    );
+    for (model, noise) in [
+        ("models/ppca.lvm", "sigma2"),
+        ("models/factor_analysis.lvm", "psi"),
+        (&full, "Sigma"),
+    ] {
         let fit = place.path("fit.json");
-        let made = lvmc(&["fit", model, &data, "--set", "Q=2", "--max-iter", "40", "--out", &fit]);
+        let set: &[&str] = if noise == "Sigma" { &[] } else { &["--set", "Q=2"] };
+        let made = lvmc(&[&["fit", model, &data, "--max-iter", "40", "--out", &fit], set].concat());
         assert!(matches!(made.status.code(), Some(0 | 1)), "{}", stderr(&made));
-        let (w, mu, s) = (parameter(&fit, "W"), parameter(&fit, "mu"), parameter(&fit, noise));
-        let ww = w.matmul(&w.transposed());
-        let cov = Array::from_fn(&[4, 4], |i| {
-            ww.data[i]
-                + if i / 4 == i % 4 {
+        let (mu, s) = (parameter(&fit, "mu"), parameter(&fit, noise));
+        let cov = if noise == "Sigma" {
+            s
+        } else {
+            let w = parameter(&fit, "W");
+            let ww = w.matmul(&w.transposed());
+            Array::from_fn(&[4, 4], |i| {
+                let own = if i / 4 == i % 4 {
                     s.data[(i / 4).min(s.data.len() - 1)]
                 } else {
                     0.0
-                }
-        });
+                };
+                ww.data[i] + own
+            })
+        };
         let (_, rows) = cells(&text);
         let (_, scores) = cells(&stdout(&lvmc(&["score", &fit, &data])));
         let (header, filled) = cells(&stdout(&lvmc(&["impute", &fit, &data, "--sd"])));
@@ -316,6 +344,39 @@ fn categories_and_draws_are_filled() {
     assert_eq!(drawn, again);
 }
 
+#[test]
+fn draws_have_the_posteriors_moments() {
+    let place = Place::new();
+    let fit = place.path("fit.json");
+    let model =
+        "dim K = 2; param mu[K] : real[D]; param Sigma[K] : cov[D]; z ~ Categorical(pi); x ~ Normal(mu[z], Sigma[z])";
+    let made = lvmc(&["fit", "-e", model, MISSING, "--max-iter", "40", "--out", &fit]);
+    assert!(matches!(made.status.code(), Some(0 | 1)), "{}", stderr(&made));
+    let text = std::fs::read_to_string(common::root().join(MISSING)).expect("data");
+    let (rows, n) = (cells(&text).1, 400.0);
+    let filled = cells(&stdout(&lvmc(&["impute", &fit, MISSING, "--sd"]))).1;
+    let drawn = cells(&stdout(&lvmc(&["impute", &fit, MISSING, "--draws", "400"]))).1;
+    for (r, row) in rows.iter().enumerate() {
+        for (c, x) in row.iter().enumerate() {
+            let values: Vec<f64> = drawn.iter().skip(r).step_by(rows.len()).map(|d| d[1 + c]).collect();
+            assert_eq!(values.len(), 400);
+            if !x.is_nan() {
+                assert!(values.iter().all(|v| v == x));
+                continue;
+            }
+            let (mean, sd) = (filled[r][2 * c], filled[r][2 * c + 1]);
+            let found = values.iter().sum::<f64>() / n;
+            let spread = (values.iter().map(|v| (v - found) * (v - found)).sum::<f64>() / n).sqrt();
+            // 123 cells: five deviations
+            assert!(
+                (found - mean).abs() < 5.0 * sd / n.sqrt(),
+                "row {r}, {c}: {found} {mean} {sd}"
+            );
+            assert!((spread / sd - 1.0).abs() < 0.35, "row {r}, {c}: {spread} {sd}");
+        }
+    }
+}
+
 fn refused(code: i32, words: &str, args: &[&str]) {
     let output = lvmc(args);
     let text = stderr(&output).replace('\n', " ");
@@ -332,8 +393,9 @@ fn refused(code: i32, words: &str, args: &[&str]) {
 fn what_cannot_be_left_out_is_refused_with_the_reason() {
     let place = Place::new();
     let data = place.file("data.csv", "a,b,c\n1,2,3\n2,,4\n0,1,\n5,4,1\n");
-    let full = "x ~ Normal(m, S)";
-    refused(4, "its elements depend on each other", &["fit", "-e", full, &data]);
+    let full = "param a : positive[D]; data x : simplex[D]; x ~ Dirichlet(a)";
+    let shares = place.file("shares.csv", "a,b,c\n.2,.3,.5\n.2,,.4\n.1,.2,.7\n");
+    refused(4, "its elements depend on each other", &["fit", "-e", full, &shares]);
     let given = "given b : real; data c : real; c ~ Normal(w * b, s)";
     refused(
         4,

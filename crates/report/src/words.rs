@@ -109,9 +109,13 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
         });
     }
     for p in &plan.posteriors {
+        let gap = plan.gaps.iter().find(|g| g.sym == p.sym);
         out.push(Inference {
-            names: vec![plan.store.sym(p.sym).name.clone()],
-            how: "exact posterior, integrated out".into(),
+            names: vec![plan.store.sym(gap.map_or(p.sym, |g| g.of)).name.clone()],
+            how: match gap {
+                Some(_) => "missing cells: exact posterior given the rest of the row, integrated out".into(),
+                None => "exact posterior, integrated out".into(),
+            },
             rule: p.rule.into(),
         });
     }

@@ -348,11 +348,21 @@ impl<'a> Drawer<'a> {
             hidden.iter().map(|h| h.0).chain(chained.iter().copied()).collect()
         };
         if !here.is_empty() {
-            let star = self.rows.draw(&mut env, rng, position, &given(&hidden))?;
+            let mut star = self.rows.draw(&mut env, rng, position, &given(&hidden))?;
+            // of the drawn row itself nothing is missing
+            for gap in &self.plan.gaps {
+                if let Some(x) = star.iter().find(|s| s.0 == gap.of) {
+                    star.push((gap.sym, Array::filled(&x.1.shape, 0.0)));
+                }
+            }
             for (sym, value) in &star {
                 env.set(*sym, value.clone());
             }
             evaluate(store, &self.plan.definitions, &mut env, 1).map_err(bug)?;
+            // the definitions ran over all values of the finite variables
+            for (f, &value) in self.plan.finite.iter().zip(&combination) {
+                env.set_index(f.ix, value);
+            }
             let there = means(&env)?;
             for ((p, here), there) in posteriors().zip(&here).zip(&there) {
                 let Some((_, z)) = star.iter().find(|s| s.0 == p.sym) else {
@@ -367,7 +377,14 @@ impl<'a> Drawer<'a> {
             }
         }
         let known = given(&hidden);
-        hidden.extend(self.rows.draw(&mut env, rng, position, &known)?);
+        let drawn = self.rows.draw(&mut env, rng, position, &known)?;
+        for gap in &self.plan.gaps {
+            let own = |list: &[(SymId, Array)], sym| list.iter().find(|v| v.0 == sym).map(|v| v.1.clone());
+            if let (Some(x), Some(d)) = (own(&seen, gap.of), own(&hidden, gap.sym)) {
+                hidden.push((gap.of, x.zip(&d, |x, d| x + d)));
+            }
+        }
+        hidden.extend(drawn);
         Ok(hidden)
     }
 

@@ -20,7 +20,7 @@ use crate::random::{Purpose, keyed, uniform, weighted};
 use crate::rowmodel::{RowModel, row_values, values_of};
 use lvmc_derive::Plan;
 use lvmc_derive::chain::latent_lags;
-use lvmc_loops::lowered::{LatentSlot, Lowered};
+use lvmc_loops::lowered::{LatentSlot, Lowered, MomentSlot};
 use lvmc_model::graph::{ModelGraph, Role};
 use lvmc_term::{Array, Support, SymId};
 use rand::rngs::StdRng;
@@ -76,7 +76,9 @@ pub fn exact(model: Model<'_>, future: &Future, binds: &[String]) -> Result<Pred
     for (slot, m) in model.lowered.latents.iter().zip(&found.marginals) {
         posterior_columns(&mut out, model, slot, &after(m, slot.size));
     }
+    let hidden = |slot: &MomentSlot| model.graph.var_of(slot.sym).is_some();
     let named = model.lowered.moments.iter().zip(&found.moments);
+    let named = named.filter(|m| hidden(m.0));
     let cells = model.lowered.imputed.iter().zip(&found.imputed);
     for (slot, [mean, square]) in named.chain(cells) {
         let names = names(model, &slot.name, slot.cols);

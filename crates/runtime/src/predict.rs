@@ -82,7 +82,9 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
                 path_column(&mut out, model, slot, path);
             }
         }
-        for (slot, [mean, square]) in model.lowered.moments.iter().zip(&found.moments) {
+        let hidden = |slot: &MomentSlot| model.graph.var_of(slot.sym).is_some();
+        let moments = model.lowered.moments.iter().zip(&found.moments);
+        for (slot, [mean, square]) in moments.filter(|m| hidden(m.0)) {
             moment_columns(&mut out, &names(slot), mean, square);
         }
         for (slot, [mean, _]) in model.lowered.imputed.iter().zip(&found.imputed) {

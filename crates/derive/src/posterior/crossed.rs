@@ -195,7 +195,8 @@ fn solved(
         }
     };
     // C and G, matrices of members by members
-    let (mut cross, mut slopes): (Vec<Vec<Option<Term>>>, Vec<Vec<Option<Term>>>) = (vec![], vec![]);
+    let mut cross: Vec<Vec<Option<Term>>> = vec![];
+    let mut slopes: Vec<Vec<Option<Term>>> = vec![];
     for p in pieces {
         let (mut c_of, mut g_of) = (vec![None; width], vec![None; width]);
         let same = p.code == first.code;
@@ -312,8 +313,8 @@ fn solved(
                 inverse
             }];
             let k = joint.store.index(first.k);
-            for p in 0..m {
-                if let Some(g) = slopes[p][b] {
+            for (p, slope) in slopes.iter().enumerate() {
+                if let Some(g) = slope[b] {
                     let (g, t) = (joint.store.at(g, &[k]), joint.store.at(between[a][p], &[k]));
                     let dot = joint.store.dot(g, t);
                     parts.push(joint.store.neg(dot));
@@ -456,7 +457,7 @@ fn dense_part(
         names.push(piece.name.clone());
     }
     let e = pieces.first().map_or(0, |p| p.effect);
-    if let ([eta], [line], [atom]) = (&eta[..], &precision[..], &pieces[..])
+    if let ([eta], [line], [atom]) = (&eta[..], &precision[..], pieces)
         && let [Some(precision)] = line[..]
     {
         return Ok(single(joint, atom, *eta, precision));

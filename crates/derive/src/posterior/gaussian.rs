@@ -17,8 +17,9 @@
 use super::{Continuous, Defined, define, factor_of, impute, report, rowwise, scope_of, touching};
 use crate::affine::{apply, jacobian};
 use crate::flatten::flatten;
+use crate::gap;
 use crate::joint::LogJoint;
-use crate::plan::Value;
+use crate::plan::{Gap, Value};
 use crate::rules::Decline;
 use lvmc_base::Span;
 use lvmc_term::{IxId, Node, Size, Store, SymId, Term};
@@ -45,6 +46,11 @@ pub(super) struct System {
 
 /// See the module.
 pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Result<(), Decline> {
+    // missing cells first: their precision is one flat matrix's elements
+    let is_gap = |x: &SymId| joint.gaps.iter().any(|g| g.sym == *x);
+    let (mut ordered, rest): (Vec<SymId>, Vec<SymId>) = syms.iter().partition(|x| is_gap(x));
+    ordered.extend(rest);
+    let syms = &ordered[..];
     let factors = touching(joint, syms)?;
     let scope = scope_of(joint, &factors);
     let ixs: Vec<IxId> = scope.iter().map(|&v| joint.finite[v].ix).collect();
@@ -52,15 +58,54 @@ pub fn eliminate(joint: &mut LogJoint, syms: &[SymId], first: &Continuous) -> Re
     let terms: Vec<Term> = factors.iter().map(|&f| joint.factors[f].cases[0].term).collect();
     let system = system(joint, &terms, &atoms, first)?;
     let names: Vec<String> = syms.iter().map(|&x| joint.store.sym(x).name.clone()).collect();
-    let (block, norm) = solve(joint, &names, &atoms, &ixs, system, first.span)?;
-    rewrite(joint, &factors, &block, &norm, first)?;
-    impute(joint, &mut |s, t| expected(s, t, &block).ok());
+    let (mut block, norm) = solve(joint, &names, &atoms, &ixs, system, first.span)?;
     for (c, &sym) in syms.iter().enumerate() {
         let square = joint.store.square(atoms[c]);
         let square = expected(&mut joint.store, square, &block).map_err(|why| Decline::at(why, first.span))?;
-        report(joint, sym, NAME, block[c].mean, square);
+        let rule = if joint.gaps.iter().any(|g| g.sym == sym) {
+            gap::NAME
+        } else {
+            NAME
+        };
+        report(joint, sym, rule, block[c].mean, square);
     }
+    let gaps = close_gaps(joint, syms, &mut block, &ixs);
+    rewrite(joint, &factors, &block, &norm, (first, &gaps))?;
+    impute(joint, &mut |s, t| {
+        let t = gaps.iter().fold(t, |t, g| settle(s, g, t, true));
+        expected(s, t, &block).ok()
+    });
     Ok(())
+}
+
+/// Missing cells of a block: their noise is 0 where a cell is observed (their mean is so by itself).
+fn close_gaps(joint: &mut LogJoint, syms: &[SymId], block: &mut [Eliminated], ixs: &[IxId]) -> Vec<Gap> {
+    let gaps: Vec<Gap> = joint.gaps.iter().filter(|g| syms.contains(&g.sym)).copied().collect();
+    for gap in &gaps {
+        let Some(c) = syms.iter().position(|&x| x == gap.sym) else {
+            continue;
+        };
+        let Some(Some(root)) = block[c].moves.last().copied() else {
+            continue;
+        };
+        let s = &mut joint.store;
+        let shape = s.shape(root).to_vec();
+        let one = s.num(1.0);
+        let ones = s.fill(one, shape[..1].into());
+        let columns = s.outer(ones, gap.open);
+        let value = s.mul(root, columns);
+        let name = format!("l_{}", s.sym(gap.of).name);
+        let closed = define(joint, Defined::new(gap::NAME, name, ixs), Value::Term(value), &shape);
+        if let Some(own) = block[c].moves.last_mut() {
+            *own = Some(closed);
+        }
+    }
+    gaps
+}
+
+fn settle(s: &mut Store, gap: &Gap, t: Term, expected: bool) -> Term {
+    let with = gap::settled(s, gap, expected);
+    s.substitute(t, &with)
 }
 
 /// Names, means and moves of the latents of a linear system, by block elimination; and its log-normalisers.
@@ -78,6 +123,10 @@ pub(super) fn solve(
     for c in 0..n {
         let name = names[c].clone();
         let own = system.precision[c][c].ok_or_else(|| Decline::at("no square of it stands in the joint", span))?;
+        let s = &mut joint.store;
+        if s.per_row(own) && s.shape(own).len() == 2 && rowwise::parts(s, own).is_none() {
+            return Err(Decline::at("its precision differs from row to row", span));
+        }
         let shape = joint.store.shape(atoms[c]).to_vec();
         roots.push(root(joint, &name, ixs, own, &shape));
         norm.push(half_log_normaliser(&mut joint.store, own));
@@ -156,12 +205,10 @@ fn system(joint: &mut LogJoint, terms: &[Term], atoms: &[Term], first: &Continuo
         let mut row = vec![];
         for &z in atoms {
             let j = jacobian(s, g, z).map_err(|_| Decline::at("the log joint is not quadratic in it", first.span))?;
+            let j = j.map(|j| gap::elementwise_products(s, j));
             if let Some(j) = j {
                 if atoms.iter().any(|&z| s.contains(j, z)) {
                     return Err(Decline::at("the log joint is not quadratic in it", first.span));
-                }
-                if s.per_row(j) && s.shape(j).len() == 2 && rowwise::parts(s, j).is_none() {
-                    return Err(Decline::at("its precision differs from row to row", first.span));
                 }
             }
             row.push(j.map(|j| s.neg(j)));
@@ -301,12 +348,14 @@ fn rewrite(
     factors: &[usize],
     block: &[Eliminated],
     norm: &[Term],
-    first: &Continuous,
+    (first, gaps): (&Continuous, &[Gap]),
 ) -> Result<(), Decline> {
     let at_mean: HashMap<Term, Term> = block.iter().map(|e| (e.atom, e.mean)).collect();
     for &f in factors {
-        let term = joint.factors[f].cases[0].term;
-        let addends = flatten(&mut joint.store, term);
+        let s = &mut joint.store;
+        let whole = joint.factors[f].cases[0].term;
+        let [term, noisy] = [false, true].map(|e| gaps.iter().fold(whole, |t, g| settle(s, g, t, e)));
+        let addends = flatten(&mut joint.store, noisy);
         let mut parts = vec![];
         for t in addends {
             parts.push(expected(&mut joint.store, t, block).map_err(|why| Decline::at(why, joint.factors[f].span))?);

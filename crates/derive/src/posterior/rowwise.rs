@@ -20,7 +20,8 @@ pub enum Part {
         /// B.
         right: Term,
     },
-    /// A matrix whose elements are computed row by row: a row's scalar times a matrix, an outer product.
+    /// A matrix whose elements are computed row by row: a row's scalar times a matrix, an outer product, flat matrices times
+    /// one element by element, a product of a row's matrices.
     Row(Term),
 }
 
@@ -35,6 +36,10 @@ fn part(s: &mut Store, t: Term) -> Option<Part> {
         return Some(Part::Flat(t));
     }
     let (scalars, arrays): (Vec<Term>, Vec<Term>) = s.factors(t).into_iter().partition(|&f| s.shape(f).is_empty());
+    let flat_or_outer = arrays.iter().all(|&m| !s.per_row(m) || outer(s, m));
+    if arrays.len() > 1 && flat_or_outer && !scalars.iter().any(|&c| s.per_row(c)) {
+        return Some(Part::Row(t));
+    }
     let [m] = arrays[..] else { return None };
     let scale = s.product_of(&scalars);
     if !s.per_row(scale)
@@ -52,7 +57,11 @@ fn part(s: &mut Store, t: Term) -> Option<Part> {
             right,
         });
     }
-    (!s.per_row(m) || matches!(s.node(m), Node::Outer(..) | Node::Diag(_))).then_some(Part::Row(t))
+    (!s.per_row(m) || matches!(s.node(m), Node::Outer(..) | Node::Diag(_) | Node::MatMul(..))).then_some(Part::Row(t))
+}
+
+fn outer(s: &Store, m: Term) -> bool {
+    matches!(s.node(m), Node::Outer(..))
 }
 
 /// A, u and B of `A diag(u) B`.

@@ -48,7 +48,8 @@ impl Lower<'_> {
             let Some(d) = self.plan.definitions.iter().find(|d| d.atom == p.mean) else {
                 continue;
             };
-            if !self.defined.contains(&d.sym) {
+            // missing cells are no factor to start from
+            if !self.defined.contains(&d.sym) || self.plan.gaps.iter().any(|g| g.sym == p.sym) {
                 continue;
             }
             // where nothing but the start says which way a chain's latents point
