@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{lvmc, root, stderr, stdout};
+use common::{Numbers, Place, lvmc, root, stderr, stdout};
 use lvmc_base::Source;
 use lvmc_derive::{DeriveError, Missing, derive_with};
 use serde_json::Value;
@@ -128,4 +128,41 @@ fn extreme_variances_cost_no_digits() {
             "{start}: {found}, not {expected}"
         );
     }
+}
+
+/// Cells of vectors with a full covariance are missing: the fit leaves the point where no loading says anything, and the
+/// cells that are there are explained as well as without gaps.
+#[test]
+fn loadings_are_found_with_gaps() {
+    let mut n = Numbers(9);
+    let (mut s, mut text) = (0.0, String::from("y1,y2,y3\n"));
+    for _ in 0..200 {
+        s = 0.9 * s + n.centred();
+        let shared = 0.5 * n.centred();
+        let row = [1.0, -2.0, 0.5].map(|c| c * s + shared + 0.7 * n.centred());
+        let cell = |x: f64, n: &mut Numbers| {
+            if n.unit() < 0.2 {
+                String::new()
+            } else {
+                format!("{x:.4}")
+            }
+        };
+        let cells: Vec<String> = row.iter().map(|&x| cell(x, &mut n)).collect();
+        text.push_str(&format!("{}\n", cells.join(",")));
+    }
+    let place = Place::new();
+    let data = place.file("data.csv", &text);
+    let fit = |model: &str| -> f64 {
+        let output = lvmc(&["fit", "-e", model, &data, "--bind", "y=y1,y2,y3", "--json"]);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{}", stderr(&output));
+        let fit: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        fit["log_likelihood"].as_f64().expect("a number")
+    };
+    let head = "data y : real[D]; param S : cov[D]; param C : real[D]; param a : real;";
+    let chain = "chain t { s[1] ~ Normal(0, 1); s[t] ~ Normal(a * s[t-1], 1); y[t] ~ Normal(C * s[t], S) }";
+    let (with, without) = (
+        fit(&format!("{head} {chain}")),
+        fit("data y : real[D]; param S : cov[D]; y ~ Normal(0, S)"),
+    );
+    assert!(with > without + 50.0, "{with} {without}");
 }
