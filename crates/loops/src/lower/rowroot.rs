@@ -348,8 +348,8 @@ fn unrolled(b: &mut FuncBuilder<'_>, a: &[Reg], n: usize) -> Vec<Vec<Reg>> {
         let mut row = vec![];
         for j in 0..i {
             let mut v = b.num(0.0);
-            for k in j..i {
-                v = b.fma(c[i][k], r[k][j], v);
+            for (k, before) in r.iter().enumerate().skip(j) {
+                v = b.fma(c[i][k], before[j], v);
             }
             let v = b.mul(inverse[i], v);
             row.push(b.neg(v));
