@@ -7,6 +7,9 @@ use super::simd::Simd;
 /// of it.
 const GEMM_FROM: usize = 4096;
 
+/// Outputs whose sums of two vectors stay in sixteen registers.
+const MOST_OUTPUTS: usize = 6;
+
 /// `M` outputs of `R` vectors of rows.
 ///
 /// # Safety
@@ -104,13 +107,18 @@ pub(crate) unsafe fn run<S: Simd>(
             let mut k = 0;
             while k < outputs {
                 let (coef, out) = (coef.add(k * side), out.add(k * rows + row));
-                match outputs - k {
+                // tiles of like size: 5 outputs in one, 15 in three, 50 in nine
+                let tiles = (outputs - k).div_ceil(MOST_OUTPUTS);
+                let m = (outputs - k).div_ceil(tiles);
+                match m {
                     1 => tile::<S, R, 1>(x.add(row), inputs, coef, out, add, rows),
                     2 => tile::<S, R, 2>(x.add(row), inputs, coef, out, add, rows),
                     3 => tile::<S, R, 3>(x.add(row), inputs, coef, out, add, rows),
-                    _ => tile::<S, R, 4>(x.add(row), inputs, coef, out, add, rows),
+                    4 => tile::<S, R, 4>(x.add(row), inputs, coef, out, add, rows),
+                    5 => tile::<S, R, 5>(x.add(row), inputs, coef, out, add, rows),
+                    _ => tile::<S, R, MOST_OUTPUTS>(x.add(row), inputs, coef, out, add, rows),
                 }
-                k += 4;
+                k += m;
             }
         });
     }
