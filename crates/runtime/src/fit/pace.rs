@@ -36,6 +36,9 @@ pub struct Pace {
     leapt: bool,
     refused: usize,
     quiet: usize,
+    /// Leaps to take before the next wait for the end, and before the one after that.
+    owed: usize,
+    patience: usize,
 }
 
 impl Pace {
@@ -63,7 +66,17 @@ impl Pace {
         let left = remaining(&self.gains, noise);
         // a shortened step says nothing of the next, unless it gained nothing
         let small = (whole || left == 0.0) && left <= enough;
+        if self.waiting() && !small {
+            // the end was not near: twice as many leaps before it is waited for again
+            self.patience = (2 * self.patience).max(1);
+            self.owed = self.patience;
+        }
         self.quiet = if small { self.quiet + 1 } else { 0 };
+    }
+
+    /// The end may be near: steps without leaps will tell.
+    fn waiting(&self) -> bool {
+        self.quiet > 0 && self.owed == 0 && self.gains.len() < LONGEST
     }
 
     /// True where nothing is left to gain.
@@ -91,17 +104,19 @@ impl Pace {
     pub fn leap(&self, slots: &[ParamSlot]) -> Option<Values> {
         let [a, b, c] = &self.path[..] else { return None };
         let slow = matches!(self.gains[..], [.., g, h] if h > SLOW * g);
-        // the end may be near: steps without leaps will tell
-        let waiting = self.quiet > 0 && self.gains.len() < LONGEST;
-        let due = self.linear && slow && !waiting;
+        let due = self.linear && slow && !self.waiting();
         due.then(|| extrapolated(slots, [a, b, c])).flatten()
     }
 
     /// A leap was taken.
     pub fn leapt(&mut self, values: &Values) {
-        let linear = self.linear;
-        *self = Self::new(values);
-        (self.linear, self.leapt) = (linear, true);
+        *self = Self {
+            linear: self.linear,
+            leapt: true,
+            owed: self.owed.saturating_sub(1),
+            patience: self.patience,
+            ..Self::new(values)
+        };
     }
 
     /// A leap would have lost.
