@@ -23,7 +23,7 @@ const THIRD: usize = 3;
 /// Steps without a leap that end the wait for a rate that does not rise: it is rounding that moves it.
 const LONGEST: usize = 60;
 /// A rate that rises by more from third to third: a slower direction comes to light.
-const RISING: f64 = 0.02;
+const RISING: f64 = 0.01;
 
 /// Gains and steps since the last leap.
 #[derive(Debug, Default)]
