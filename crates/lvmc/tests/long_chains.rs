@@ -105,7 +105,8 @@ fn states_with_nearly_singular_covariances() {
         })
         .collect();
     let sigma = [[1.0, rho * 1e-4], [rho * 1e-4, 1e-8]];
-    let start = json!({ "pi": [1.0 / 3.0; 3], "A": a, "mu": mu, "Sigma": [sigma; 3] });
+    let (third, sigmas) = ([1.0 / 3.0; 3], [sigma; 3]);
+    let start = json!({ "pi": third, "A": a, "mu": mu, "Sigma": sigmas });
     let model =
         "chain t { z[1] ~ Categorical(pi); z[t] ~ Categorical(A[z[t-1]]); x[t] ~ Normal(mu[z[t]], Sigma[z[t]]) }";
     let (found, p) = fitted(model, "a,b", &rows, &start, &["--bind", "x=a,b", "--set", "K=3"]);
