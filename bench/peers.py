@@ -196,7 +196,127 @@ def jax_weighted(case, iterations):
     return timed(step, tuple(xp.asarray(case[k]) for k in ("pi", "mu", "Sigma", "lambda")), iterations)
 
 
-PEERS = {"sklearn": sklearn_gmm, "jax": jax_gmm, "jax_block": jax_block_gmm, "jax_columns": jax_columns,
+def hmmlearn_hmm(case, iterations):
+    """hmmlearn's scaling implementation, covariances full, no prior, no floor."""
+    import logging
+    import warnings
+
+    from hmmlearn.hmm import GaussianHMM
+
+    logging.disable(logging.CRITICAL)
+    warnings.filterwarnings("ignore")
+    x, k = case["x"], len(case["pi"])
+
+    def fit(n):
+        model = GaussianHMM(k, covariance_type="full", n_iter=n, tol=-np.inf, init_params="", params="stmc", covars_prior=0,
+                            covars_weight=-x.shape[1], min_covar=0, implementation="scaling")
+        model.startprob_, model.transmat_ = case["pi"], case["A"]
+        model.means_, model.covars_ = case["mu"], case["Sigma"]
+        start = time.perf_counter()
+        model.fit(x)
+        return time.perf_counter() - start, model
+
+    fit(1)
+    one, _ = fit(1)
+    many, model = fit(1 + iterations)
+    # the history holds the log-likelihoods before the updates
+    return (many - one) / iterations, model.score(x), 1 + iterations
+
+
+def jax_hmm(case, iterations):
+    """Baum–Welch with scaled messages: one jitted step, two `lax.scan`s."""
+    jax, xp = setup_jax()
+    from jax.scipy.linalg import solve_triangular
+
+    x = xp.asarray(case["x"])
+    d = x.shape[1]
+
+    @jax.jit
+    def step(pi, a, mean, cov):
+        low = xp.linalg.cholesky(cov)
+        inverse = jax.vmap(lambda l: solve_triangular(l, xp.eye(d), lower=True))(low)
+        log_det = xp.log(xp.diagonal(low, axis1=1, axis2=2)).sum(1)
+        square = [((x @ inverse[k].T - inverse[k] @ mean[k]) ** 2).sum(1) for k in range(len(pi))]
+        log = -0.5 * xp.stack(square, 1) - log_det - 0.5 * d * np.log(2 * np.pi)
+        top = log.max(1)
+        b = xp.exp(log - top[:, None])
+
+        def forward(u, b):
+            u = (u @ a) * b
+            c = u.sum()
+            return u / c, (u / c, c)
+
+        first = pi * b[0]
+        c0 = first.sum()
+        first = first / c0
+        _, (rest, c) = jax.lax.scan(forward, first, b[1:])
+        u, c = xp.concatenate([first[None], rest]), xp.concatenate([c0[None], c])
+
+        def backward(v, bc):
+            v = a @ (v * bc[0]) / bc[1]
+            return v, v
+
+        end = xp.ones_like(pi)
+        _, v = jax.lax.scan(backward, end, (b[1:], c[1:]), reverse=True)
+        v = xp.concatenate([v, end[None]])
+        pairs = (u[:-1].T @ (b[1:] * v[1:] / c[1:, None])) * a
+        r = u * v
+        r = r / r.sum(1, keepdims=True)
+        n = r.sum(0)
+        mean = (r.T @ x) / n[:, None]
+        cov = xp.stack([((x - mean[k]) * r[:, k : k + 1]).T @ (x - mean[k]) / n[k] for k in range(len(pi))])
+        return (r[0], pairs / pairs.sum(1, keepdims=True), mean, cov), xp.log(c).sum() + top.sum()
+
+    return timed(step, tuple(xp.asarray(case[p]) for p in ("pi", "A", "mu", "Sigma")), iterations)
+
+
+def ppca_step(xp, x):
+    """EM of PPCA with missing cells (NaN), every row's posterior from products of the mask with the loadings' squares."""
+    seen = ~np.isnan(x)
+    n, d = x.shape
+    mask, x = xp.asarray(seen.astype(float)), xp.asarray(np.where(seen, x, 0.0))
+    one = xp.ones((n, 1))
+
+    def step(w, mu, noise):
+        q = w.shape[1]
+        squares = (w[:, :, None] * w[:, None, :]).reshape(d, q * q)
+        precision = (mask @ squares).reshape(n, q, q) / noise + xp.eye(q)
+        y = x - mask * mu
+        b = y @ w / noise
+        cov = xp.linalg.inv(precision)
+        z = xp.einsum("nij,nj->ni", cov, b)
+        log = -0.5 * (mask.sum() * (np.log(2 * np.pi) + xp.log(noise)) + (y * y).sum() / noise
+                      + xp.linalg.slogdet(precision)[1].sum() - (b * z).sum())
+        second = cov + z[:, :, None] * z[:, None, :]
+        both = xp.concatenate([z, one], 1)
+        second = xp.concatenate([xp.concatenate([second, z[:, :, None]], 2), both[:, None, :]], 1).reshape(n, -1)
+        gram = (mask.T @ second).reshape(d, q + 1, q + 1)
+        cross = x.T @ both
+        new = xp.linalg.solve(gram, cross[:, :, None])[:, :, 0]
+        rest = (x * x).sum() - 2 * (new * cross).sum() + xp.einsum("di,dij,dj->", new, gram, new)
+        return (new[:, :q], new[:, q], rest / mask.sum()), log
+
+    return step
+
+
+def numpy_ppca(case, iterations):
+    step, state = ppca_step(np, case["x"]), tuple(case[p] for p in ("W", "mu", "sigma2"))
+    step(*state)
+    times = []
+    for _ in range(iterations):
+        start = time.perf_counter()
+        state, _ = step(*state)
+        times.append(time.perf_counter() - start)
+    return min(times), float(step(*state)[1]), iterations
+
+
+def jax_ppca(case, iterations):
+    jax, xp = setup_jax()
+    step = jax.jit(ppca_step(xp, case["x"]))
+    return timed(step, tuple(xp.asarray(case[p]) for p in ("W", "mu", "sigma2")), iterations)
+
+
+PEERS = {"hmmlearn": hmmlearn_hmm, "jax_hmm": jax_hmm, "numpy_ppca": numpy_ppca, "jax_ppca": jax_ppca, "sklearn": sklearn_gmm, "jax": jax_gmm, "jax_block": jax_block_gmm, "jax_columns": jax_columns,
          "jax_weighted": jax_weighted}
 
 if __name__ == "__main__":

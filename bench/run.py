@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Measures lvmc against scikit-learn and JAX: seconds per EM iteration on the same data and starting values.
+"""Measures lvmc against scikit-learn, hmmlearn, NumPy and JAX: seconds per EM iteration on the same data and starting values.
 
     python3 bench/run.py [--only TEXT] [--rounds 7] [--quick]
 
-Makes a virtual environment (bench/.venv) with NumPy, scikit-learn and JAX, builds lvmc in release mode, then runs both
-sides alternately and prints, per case, the ratio of their minima and the relative difference of the log-likelihoods after
-equal iterations. Nothing else should run on the machine. Not part of the test suite.
+Makes a virtual environment (bench/.venv) with NumPy, scikit-learn, hmmlearn and JAX, builds lvmc in release mode, then
+runs both sides alternately and prints, per case, the ratio of their minima and the relative difference of the
+log-likelihoods after equal iterations. A case without peers prints its time and the limit that we mean to keep, and the
+seconds of the whole process. Nothing else should run on the machine. Not part of the test suite.
 """
 import argparse
 import json
 import pathlib
 import subprocess
 import sys
+import time
 import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -41,7 +43,26 @@ z ~ Categorical(pi)
 x ~ Normal(mu[z], Sigma)
 y ~ Poisson(lambda[z])
 """
-# name, maker of data, peers, iterations of lvmc, of the peers, the ratios that we mean to reach
+HMM = """chain t {
+  z[1] ~ Categorical(pi)
+  z[t] ~ Categorical(A[z[t-1]])
+  x[t] ~ Normal(mu[z[t]], Sigma[z[t]])
+}
+"""
+PPCA = """param W : real[D, Q]
+param mu : real[D]
+param sigma2 : positive
+z ~ Normal(0, I[Q])
+data x : real[D] ~ Normal(W * z + mu, sigma2 * I)
+"""
+LEVEL = """param level_var, noise_var : positive
+chain t {
+  level[1] ~ Normal(0, 1e6)
+  level[t] ~ Normal(level[t-1], level_var)
+  data y[t] : real ~ Normal(level[t], noise_var)
+}
+"""
+# name, maker of data, peers with the ratios that we mean to reach (or a limit in seconds), iterations of lvmc, of the peers
 CASES = [
     ("gmm 2e5 1 3", ("gmm", 200_000, 1, 3), {"sklearn": 70, "jax": 10, "jax_block": 10}, 200, 10),
     ("gmm 2e5 2 5", ("gmm", 200_000, 2, 5), {"sklearn": 70, "jax": 12, "jax_block": 12}, 100, 10),
@@ -49,6 +70,9 @@ CASES = [
     ("gmm 1e5 32 20", ("gmm", 100_000, 32, 20), {"sklearn": 20, "jax": 6, "jax_block": 6}, 30, 3),
     ("columns 1e6", ("columns", 1_000_000), {"jax_columns": 10}, 20, 5),
     ("weighted tied 1e6", ("weighted", 1_000_000), {"jax_weighted": 10}, 20, 5),
+    ("hmm 1e5 10 2", ("hmm", 100_000, 10, 2), {"hmmlearn": 5, "jax_hmm": 3}, 30, 5),
+    ("ppca missing 1e5 50 5", ("ppca", 100_000, 50, 5), {"numpy_ppca": 10, "jax_ppca": 5}, 20, 5),
+    ("local level 5e4", ("level", 50_000), 10e-3, 50, 0),
 ]
 
 
@@ -58,7 +82,7 @@ def python():
     exe = home / "bin" / "python"
     if not exe.exists():
         venv.create(home, with_pip=True)
-        subprocess.run([exe, "-m", "pip", "install", "-q", "numpy", "scipy", "scikit-learn", "jax"], check=True)
+        subprocess.run([exe, "-m", "pip", "install", "-q", "numpy", "scipy", "scikit-learn", "hmmlearn", "jax"], check=True)
     return exe
 
 
@@ -93,6 +117,31 @@ elif kind == "columns":
              "b": np.array([1.0, 1.0, 1.0]), "p": r.dirichlet(np.ones(v) * 5, size=k)}
     data, names = dict(n=counts, t=times, c=codes), ["n", "t", "c"]
     table, bind, extra = np.stack([counts, times, codes], 1), [], ["--set", f"K={k}"]
+elif kind == "hmm":
+    n, k, d = sizes
+    A = r.dirichlet(np.ones(k), k) * 0.3 + 0.7 * np.eye(k)
+    mu = r.normal(size=(k, d)) * 4
+    a = r.normal(size=(k, d, d)) * 0.3 + np.eye(d)
+    z, u, cdf = np.zeros(n, int), r.random(n), A.cumsum(1)
+    for t in range(1, n):
+        z[t] = min(k - 1, np.searchsorted(cdf[z[t - 1]], u[t]))
+    x = mu[z] + np.einsum("nij,nj->ni", a[z], r.normal(size=(n, d)))
+    start = dict(pi=np.ones(k) / k, A=np.full((k, k), 0.3 / k) + 0.7 * np.eye(k), mu=mu + r.normal(size=mu.shape) * 0.5,
+                 Sigma=np.stack([np.eye(d)] * k))
+    data, names = dict(x=x), [f"x{i}" for i in range(d)]
+    table, bind, extra = x, ["--bind", f"x=x0..x{d-1}"], ["--set", f"K={k}"]
+elif kind == "ppca":
+    n, d, q = sizes
+    x = r.normal(size=(n, q)) @ r.normal(size=(q, d)) + r.normal(size=d) + 0.5 * r.normal(size=(n, d))
+    x[r.random((n, d)) < 0.2] = np.nan
+    start = dict(W=r.normal(size=(d, q)), mu=np.zeros(d), sigma2=np.array(1.0))
+    data, names = dict(x=x), [f"x{i}" for i in range(d)]
+    table, bind, extra = x, ["--bind", f"x=x0..x{d-1}"], ["--set", f"Q={q}"]
+elif kind == "level":
+    (n,) = sizes
+    y = r.normal(size=n).cumsum() * 0.3 + r.normal(size=n)
+    start = dict(level_var=np.array(1.0), noise_var=np.array(0.5))
+    data, names, table, bind, extra = dict(y=y), ["y"], y[:, None], [], []
 else:
     (n,) = sizes
     k, d = 4, 2
@@ -108,7 +157,10 @@ else:
     extra = ["--set", f"K={k}", "--weights", "w"]
 np.savez(path + ".npz", **data, **start)
 json.dump({key: value.tolist() for key, value in start.items()}, open(path + ".json", "w"))
-np.savetxt(path + ".csv", table, delimiter=",", header=",".join(names), comments="", fmt="%.17g")
+with open(path + ".csv", "w") as f:
+    f.write(",".join(names) + "\n")
+    for row in table.tolist():
+        f.write(",".join("" if v != v else repr(v) for v in row) + "\n")
 json.dump(bind + extra, open(path + ".args", "w"))
 '''
 
@@ -117,7 +169,8 @@ def make(exe, name, recipe):
     path = OUT / name.replace(" ", "_")
     if not path.with_suffix(".args").exists():
         subprocess.run([exe, "-c", MAKER, recipe[0], str(path), *map(str, recipe[1:])], check=True)
-    model = {"gmm": FULL, "columns": COLUMNS, "weighted": WEIGHTED}[recipe[0]]
+    model = {"gmm": FULL, "columns": COLUMNS, "weighted": WEIGHTED, "hmm": HMM, "ppca": PPCA,
+             "level": LEVEL}[recipe[0]]
     return path, model
 
 
@@ -143,20 +196,27 @@ def peer(exe, name, path, iterations):
 def measure(exe, binary, case, rounds):
     name, recipe, peers, ours, theirs = case
     path, model = make(exe, name, recipe)
-    best_ours, best_theirs, last = float("inf"), {p: float("inf") for p in peers}, {}
+    limit = None if isinstance(peers, dict) else peers
+    peers = peers if limit is None else {}
+    best_ours, best_theirs, last, whole = float("inf"), {p: float("inf") for p in peers}, {}, float("inf")
     for _ in range(rounds):
+        start = time.perf_counter()
         one, _ = lvmc(binary, path, model, 1)
+        whole = min(whole, time.perf_counter() - start)
         many, _ = lvmc(binary, path, model, 1 + ours)
         best_ours = min(best_ours, (many - one) / ours)
         for p in peers:
             result = peer(exe, p, path, theirs)
             best_theirs[p] = min(best_theirs[p], result["seconds"])
             last[p] = result
+    if limit is not None:
+        print(f"{name:22} lvmc {1e3 * best_ours:8.3f} ms   (asked {1e3 * limit:.0f} ms)   one iteration as a whole process "
+              f"{1e3 * whole:.0f} ms", flush=True)
     for p, wanted in peers.items():
         _, ll = lvmc(binary, path, model, last[p]["iterations"])
         difference = abs(ll - last[p]["log_likelihood"]) / abs(ll)
         ratio = best_theirs[p] / best_ours
-        print(f"{name:20} lvmc {1e3 * best_ours:8.3f} ms   {p:12} {1e3 * best_theirs[p]:9.2f} ms   {ratio:6.1f} times "
+        print(f"{name:22} lvmc {1e3 * best_ours:8.3f} ms   {p:12} {1e3 * best_theirs[p]:9.2f} ms   {ratio:6.1f} times "
               f"(asked {wanted})   log-likelihoods differ by {difference:.0e}", flush=True)
 
 

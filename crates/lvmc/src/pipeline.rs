@@ -19,7 +19,7 @@ use lvmc_runtime::fit::{self as fitting, Hooks};
 use lvmc_runtime::holdout::{self, Holdout};
 use lvmc_runtime::result::{Circumstances, Fit, Seconds, summarise};
 use lvmc_runtime::selection::Criterion;
-use lvmc_runtime::{apply, fitfile, gaps, terms};
+use lvmc_runtime::{apply, fitfile, gaps, nested, terms};
 use lvmc_syntax::ast;
 use lvmc_term::{DimId, SymId};
 use std::collections::BTreeMap;
@@ -184,7 +184,8 @@ struct Bound {
 
 /// The table with its binding; where rows are held out, those that are left, and the share and the rows held out. Sizes and
 /// labels are those of all rows.
-fn held_out(graph: &ModelGraph, table: Table, request: &Request) -> Result<Bound, Failure> {
+fn held_out(graph: &ModelGraph, mut table: Table, request: &Request) -> Result<Bound, Failure> {
+    nested::add_columns(graph, &mut table, &request.bind.binds, &[])?;
     let whole = bind(graph, &table, &request.bind)?;
     // of all rows: those held out are scored by the same program
     let gaps = gaps::gaps(graph, &whole, &table);
@@ -416,9 +417,10 @@ pub fn graph_of(fit: &Fit) -> Result<ModelGraph, Failure> {
 ///
 /// # Errors
 /// As [`fit`], for a fit of another version of the language.
-pub fn restore(fit: Fit, table: &Table, binds: &[String], how: How, threads: usize) -> Result<Restored, Failure> {
+pub fn restore(fit: Fit, table: &mut Table, binds: &[String], how: How, threads: usize) -> Result<Restored, Failure> {
     let graph = graph_of(&fit)?;
     let plan = derive(&graph)?;
+    nested::add_columns(&graph, table, binds, &fit.binding)?;
     let binding = apply::rebind(&graph, &fit, table, binds)?;
     let plan = for_gaps(&graph, plan, &gaps::gaps(&graph, &binding, table))?;
     let lowered = lower(&graph, &plan, &apply::sizes(&graph, &fit))?;

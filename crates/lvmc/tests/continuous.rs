@@ -102,7 +102,7 @@ fn certificates_hold() {
         }
         models += 1;
     }
-    assert!(models >= 12, "only {models} models");
+    assert!(models >= 14, "only {models} models");
 }
 
 #[test]

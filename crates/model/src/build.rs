@@ -175,6 +175,7 @@ impl<'a> Lower<'a> {
             guide,
             fit,
             weight: self.t.weight.clone(),
+            nested: vec![],
             chain: None,
             chain_left: None,
             remarks: vec![],

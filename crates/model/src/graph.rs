@@ -250,6 +250,15 @@ pub struct Lag {
     pub var: VarId,
 }
 
+/// A given category of groups inside groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nested {
+    /// The variable; its name is the columns' with `/` between.
+    pub var: VarId,
+    /// Columns, outermost first.
+    pub columns: Vec<String>,
+}
+
 /// A 0/1 variable of a row: in which rows a statement holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
@@ -340,6 +349,8 @@ pub struct ModelGraph {
     pub fit: Vec<(String, FitValue, Span)>,
     /// `weight COLUMN`.
     pub weight: Option<(String, Span)>,
+    /// Categories whose values are the combinations of several columns': groups inside groups.
+    pub nested: Vec<Nested>,
     /// The chain over the rows, if there is one: its variables are variables of a row.
     pub chain: Option<RowChain>,
     /// Why a chain over the rows could not be written so, and where.

@@ -2,10 +2,11 @@
 //! rows pick their group's member.
 //!
 //! `for each school { u ~ Normal(0, t); for each row { y ~ Normal(u, s) } }` becomes `given school : category[G]`,
-//! `global latent u[G] ~ Normal(0, t)`, `y ~ Normal(u[school], s)`. Groups inside groups, chains inside groups, and groups whose
-//! latents are not real keep their plate.
+//! `global latent u[G] ~ Normal(0, t)`, `y ~ Normal(u[school], s)`. Groups inside groups are those that agree in all columns:
+//! the category `school/class`. Chains inside groups, groups whose latents are not real, and latents of a group that stand
+//! in the prior of a group inside it keep their plate.
 
-use crate::graph::{DimInfo, DimSource, Dist, Factor, ModelGraph, Plate, PlateId, Role, Var, VarId};
+use crate::graph::{DimInfo, DimSource, Dist, Factor, ModelGraph, Nested, Plate, PlateId, Role, Var, VarId};
 use lvmc_base::Span;
 use lvmc_term::{IxId, Size, Store, Support, Sym, SymId, SymKind, Term};
 use std::collections::HashMap;
@@ -15,17 +16,66 @@ const ROWS: usize = 1;
 
 /// Rewrites every group plate that can be a family.
 pub(crate) fn flatten(graph: &mut ModelGraph) {
-    for at in 0..graph.plates.len() {
-        let Plate::Group { column, parent, span } = graph.plates[at].clone() else {
-            continue;
-        };
-        if parent.is_none_or(|p| matches!(graph.plates[p.index()], Plate::Global)) && is_family(graph, at) {
-            let Some((code, size)) = code_of(graph, &column, span) else {
-                continue;
-            };
-            rewrite(graph, at, code, &size);
+    // innermost first: a plate that holds another one waits for it
+    while (0..graph.plates.len()).any(|at| flattened(graph, at)) {}
+}
+
+/// Rewrites one plate; false where it is no group or keeps its plate.
+fn flattened(graph: &mut ModelGraph, at: usize) -> bool {
+    let Plate::Group { column, parent, span } = graph.plates[at].clone() else {
+        return false;
+    };
+    let Some(outside) = outside(graph, parent) else {
+        return false;
+    };
+    if !is_family(graph, at) || mentions_outer(graph, at) {
+        return false;
+    }
+    let path: Vec<String> = outside.iter().map(|o| o.0.clone()).chain([column]).collect();
+    let Some((code, size)) = code_of(graph, &path, span) else {
+        return false;
+    };
+    let rows = match outside.last() {
+        Some((_, group)) => row_plate(graph, *group),
+        None => PlateId::from_index(ROWS),
+    };
+    rewrite(graph, at, (code, &size), rows);
+    true
+}
+
+/// The groups around a plate, outermost first; `None` where something else lies around it.
+fn outside(graph: &ModelGraph, parent: Option<PlateId>) -> Option<Vec<(String, PlateId)>> {
+    let mut out = vec![];
+    let mut at = parent;
+    while let Some(p) = at {
+        match &graph.plates[p.index()] {
+            Plate::Group { column, parent, .. } => {
+                out.insert(0, (column.clone(), p));
+                at = *parent;
+            }
+            Plate::Global => break,
+            _ => return None,
         }
     }
+    Some(out)
+}
+
+/// True where the prior of a plate's latents depends on those of a group around it.
+fn mentions_outer(graph: &ModelGraph, at: usize) -> bool {
+    let outer = |v: &Var| matches!(graph.plates[v.plate.index()], Plate::Group { .. }) && v.plate.index() != at;
+    let own = graph.factors.iter().filter(|f| f.plate.index() == at);
+    let mut dists = own.map(|f| &f.dist);
+    dists.any(|d| graph.vars.iter().any(|v| outer(v) && d.mentions(&graph.store, v.sym)))
+}
+
+/// The plate of the rows right inside a group.
+fn row_plate(graph: &mut ModelGraph, group: PlateId) -> PlateId {
+    let own = |p: &Plate| matches!(p, Plate::Row { parent: Some(q) } if *q == group);
+    let at = graph.plates.iter().position(own).unwrap_or_else(|| {
+        graph.plates.push(Plate::Row { parent: Some(group) });
+        graph.plates.len() - 1
+    });
+    PlateId::from_index(at)
 }
 
 /// True where the plate holds real latents of its own and rows, and nothing else.
@@ -49,7 +99,8 @@ fn is_family(graph: &ModelGraph, at: usize) -> bool {
 }
 
 /// The column's own category and its size.
-fn code_of(graph: &mut ModelGraph, column: &str, span: Span) -> Option<(SymId, Size)> {
+fn code_of(graph: &mut ModelGraph, path: &[String], span: Span) -> Option<(SymId, Size)> {
+    let column = &path.join("/")[..];
     if let Some(v) = graph.vars.iter().find(|v| v.name == column) {
         let sym = graph.store.sym(v.sym);
         return match (&sym.support, v.role) {
@@ -58,8 +109,8 @@ fn code_of(graph: &mut ModelGraph, column: &str, span: Span) -> Option<(SymId, S
         };
     }
     let taken = |name: &str| graph.dims.iter().any(|d| graph.store.dim(d.id).name == name);
-    let name = if taken("G") {
-        format!("G_{column}")
+    let name = if taken("G") || path.len() > 1 {
+        format!("G_{}", path.join("_"))
     } else {
         "G".to_owned()
     };
@@ -86,6 +137,12 @@ fn code_of(graph: &mut ModelGraph, column: &str, span: Span) -> Option<(SymId, S
         observed_at: None,
         ranges: vec![],
     });
+    if path.len() > 1 {
+        graph.nested.push(Nested {
+            var,
+            columns: path.to_vec(),
+        });
+    }
     graph.dims.push(DimInfo {
         id,
         default: None,
@@ -96,7 +153,7 @@ fn code_of(graph: &mut ModelGraph, column: &str, span: Span) -> Option<(SymId, S
     Some((sym, size))
 }
 
-fn rewrite(graph: &mut ModelGraph, at: usize, code: SymId, size: &Size) {
+fn rewrite(graph: &mut ModelGraph, at: usize, (code, size): (SymId, &Size), outer: PlateId) {
     let code = graph.store.var(code);
     let (mut in_rows, mut families) = (HashMap::new(), vec![]);
     for v in graph.vars.iter_mut().filter(|v| v.plate.index() == at) {
@@ -118,11 +175,11 @@ fn rewrite(graph: &mut ModelGraph, at: usize, code: SymId, size: &Size) {
         .filter(|&p| matches!(graph.plates[p], Plate::Row { parent: Some(q) } if q.index() == at))
         .collect();
     for v in graph.vars.iter_mut().filter(|v| rows.contains(&v.plate.index())) {
-        v.plate = PlateId::from_index(ROWS);
+        v.plate = outer;
     }
     for f in &mut graph.factors {
         if rows.contains(&f.plate.index()) {
-            f.plate = PlateId::from_index(ROWS);
+            f.plate = outer;
             substitute(&mut graph.store, f, &in_rows);
         } else if f.plate.index() == at {
             let k: IxId = graph.store.add_ix("g", size.clone());
@@ -136,8 +193,9 @@ fn rewrite(graph: &mut ModelGraph, at: usize, code: SymId, size: &Size) {
             substitute(&mut graph.store, f, &with);
         }
     }
+    let none = graph.plates[outer.index()].clone();
     for p in rows.into_iter().chain([at]) {
-        graph.plates[p] = Plate::Row { parent: None };
+        graph.plates[p] = none.clone();
     }
 }
 

@@ -41,12 +41,13 @@ struct Filled {
 pub fn impute(
     model: Model<'_>,
     plan: &Plan,
-    table: Table,
+    mut table: Table,
     request: &Request,
     to: impl Write,
 ) -> Result<(usize, usize), ApplyError> {
     let binding = rebind(model.graph, model.fit, &table, &request.binds)?;
     let data = model.load(table.clone(), &binding, true)?;
+    table.columns.retain(|c| !crate::nested::is_added(model.graph, &c.name));
     let mut out = csv::Writer::from_writer(to);
     if request.draws == 0 {
         let filled = means(model, &binding, &data, &table)?;

@@ -20,6 +20,7 @@ pub mod holdout;
 pub mod impute;
 pub mod init;
 pub mod limits;
+pub mod nested;
 pub mod predict;
 pub mod random;
 pub mod result;

@@ -206,10 +206,8 @@ fn system(joint: &mut LogJoint, terms: &[Term], atoms: &[Term], first: &Continuo
         for &z in atoms {
             let j = jacobian(s, g, z).map_err(|_| Decline::at("the log joint is not quadratic in it", first.span))?;
             let j = j.map(|j| gap::elementwise_products(s, j));
-            if let Some(j) = j {
-                if atoms.iter().any(|&z| s.contains(j, z)) {
-                    return Err(Decline::at("the log joint is not quadratic in it", first.span));
-                }
+            if j.is_some_and(|j| atoms.iter().any(|&z| s.contains(j, z))) {
+                return Err(Decline::at("the log joint is not quadratic in it", first.span));
             }
             row.push(j.map(|j| s.neg(j)));
         }

@@ -5,12 +5,14 @@
 //! (Σ w JᵀS⁻¹J) β = Σ w JᵀS⁻¹y. Forms, the simplest that holds:
 //! - location, e = y − c θ: θ = Σ w c y / Σ w c² (S cancels where it is common to all terms);
 //! - regression, a scalar e: the coefficients of all parameters of the block are laid end to end, φ = ∂(Jβ)/∂β;
-//! - multivariate regression, e = y − W f − μ: one set of normal equations for every output.
+//! - multivariate regression, e = y − W f − μ: one set of normal equations for every output;
+//! - numbers that all outputs of a vector e share: H_ij = Σ w φᵢᵀS⁻¹φⱼ.
 //!
 //! Side conditions: unconstrained type `real`; e affine in the whole block (its derivative does not mention the block).
 //! Proof: Q is concave and quadratic in β; its gradient is the normal equations.
 
 use super::Decline;
+use crate::affine::jacobian;
 use crate::occur::{Occurrence, Unknown};
 use crate::plan::{Condition, Solution, Update};
 use lvmc_base::Span;
@@ -104,6 +106,9 @@ pub fn apply(s: &mut Store, block: &Block<'_>) -> Result<Update, Decline> {
         .all(|(_, q)| s.shape(q.residual).is_empty() || own_ridge(s, &atoms, q))
     {
         return regression(s, block, &squares);
+    }
+    if atoms.iter().all(|&a| s.shape(a).is_empty()) {
+        return shared(s, block, &squares);
     }
     multivariate(s, block, &squares)
 }
@@ -313,6 +318,88 @@ fn ridge(
     Ok(())
 }
 
+/// Numbers that all outputs of a vector residual share: φᵢ = −∂e/∂βᵢ, H_ij = Σ w φᵢᵀS⁻¹φⱼ, g_i = Σ w φᵢᵀS⁻¹y.
+fn shared(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Square)]) -> Result<Update, Decline> {
+    let atoms: Vec<Term> = block.unknowns.iter().map(|u| u.atom).collect();
+    let n = atoms.len();
+    let nothing = s.num(0.0);
+    let zeros: HashMap<Term, Term> = atoms.iter().map(|&a| (a, nothing)).collect();
+    let (mut h, mut g) = (vec![vec![vec![]; n]; n], vec![vec![]; n]);
+    for (o, q) in squares {
+        let shape = s.shape(q.residual).clone();
+        let mut phis = vec![];
+        for &a in &atoms {
+            let affine = || Decline::at("a residual is not affine in it", o.span);
+            let slope = jacobian(s, q.residual, a).map_err(|_| affine())?;
+            if slope.is_some_and(|j| !free_of(s, j, &atoms)) {
+                return Err(affine());
+            }
+            phis.push(slope.map(|j| {
+                let j = s.refill(j, shape.clone());
+                s.neg(j)
+            }));
+        }
+        let y = s.substitute(q.residual, &zeros);
+        let y = s.refill(y, shape);
+        let w = s.scale(-2.0, q.weight);
+        if q.covariance.is_some_and(|cov| s.per_row(cov)) {
+            return Err(Decline::at("a covariance that differs by row", o.span));
+        }
+        let product = |s: &mut Store, a: Term, b: Term| match q.covariance {
+            Some(cov) => {
+                let inverse = s.inv(cov);
+                let b = s.matvec(inverse, b);
+                let dot = s.dot(a, b);
+                s.mul(w, dot)
+            }
+            // an elementwise weight is a diagonal precision
+            None => {
+                let all = s.product_of(&[w, a, b]);
+                if s.shape(all).is_empty() { all } else { s.total(all) }
+            }
+        };
+        for i in 0..n {
+            let Some(a) = phis[i] else { continue };
+            for j in 0..n {
+                if let Some(b) = phis[j] {
+                    let t = product(s, a, b);
+                    h[i][j].push(o.expect(s, t));
+                }
+            }
+            let t = product(s, a, y);
+            g[i].push(o.expect(s, t));
+        }
+    }
+    if let [only] = &g[..] {
+        let (hs, gs) = cancel(s, h[0][0].clone(), only.clone());
+        let (h, g) = (s.sum(&hs), s.sum(&gs));
+        let value = s.div(g, h);
+        return Ok(explicit_zero(s, block, NAME, value, (h, g)));
+    }
+    let mut lines = vec![];
+    for line in &h {
+        let sums: Vec<Term> = line.iter().map(|parts| s.sum(parts)).collect();
+        lines.push(s.stack(&sums));
+    }
+    let sums: Vec<Term> = g.iter().map(|parts| s.sum(parts)).collect();
+    let (h, g) = (s.stack_rows(&lines), s.stack(&sums));
+    Ok(linear(s, block, h, g, vec![Size::Const(1); n], None))
+}
+
+/// β = g / h of one number, which is where g − h β vanishes.
+fn explicit_zero(s: &mut Store, block: &Block<'_>, rule: &'static str, value: Term, (h, g): (Term, Term)) -> Update {
+    let left = s.mul(h, block.unknowns[0].atom);
+    let zero = s.sub(g, left);
+    Update {
+        targets: vec![block.unknowns[0].atom],
+        ranges: block.unknowns[0].ranges.clone(),
+        rule,
+        condition: Condition::Zero(zero),
+        uses: uses(s, &[value], block),
+        solution: Solution::Explicit(vec![value]),
+    }
+}
+
 /// e = y − W f − …: the same normal equations for every output.
 fn multivariate(s: &mut Store, block: &Block<'_>, squares: &[(&Occurrence, Square)]) -> Result<Update, Decline> {
     let atoms: Vec<Term> = block.unknowns.iter().map(|u| u.atom).collect();
@@ -382,6 +469,12 @@ fn design(s: &mut Store, e: Term, atoms: &[Term], span: Span) -> Result<(Term, T
             Node::MatVec(m, f) if free_of(s, f, atoms) => (atoms.iter().position(|&a| a == m).ok_or_else(affine)?, f),
             _ => (atoms.iter().position(|&a| a == one).ok_or_else(affine)?, s.num(1.0)),
         };
+        if s.shape(atoms[at]).is_empty() {
+            return Err(Decline::at(
+                "a number that all outputs share stands beside vectors",
+                span,
+            ));
+        }
         let minus = s.neg(c);
         let f = s.mul(minus, f);
         features[at] = Some(match features[at] {

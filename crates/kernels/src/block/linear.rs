@@ -7,7 +7,15 @@ use super::simd::Simd;
 /// of it.
 const GEMM_FROM: usize = 4096;
 
+/// Outputs whose sums of two vectors stay in sixteen registers.
+const MOST_OUTPUTS: usize = 6;
+
+/// Columns that the hardware reads ahead by itself.
+const STREAMS: usize = 16;
+
 /// `M` outputs of `R` vectors of rows.
+///
+/// The rows at distance `next`, which are read next, are asked for: so many columns are more than the hardware foresees.
 ///
 /// # Safety
 /// `x` holds `inputs` columns at distance `rows`, `coef` M rows of `1 + inputs`, `out` M columns; all valid for R vectors.
@@ -19,6 +27,7 @@ unsafe fn tile<S: Simd, const R: usize, const M: usize>(
     out: *mut f64,
     add: bool,
     rows: usize,
+    next: Option<usize>,
 ) {
     // SAFETY: the caller vouches for the operands
     unsafe {
@@ -31,6 +40,9 @@ unsafe fn tile<S: Simd, const R: usize, const M: usize>(
             let mut v = [S::set(0.0); R];
             for r in 0..R {
                 v[r] = S::load(x.add(i * rows + r * S::W));
+            }
+            if let Some(next) = next {
+                S::prefetch(x.wrapping_add(i * rows + next));
             }
             for j in 0..M {
                 let c = S::set(*coef.add(j * side + 1 + i));
@@ -102,15 +114,24 @@ pub(crate) unsafe fn run<S: Simd>(
         }
         over_rows!(S, 2, rows, |row, R| {
             let mut k = 0;
+            // after the block's last rows, the first of the block that lies behind it
+            let last = row + R * S::W >= rows;
+            let ahead = if last { inputs * rows - row } else { R * S::W };
             while k < outputs {
+                let next = (k == 0 && inputs > STREAMS).then_some(ahead);
                 let (coef, out) = (coef.add(k * side), out.add(k * rows + row));
-                match outputs - k {
-                    1 => tile::<S, R, 1>(x.add(row), inputs, coef, out, add, rows),
-                    2 => tile::<S, R, 2>(x.add(row), inputs, coef, out, add, rows),
-                    3 => tile::<S, R, 3>(x.add(row), inputs, coef, out, add, rows),
-                    _ => tile::<S, R, 4>(x.add(row), inputs, coef, out, add, rows),
+                // tiles of like size: 5 outputs in one, 15 in three, 50 in nine
+                let tiles = (outputs - k).div_ceil(MOST_OUTPUTS);
+                let m = (outputs - k).div_ceil(tiles);
+                match m {
+                    1 => tile::<S, R, 1>(x.add(row), inputs, coef, out, add, rows, next),
+                    2 => tile::<S, R, 2>(x.add(row), inputs, coef, out, add, rows, next),
+                    3 => tile::<S, R, 3>(x.add(row), inputs, coef, out, add, rows, next),
+                    4 => tile::<S, R, 4>(x.add(row), inputs, coef, out, add, rows, next),
+                    5 => tile::<S, R, 5>(x.add(row), inputs, coef, out, add, rows, next),
+                    _ => tile::<S, R, MOST_OUTPUTS>(x.add(row), inputs, coef, out, add, rows, next),
                 }
-                k += 4;
+                k += m;
             }
         });
     }

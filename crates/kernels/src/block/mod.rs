@@ -142,6 +142,7 @@ pub fn block_rows(max_inputs: usize) -> usize {
     match max_inputs {
         0..=3 => 320,
         4..=15 => 160,
-        _ => 128,
+        // columns at a distance that is no power of two fall into different sets of a cache
+        _ => 96,
     }
 }

@@ -25,6 +25,11 @@ pub(crate) trait Simd: Copy + 'static {
     /// # Safety
     /// `p` must be writable for `W` numbers.
     unsafe fn store(p: *mut f64, v: Self::V);
+    /// Asks for the numbers at `p`, which need not be there, to come nearer. Does nothing where there is no such thing.
+    #[inline(always)]
+    fn prefetch(p: *const f64) {
+        let _ = p;
+    }
     fn set(x: f64) -> Self::V;
     fn add(a: Self::V, b: Self::V) -> Self::V;
     fn sub(a: Self::V, b: Self::V) -> Self::V;
@@ -289,6 +294,11 @@ mod x86 {
             unsafe { _mm256_storeu_pd(p, v) }
         }
         #[inline(always)]
+        fn prefetch(p: *const f64) {
+            // SAFETY: a hint, which reads nothing and never faults
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+        }
+        #[inline(always)]
         fn set(x: f64) -> __m256d {
             // SAFETY: feature as above
             unsafe { _mm256_set1_pd(x) }
@@ -523,6 +533,11 @@ mod x86 {
         unsafe fn store(p: *mut f64, v: __m512d) {
             // SAFETY: the caller vouches for eight numbers at p; feature as above
             unsafe { _mm512_storeu_pd(p, v) }
+        }
+        #[inline(always)]
+        fn prefetch(p: *const f64) {
+            // SAFETY: a hint, which reads nothing and never faults
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
         #[inline(always)]
         fn set(x: f64) -> __m512d {

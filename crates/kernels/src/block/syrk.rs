@@ -526,20 +526,30 @@ pub(crate) unsafe fn moments<S: Simd>(
             while i < inputs {
                 let n = (inputs - i).min(2);
                 let b = (x.add(i * rows), rows);
-                let mut to = [0.0; 12];
+                let at = acc.add(s * side + 1 + i);
                 macro_rules! tile {
                     ($($m:literal $two:literal)*) => {
                         match (m, n) {
-                            $(($m, 2) => product::<S, $m, 2, $two, false>(a, b, rows, none, none, none, to.as_mut_ptr()),
-                            ($m, _) => product::<S, $m, 1, $m, false>(a, b, rows, none, none, none, to.as_mut_ptr()),)*
+                            $(($m, 2) => {
+                                let mut to = [0.0; $two];
+                                product::<S, $m, 2, $two, false>(a, b, rows, none, none, none, to.as_mut_ptr());
+                                for k in 0..$m {
+                                    *at.add(k * side) += to[2 * k];
+                                    *at.add(k * side + 1) += to[2 * k + 1];
+                                }
+                            }
+                            ($m, _) => {
+                                let mut to = [0.0; $m];
+                                product::<S, $m, 1, $m, false>(a, b, rows, none, none, none, to.as_mut_ptr());
+                                for k in 0..$m {
+                                    *at.add(k * side) += to[k];
+                                }
+                            })*
                             _ => unreachable!(),
                         }
                     };
                 }
                 tile!(1 2 2 4 3 6 4 8 5 10 6 12);
-                for (e, v) in to[..m * n].iter().enumerate() {
-                    *acc.add((s + e / n) * side + 1 + i + e % n) += v;
-                }
                 i += n;
             }
             s += m;

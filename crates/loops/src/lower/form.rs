@@ -50,6 +50,22 @@ impl Form {
         }
         found
     }
+
+    /// What it makes of one feature, with or without its constants.
+    #[must_use]
+    pub fn of_feature(&self, feature: Term, constants: bool) -> Self {
+        let mine = |p: &Piece| match p {
+            Piece::Constant(_) => constants,
+            Piece::Scale(_, f) | Piece::Dot(_, f) | Piece::MatVec(_, f) => *f == feature,
+        };
+        let part = |(first, n, pieces): &(usize, usize, Vec<Piece>)| {
+            (*first, *n, pieces.iter().filter(|p| mine(p)).cloned().collect())
+        };
+        Self {
+            parts: self.parts.iter().map(part).collect(),
+            ..*self
+        }
+    }
 }
 
 impl Lower<'_> {
@@ -379,17 +395,35 @@ impl Inputs {
         buf.col(0)
     }
 
+    /// One buffer holds the inputs in order.
+    #[must_use]
+    pub fn in_place(&self) -> bool {
+        let first = |f0: &Feature| {
+            let mut all = self.features.iter();
+            all.all(|(f, at)| f.buf == f0.buf && f.first == f0.first + at)
+        };
+        self.features.first().is_some_and(|(f0, _)| first(f0))
+    }
+
+    /// The column of input `at` of one configuration, where it lies.
+    #[must_use]
+    pub fn column(&self, at: usize, env: &HashMap<IxId, Index>) -> Option<crate::ir::Rows> {
+        let found = |(f, first): &&(Feature, usize)| (*first..first + f.cols).contains(&at);
+        let (f, first) = self.features.iter().find(found)?;
+        let mut column = Index::constant(f.first + at - first);
+        for (ix, stride) in &f.by {
+            column = column + env.get(ix).cloned().unwrap_or_default() * *stride;
+        }
+        Some(f.buf.col(column))
+    }
+
     /// The inputs as adjacent columns: where they lie, if one buffer holds them in order, otherwise copied.
     pub fn adjacent(&self, b: &mut FuncBuilder<'_>) -> crate::ir::Rows {
         let Some((f0, _)) = self.features.first() else {
             let buf = b.buffer("inputs", BufKind::Temp, 1);
             return buf.col(0);
         };
-        let in_place = self
-            .features
-            .iter()
-            .all(|(f, at)| f.buf == f0.buf && f.first == f0.first + at);
-        if in_place {
+        if self.in_place() {
             return f0.buf.col(f0.first);
         }
         let columns: Vec<_> = self.features.iter().map(|(f, _)| (f.buf, f.first, f.cols)).collect();

@@ -54,6 +54,9 @@ pub struct Grouped {
     sets: Vec<GroupSet>,
 }
 
+/// Codes with their sizes, their values, and the other factors.
+type Coded = (Vec<(SymId, usize)>, Vec<Term>, Vec<Term>);
+
 impl Lower<'_> {
     /// Reads every row sum of the definitions and lays out the sets that serve them.
     pub fn plan_groups(&mut self, pb: &mut impl NewBuffer, terms: &[Term]) {
@@ -100,7 +103,7 @@ impl Lower<'_> {
     }
 
     /// Codes in the order of their symbols, their values, and the other factors of a row sum.
-    fn codes_of(&mut self, t: Term) -> Option<(Vec<(SymId, usize)>, Vec<Term>, Vec<Term>)> {
+    fn codes_of(&mut self, t: Term) -> Option<Coded> {
         let Node::RowSum(inner) = *self.s.node(t) else {
             return None;
         };

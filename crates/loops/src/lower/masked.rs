@@ -10,10 +10,13 @@ use super::context::{Lower, Scope};
 use super::form::{Form, Inputs};
 use super::stats::{Body, Set, SetKind, Use};
 use crate::builder::FuncBuilder;
-use crate::ir::{BufId, BufKind, Index, Kernel, Rows};
+use crate::ir::{BufId, BufKind, Index, Kernel, Reg, Rows};
 use crate::lens::{moments_len, syrk_len};
 use lvmc_term::{IxId, Node, SymId, Term};
 use std::collections::HashMap;
+
+/// Products of features that are written one by one.
+const UNROLLED: usize = 160;
 
 /// Which elements a sum is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -433,6 +436,11 @@ impl Lower<'_> {
             return;
         }
         let packed = |i: usize, j: crate::ir::LoopId| Index::from(j) + i * (i + 1) / 2;
+        let turns = m.pool.map_or(1, |p| self.extent(p));
+        if turns * p * (p + 1) / 2 <= UNROLLED {
+            self.shared_unrolled(b, m, scope, out);
+            return;
+        }
         let Some(pool) = m.pool else {
             let x = m.shared.adjacent_at(b, &scope.env);
             for i in 0..p {
@@ -453,7 +461,6 @@ impl Lower<'_> {
             return;
         };
         self.zero_columns(b, out, p * (p + 1) / 2);
-        let turns = self.extent(pool);
         b.for_(turns, |b, q| {
             let x = m.shared.adjacent_at(b, &scope.with(pool, q).env);
             for i in 0..p {
@@ -465,6 +472,37 @@ impl Lower<'_> {
                         b.store_row(out.col(packed(i, j)), w);
                     });
                 });
+            }
+        });
+    }
+
+    /// As [`Self::shared_columns`], in one pass: every feature is read once.
+    fn shared_unrolled(&mut self, b: &mut FuncBuilder<'_>, m: &MaskedSet, scope: &Scope, out: BufId) {
+        let p = m.shared.cols;
+        let turns = m.pool.map_or(1, |pool| self.extent(pool));
+        b.rows(|b| {
+            let mut sums: Vec<Reg> = vec![];
+            for q in 0..turns {
+                let mut env = scope.env.clone();
+                env.extend(m.pool.map(|pool| (pool, Index::constant(q))));
+                let columns: Vec<_> = (0..p).filter_map(|i| m.shared.column(i, &env)).collect();
+                let x: Vec<Reg> = columns.into_iter().map(|c| b.load_row(c)).collect();
+                if m.pool.is_none() {
+                    x.iter().enumerate().for_each(|(i, v)| b.store_row(out.col(i), *v));
+                }
+                for i in 0..x.len() {
+                    for j in 0..=i {
+                        let at = i * (i + 1) / 2 + j;
+                        match sums.get(at) {
+                            Some(&old) => sums[at] = b.fma(x[i], x[j], old),
+                            None => sums.push(b.mul(x[i], x[j])),
+                        }
+                    }
+                }
+            }
+            let first = if m.pool.is_none() { p } else { 0 };
+            for (at, sum) in sums.into_iter().enumerate() {
+                b.store_row(out.col(first + at), sum);
             }
         });
     }

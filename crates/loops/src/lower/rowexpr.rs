@@ -3,12 +3,15 @@
 
 use super::context::{Lower, Scope};
 use super::flat::elementwise;
-use super::form::Inputs;
+use super::form::{Form, Inputs};
 use super::jobs::What;
 use crate::builder::FuncBuilder;
 use crate::ir::{BufId, BufKind, Index, Kernel, Reg};
 use lvmc_term::{IxId, Node, Term};
 use std::collections::HashMap;
+
+/// Columns that are copied to lie side by side rather than mapped one feature at a time.
+const COPIED: usize = 16;
 
 /// Row terms made into columns, and the values of bound indices.
 #[derive(Debug, Clone, Default)]
@@ -324,9 +327,33 @@ impl Lower<'_> {
         if form.features().contains(&t) {
             return false; // a feature is not computed from itself
         }
-        let features = form.features().into_iter().map(|f| self.feature(b, f)).collect();
-        let inputs = Inputs::new(features);
+        let features: Vec<_> = form.features().into_iter().map(|f| self.feature(b, f)).collect();
+        let inputs = Inputs::new(features.clone());
         let ixs: Vec<IxId> = self.s.free_indices(t).into_iter().collect();
+        let out = b.buffer("row", BufKind::Temp, form.rows);
+        if inputs.cols > COPIED && !inputs.in_place() {
+            // a map for every feature where it lies: copies would cost as much as the products
+            for (i, feature) in features.into_iter().enumerate() {
+                let part = form.of_feature(feature.term, i == 0);
+                self.linear_kernel(b, scope, part, &Inputs::new(vec![feature]), &ixs, (out, i > 0));
+            }
+        } else {
+            self.linear_kernel(b, scope, form, &inputs, &ixs, (out, false));
+        }
+        scope.made.insert(t, out);
+        true
+    }
+
+    /// One map, from a table of its own, into `out`, set or added.
+    fn linear_kernel(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &RowScope,
+        form: Form,
+        inputs: &Inputs,
+        ixs: &[IxId],
+        (out, add): (BufId, bool),
+    ) {
         let (rows, stride) = (form.rows, form.rows * (1 + inputs.cols));
         let known = self.jobs.iter().find_map(|j| match &j.what {
             What::Linear { form: f, .. } if j.ixs == ixs && format!("{f:?}") == format!("{form:?}") => Some(j.out),
@@ -340,14 +367,13 @@ impl Lower<'_> {
                     inputs: inputs.clone(),
                     constants: vec![],
                 };
-                self.job(b, "linear", &ixs, stride, what)
+                self.job(b, "linear", ixs, stride, what)
             }
         };
         let mut at = Index::default();
-        for ix in &ixs {
+        for ix in ixs {
             at = at * self.extent(*ix) + scope.flat.env.get(ix).cloned().unwrap_or_default();
         }
-        let out = b.buffer("row", BufKind::Temp, rows);
         let x = inputs.adjacent(b);
         b.kernel(Kernel::Linear {
             x,
@@ -355,10 +381,8 @@ impl Lower<'_> {
             outputs: rows,
             coef: coef.at(at * stride),
             out: out.col(0),
-            add: false,
+            add,
         });
-        scope.made.insert(t, out);
-        true
     }
 
     /// Copies a row term into columns.

@@ -209,6 +209,10 @@ impl Lower<'_> {
         self.ensure_row(b, scope, v);
         let matrix = self.s.shape(v).len() == 2;
         let m = if matrix { self.dims_of(v)[1] } else { 1 };
+        if !matrix && n <= UNROLLED {
+            self.row_solve_unrolled(b, scope, (root, first, n), v, out);
+            return;
+        }
         let half = b.buffer("half", BufKind::Temp, n * m);
         self.zero_columns(b, half, n * m);
         self.zero_columns(b, out, n * m);
@@ -238,6 +242,42 @@ impl Lower<'_> {
                 });
             });
         }
+    }
+
+    /// `out = Rᵀ R v` for a vector, in one pass.
+    fn row_solve_unrolled(
+        &mut self,
+        b: &mut FuncBuilder<'_>,
+        scope: &mut RowScope,
+        (root, first, n): (BufId, Index, usize),
+        v: Term,
+        out: BufId,
+    ) {
+        b.rows(|b| {
+            let x: Vec<Reg> = (0..n)
+                .map(|i| self.row_elem(b, scope, v, &[Index::constant(i)]))
+                .collect();
+            let mut sums: Vec<Option<Reg>> = vec![None; n];
+            for i in 0..n {
+                let row: Vec<Reg> = (0..=i)
+                    .map(|j| b.load_row(root.col(first.clone() + (i * n + j))))
+                    .collect();
+                let mut half = b.mul(row[0], x[0]);
+                for j in 1..=i {
+                    half = b.fma(row[j], x[j], half);
+                }
+                for j in 0..=i {
+                    sums[j] = Some(match sums[j] {
+                        Some(old) => b.fma(row[j], half, old),
+                        None => b.mul(row[j], half),
+                    });
+                }
+            }
+            for (i, sum) in sums.into_iter().enumerate() {
+                let Some(sum) = sum else { continue };
+                b.store_row(out.col(i), sum);
+            }
+        });
     }
 
     /// `out = log|Λ|`.
@@ -293,9 +333,12 @@ fn row_root(b: &mut FuncBuilder<'_>, a: BufId, out: BufId, first: &Index, n: usi
             });
         });
     };
-    zero_above(b);
     if n <= UNROLLED {
         b.rows(|b| {
+            let zero = b.num(0.0);
+            for i in 0..n {
+                (i + 1..n).for_each(|j| b.store_row(out.col(first.clone() + (i * n + j)), zero));
+            }
             let all: Vec<Reg> = (0..n * (n + 1) / 2).map(|i| b.load_row(a.col(i))).collect();
             for (i, r) in unrolled(b, &all, n).into_iter().enumerate() {
                 for (j, v) in r.into_iter().enumerate() {
@@ -305,6 +348,7 @@ fn row_root(b: &mut FuncBuilder<'_>, a: BufId, out: BufId, first: &Index, n: usi
         });
         return;
     }
+    zero_above(b);
     looped(b, a, out, first, n);
 }
 
@@ -348,8 +392,8 @@ fn unrolled(b: &mut FuncBuilder<'_>, a: &[Reg], n: usize) -> Vec<Vec<Reg>> {
         let mut row = vec![];
         for j in 0..i {
             let mut v = b.num(0.0);
-            for k in j..i {
-                v = b.fma(c[i][k], r[k][j], v);
+            for (k, before) in r.iter().enumerate().skip(j) {
+                v = b.fma(c[i][k], before[j], v);
             }
             let v = b.mul(inverse[i], v);
             row.push(b.neg(v));

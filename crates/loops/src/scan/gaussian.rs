@@ -11,7 +11,6 @@ use crate::aligned::{AlignedVec, RowLayout};
 use crate::ir::BufId;
 use crate::memory::Memory;
 use lvmc_model::graph::When;
-use std::collections::HashMap;
 use std::ops::Range;
 
 /// Steps among which one that comes again is looked for: rounding may end in a cycle.
@@ -611,57 +610,79 @@ fn smoothed(step: &Step, after: &[f64], n: usize, l: usize) -> Vec<f64> {
     e
 }
 
-/// The buffers that are written.
-struct Out<'a> {
-    lg: &'a LinearGaussian,
-    shape: &'a Shape,
-    layout: RowLayout,
-    held: HashMap<BufId, AlignedVec>,
+/// A column that is written.
+struct Column {
+    /// Its place in `Out::held`, and the columns there.
+    held: usize,
+    cols: usize,
+    col: usize,
+    /// The element of the mean, or of the root.
+    from: usize,
 }
 
-impl<'a> Out<'a> {
-    fn new(lg: &'a LinearGaussian, shape: &'a Shape, memory: &mut Memory) -> Self {
-        let layout = memory.layout();
-        let mut held = HashMap::new();
-        for p in &lg.parts {
-            for &buf in p.moves.iter().chain([&p.mean]) {
-                memory.want(buf);
-                held.insert(buf, memory.take(buf).unwrap_or_default());
+/// The buffers that are written.
+struct Out {
+    layout: RowLayout,
+    held: Vec<(BufId, AlignedVec)>,
+    means: Vec<Column>,
+    roots: Vec<Column>,
+}
+
+impl Out {
+    fn new(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory) -> Self {
+        let mut out = Self {
+            layout: memory.layout(),
+            held: vec![],
+            means: vec![],
+            roots: vec![],
+        };
+        for (p, place) in lg.parts.iter().zip(&shape.places) {
+            let size = place.len();
+            let held = out.take(memory, p.mean);
+            out.means.extend(place.clone().enumerate().map(|(col, from)| Column {
+                held,
+                cols: size,
+                col,
+                from,
+            }));
+            for (&buf, noise) in p.moves.iter().zip(&shape.places) {
+                let held = out.take(memory, buf);
+                for (q, from) in noise.clone().enumerate() {
+                    out.roots.extend(place.clone().enumerate().map(|(i, at)| Column {
+                        held,
+                        cols: noise.len() * size,
+                        col: q * size + i,
+                        from: at * shape.all + from,
+                    }));
+                }
             }
         }
-        Self {
-            lg,
-            shape,
-            layout,
-            held,
+        out
+    }
+
+    fn take(&mut self, memory: &mut Memory, buf: BufId) -> usize {
+        if let Some(at) = self.held.iter().position(|h| h.0 == buf) {
+            return at;
         }
+        memory.want(buf);
+        self.held.push((buf, memory.take(buf).unwrap_or_default()));
+        self.held.len() - 1
     }
 
     /// A row's mean and root; the last row's go to the padding too.
     fn write(&mut self, row: usize, mean: &[f64], e: &[f64]) {
-        let n = self.shape.all;
-        let end = if row + 1 == self.layout.rows {
-            self.layout.blocks() * self.layout.block
+        let layout = self.layout;
+        let end = if row + 1 == layout.rows {
+            layout.blocks() * layout.block
         } else {
             row + 1
         };
-        for (p, place) in self.lg.parts.iter().zip(&self.shape.places) {
-            let size = place.len();
-            if let Some(out) = self.held.get_mut(&p.mean) {
-                for to in row..end {
-                    for (i, at) in place.clone().enumerate() {
-                        out[self.layout.at(size, to, i)] = mean[at];
-                    }
-                }
-            }
-            for (buf, noise) in p.moves.iter().zip(&self.shape.places) {
-                let Some(out) = self.held.get_mut(buf) else { continue };
-                for to in row..end {
-                    for (q, from) in noise.clone().enumerate() {
-                        for (i, at) in place.clone().enumerate() {
-                            out[self.layout.at(noise.len() * size, to, q * size + i)] = e[at * n + from];
-                        }
-                    }
+        for to in row..end {
+            let (block, r) = (to / layout.block, to % layout.block);
+            let both = [(&self.means, mean), (&self.roots, e)];
+            for (columns, values) in both {
+                for c in columns {
+                    self.held[c.held].1[(block * c.cols + c.col) * layout.block + r] = values[c.from];
                 }
             }
         }

@@ -23,8 +23,8 @@ use std::path::Path;
 fn restored(args: &Apply) -> Result<(Restored, Table), Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
-    let table = read(&args.data)?;
-    let restored = pipeline::restore(fit, &table, &args.bind, how(&args.run), threads(&args.run))?;
+    let mut table = read(&args.data)?;
+    let restored = pipeline::restore(fit, &mut table, &args.bind, how(&args.run), threads(&args.run))?;
     Ok((restored, table))
 }
 
@@ -140,8 +140,8 @@ pub fn score(args: &Score) -> Result<Exit, Failure> {
 pub fn impute(args: &Impute) -> Result<Exit, Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
-    let table = read(&args.data)?;
-    let restored = pipeline::restore(fit, &table, &args.bind, how(&args.run), threads(&args.run))?;
+    let mut table = read(&args.data)?;
+    let restored = pipeline::restore(fit, &mut table, &args.bind, how(&args.run), threads(&args.run))?;
     stage::enter("impute");
     let request = imputing::Request {
         binds: args.bind.clone(),
@@ -169,7 +169,10 @@ pub fn sample(args: &Sample) -> Result<Exit, Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
     let graph = pipeline::graph_of(&fit)?;
-    let given = args.given.as_deref().map(read).transpose()?;
+    let mut given = args.given.as_deref().map(read).transpose()?;
+    if let Some(table) = &mut given {
+        lvmc_runtime::nested::add_columns(&graph, table, &args.bind, &fit.binding)?;
+    }
     stage::enter("sample");
     let request = sampling::Request {
         rows: args.rows,

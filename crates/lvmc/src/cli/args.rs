@@ -408,6 +408,9 @@ pub struct Emit {
     /// Kernels compiled ahead for blocks of rows, or none
     #[arg(long, value_enum, default_value_t = Kernels::Block)]
     pub kernels: Kernels,
+    /// As for data in which cells of these variables are missing: names with commas between
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub missing: Vec<String>,
     /// Which stage
     #[arg(long, value_enum)]
     pub stage: Stage,

@@ -85,7 +85,7 @@ pub fn with_data(
         let graph = pipeline::graph(ast, &loaded.source, &loaded.settings)?;
         return Ok((graph, None));
     };
-    let table = read(path)?;
+    let mut table = read(path)?;
     let settings = pipeline::with_columns(&loaded.settings, &table);
     let graph = pipeline::graph(ast, &loaded.source, &settings)?;
     let options = bind::Options {
@@ -93,6 +93,7 @@ pub fn with_data(
         weights: options.weights.clone(),
         ..bind::Options::default()
     };
+    lvmc_runtime::nested::add_columns(&graph, &mut table, &options.binds, &[])?;
     let binding = pipeline::bind(&graph, &table, &options)?;
     Ok((graph, Some(binding)))
 }

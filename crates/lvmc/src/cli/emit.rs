@@ -6,7 +6,6 @@ use super::{check, load, output};
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Exit;
-use lvmc_derive::Missing;
 use lvmc_model::ModelGraph;
 use lvmc_report::stages;
 use lvmc_term::DimId;
@@ -22,14 +21,15 @@ pub fn run(args: &Emit) -> Result<Exit, Failure> {
         lvmc_syntax::print_ast(&ast)
     } else {
         let (graph, binding) = check::with_data(&ast, &loaded, loaded.rest.first().map(String::as_str), &args.bind)?;
+        let missing = super::derive::missing(&graph, &args.missing)?;
         match args.stage {
             Stage::Ast => String::new(),
             Stage::Graph => lvmc_model::print_graph(&graph),
-            Stage::Joint => stages::joint(&graph, &pipeline::joint(&graph, &Missing::default())?),
-            Stage::Elbo => stages::elbo(&graph, &pipeline::derive(&graph)?),
-            Stage::Plan => stages::plan(&graph, &pipeline::derive(&graph)?),
+            Stage::Joint => stages::joint(&graph, &pipeline::joint(&graph, &missing)?),
+            Stage::Elbo => stages::elbo(&graph, &pipeline::derive_with(&graph, &missing)?),
+            Stage::Plan => stages::plan(&graph, &pipeline::derive_with(&graph, &missing)?),
             Stage::Loops | Stage::Clif | Stage::Asm => {
-                let plan = pipeline::derive(&graph)?;
+                let plan = pipeline::derive_with(&graph, &missing)?;
                 let sizes = match binding {
                     Some(binding) => binding.sizes,
                     None => declared_sizes(&graph)?,

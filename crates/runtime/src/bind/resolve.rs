@@ -140,7 +140,7 @@ fn by_name(need: &Need, table: &Table, sizes: &BTreeMap<DimId, usize>) -> Result
         });
     }
     let n = &need.name;
-    for first in [1, 0] {
+    for first in [0, 1] {
         for make in [
             |n: &str, i: usize| format!("{n}[{i}]"),
             |n: &str, i: usize| format!("{n}_{i}"),

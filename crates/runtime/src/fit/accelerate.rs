@@ -1,21 +1,27 @@
-//! Squared extrapolation of EM's steps (SQUAREM, Varadhan and Roland 2008, scheme S3), in free coordinates.
+//! Squared extrapolation of EM's steps (SQUAREM, Varadhan and Roland 2008, scheme S3), in coordinates
+//! without bounds.
 //!
 //! From θ₀, θ₁ = EM(θ₀) and θ₂ = EM(θ₁), with r = θ₁ − θ₀ and v = (θ₂ − θ₁) − r, the point θ₀ + 2s r + s² v with
 //! s = |r| / |v| is where a linear rate would lead. The caller keeps it only where the objective is not lower than θ₂'s,
 //! so that the fit stays monotone.
 
-use super::free::{bound, coordinates};
+use super::free::{bound, coordinates, groups};
 use crate::engine::Values;
 use lvmc_loops::lowered::ParamSlot;
+use lvmc_term::Support;
 
 /// The extrapolated point, or `None` where the steps say nothing or it leaves the parameters' space.
 #[must_use]
 pub fn extrapolated(slots: &[ParamSlot], steps: [&Values; 3]) -> Option<Values> {
     let [a, b, c] = steps.map(|v| free(slots, v));
-    let (a, b, c) = (a?, b?, c?);
+    let moves = |i: usize| (b[i] - a[i], (c[i] - b[i]) - (b[i] - a[i]));
+    // what lies at the edge of its support stays there
+    let inside: Vec<bool> = (0..c.len())
+        .map(|i| a[i].is_finite() && b[i].is_finite() && c[i].is_finite())
+        .collect();
     let (mut rr, mut vv) = (0.0, 0.0);
-    for ((a, b), c) in a.iter().zip(&b).zip(&c) {
-        let (r, v) = (b - a, (c - b) - (b - a));
+    for i in (0..c.len()).filter(|&i| inside[i]) {
+        let (r, v) = moves(i);
         rr += r * r;
         vv += v * v;
     }
@@ -23,23 +29,31 @@ pub fn extrapolated(slots: &[ParamSlot], steps: [&Values; 3]) -> Option<Values> 
     if !s.is_finite() || s <= 1.0 {
         return None;
     }
-    let moved: Vec<f64> = a
-        .iter()
-        .zip(&b)
-        .zip(&c)
-        .map(|((a, b), c)| {
-            let (r, v) = (b - a, (c - b) - (b - a));
-            a + 2.0 * s * r + s * s * v
-        })
-        .collect();
+    let at = |i: usize| {
+        let (r, v) = moves(i);
+        a[i] + 2.0 * s * r + s * s * v
+    };
+    let mut moved: Vec<f64> = (0..c.len()).map(|i| if inside[i] { at(i) } else { c[i] }).collect();
+    for i in roots(slots) {
+        // EM never comes back from a probability of 0
+        moved[i] = 2.0 * moved[i].max(0.5 * c[i]).ln();
+    }
     let out = bound(slots, &moved);
     out.iter().flatten().all(|x| x.is_finite()).then_some(out)
 }
 
-/// Coordinates that are all finite; `None` at the edge of a support.
-fn free(slots: &[ParamSlot], values: &Values) -> Option<Vec<f64>> {
-    let out = coordinates(slots, values);
-    out.iter().all(|x| x.is_finite()).then_some(out)
+/// Free coordinates, but roots of probabilities: steps are measured as the data tell distributions apart (2√p is where the
+/// information is the identity), and a probability that falls towards 0, whose logarithm never rests, hardly counts.
+fn free(slots: &[ParamSlot], values: &Values) -> Vec<f64> {
+    let mut out = coordinates(slots, values);
+    roots(slots).for_each(|i| out[i] = (0.5 * out[i]).exp());
+    out
+}
+
+/// The coordinates that are logs of probabilities.
+fn roots(slots: &[ParamSlot]) -> impl Iterator<Item = usize> + '_ {
+    let simplex = |g: &super::free::Group| slots[g.slot].support == Support::Simplex;
+    groups(slots).into_iter().filter(simplex).flat_map(|g| g.coordinates)
 }
 
 #[cfg(test)]
@@ -57,5 +71,15 @@ mod tests {
         // at the edge of a support there is nothing to follow
         let slots = [slot(Support::Positive, &[1])];
         assert!(extrapolated(&slots, [&at(1.0), &at(0.5), &at(0.0)]).is_none());
+    }
+
+    #[test]
+    fn an_edge_holds_nothing_else_back() {
+        let slots = [slot(Support::Real, &[1]), slot(Support::Simplex, &[3])];
+        let at = |x: f64, p: f64| vec![vec![x], vec![1.0 - p, p, 0.0]];
+        let end = extrapolated(&slots, [&at(1.0, 1e-90), &at(0.9, 1e-120), &at(0.81, 1e-150)]).unwrap();
+        assert!(end[0][0].abs() < 1e-9, "{end:?}");
+        assert!(end[1][1] > 0.0 && end[1][1] < 1e-90, "{end:?}");
+        assert_eq!(end[1][2], 0.0);
     }
 }

@@ -1,15 +1,13 @@
 //! One run of EM: iterations until the objective has no more to gain.
 
 use super::FitError;
-use super::accelerate::extrapolated;
+use super::pace::Pace;
 use crate::engine::{Engine, Values};
 use lvmc_base::Bug;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A fall of the objective below this share of |objective| + rows is rounding.
 const ROUNDING: f64 = 1e-9;
-/// Gains that shrink more slowly than this from step to step are worth extrapolating.
-const SLOW: f64 = 0.5;
 /// Halvings of a step before it is given up.
 const HALVINGS: usize = 40;
 
@@ -61,22 +59,6 @@ impl Outcome {
     }
 }
 
-/// What is left to gain, from the last three objectives: EM's steps shrink geometrically (Aitken).
-#[must_use]
-pub fn remaining(trace: &[f64], noise: f64) -> f64 {
-    let [.., a, b, c] = trace else { return f64::INFINITY };
-    let (before, last) = (b - a, c - b);
-    if last <= noise {
-        return 0.0;
-    }
-    let rate = last / before;
-    if rate > 0.0 && rate < 1.0 {
-        last * (rate / (1.0 - rate)).max(0.1)
-    } else {
-        f64::INFINITY
-    }
-}
-
 /// Runs EM from the engine's present parameters.
 ///
 /// # Errors
@@ -102,8 +84,7 @@ pub fn climb(
         trace: vec![now],
     };
     let ascent = !engine.lowered().ascent.is_empty();
-    let mut last = vec![];
-    let mut quiet = 0;
+    let mut pace = Pace::new(&out.values);
     while out.iterations < until.iterations {
         if now.is_nan() || now == f64::INFINITY {
             out.undefined = true;
@@ -145,41 +126,26 @@ pub fn climb(
         out.objective = next;
         out.log_likelihood = engine.log_likelihood();
         out.trace.push(next);
-        now = next;
-        let lowered = engine.lowered();
-        let slow = !lowered.starts.is_empty() || lowered.gaussian_chain.is_some() || !lowered.groups.is_empty();
-        if until.tol > 0.0 && !ascent && slow {
-            now = leap(engine, &mut out, &mut last);
-        }
         if until.tol > 0.0 {
-            let left = remaining(&out.trace, 1e-14 * scale);
-            // a shortened step says nothing of the next, unless it gained nothing
-            quiet = if (alpha == 1.0 || left == 0.0) && left <= until.tol * (1.0 + now.abs()) {
-                quiet + 1
-            } else {
-                0
-            };
-            if quiet >= 3 {
+            let (noise, enough) = (1e-14 * scale, until.tol * (1.0 + next.abs()));
+            pace.stepped(next - now, &out.values, alpha == 1.0, noise, enough);
+            if pace.ended(noise, enough) {
                 out.converged = true;
                 break;
             }
+            if !ascent && out.iterations < until.iterations {
+                leap(engine, &mut out, &mut pace);
+            }
         }
+        now = out.objective;
     }
     Ok(out)
 }
 
-/// After every second step, where EM has become slow: the extrapolated parameters, if their objective is not lower.
-fn leap(engine: &mut Engine<'_>, out: &mut Outcome, last: &mut Vec<Values>) -> f64 {
-    last.push(out.values.clone());
-    let [a, b, c] = &last[..] else { return out.objective };
-    let slow = matches!(out.trace[..], [.., a, b, c] if c - b > SLOW * (b - a));
-    let found = slow
-        .then(|| extrapolated(&engine.lowered().params, [a, b, c]))
-        .flatten();
-    last.clear();
-    let Some(values) = found else {
-        last.push(out.values.clone());
-        return out.objective;
+/// Where EM has become slow: the extrapolated parameters, if their objective is not lower.
+fn leap(engine: &mut Engine<'_>, out: &mut Outcome, pace: &mut Pace) {
+    let Some(values) = pace.leap(&engine.lowered().params) else {
+        return;
     };
     engine.set_params(&values);
     let objective = engine.evaluate();
@@ -189,12 +155,12 @@ fn leap(engine: &mut Engine<'_>, out: &mut Outcome, last: &mut Vec<Values>) -> f
         out.log_likelihood = engine.log_likelihood();
         out.iterations += 1;
         out.trace.push(objective);
+        pace.leapt(&out.values);
     } else {
         engine.set_params(&out.values);
         engine.evaluate();
+        pace.refused();
     }
-    last.push(out.values.clone());
-    out.objective
 }
 
 fn bug(engine: &Engine<'_>, out: &Outcome, now: f64, next: f64) -> Bug {
@@ -216,20 +182,5 @@ fn bug(engine: &Engine<'_>, out: &Outcome, now: f64, next: f64) -> Bug {
                 .collect::<Vec<_>>()
                 .join("; ")
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::remaining;
-
-    #[test]
-    fn the_rest_of_a_geometric_series_is_foreseen() {
-        let trace: Vec<f64> = (0..20).map(|i| -100.0 - 0.9f64.powi(i)).collect();
-        let left = remaining(&trace, 1e-14);
-        assert!((left - 0.9f64.powi(19)).abs() < 1e-9, "{left}");
-        assert_eq!(remaining(&[1.0, 2.0], 0.0), f64::INFINITY);
-        assert_eq!(remaining(&[1.0, 2.0, 2.0], 0.0), 0.0);
-        assert_eq!(remaining(&[1.0, 2.0, 4.0], 0.0), f64::INFINITY);
     }
 }

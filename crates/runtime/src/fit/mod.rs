@@ -7,6 +7,7 @@ mod errors;
 pub mod free;
 mod information;
 pub mod labels;
+mod pace;
 mod search;
 mod suspect;
 
@@ -19,7 +20,7 @@ use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 
 pub use canonical::remark as rotation_remark;
-pub use climb::{Outcome, Until, climb, remaining};
+pub use climb::{Outcome, Until, climb};
 pub use errors::{Errors, When, standard_errors};
 pub use labels::described as label_order;
 pub use suspect::{Suspicion, suspicions};
