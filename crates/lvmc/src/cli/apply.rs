@@ -82,8 +82,15 @@ fn forecast(args: &Predict, ahead: usize) -> Result<Exit, Failure> {
         binds: apply.bind.clone(),
     };
     let later = future::extend(&graph, &fit, table.clone(), given.as_ref(), &request)?;
-    let restore =
-        |table: &Table| pipeline::restore(fit.clone(), table, &apply.bind, how(&apply.run), threads(&apply.run));
+    let restore = |table: &Table| {
+        pipeline::restore(
+            fit.clone(),
+            &mut table.clone(),
+            &apply.bind,
+            how(&apply.run),
+            threads(&apply.run),
+        )
+    };
     let mut obstacle = forecasting::obstacle(&graph);
     if obstacle.is_none() {
         let restored = restore(&later.table)?;
