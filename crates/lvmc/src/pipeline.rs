@@ -227,13 +227,15 @@ fn score_held_out(
     engine.set_params(&fitted.outcome.values);
     engine.evaluate();
     let finite = |x: f64| x.is_finite().then_some(x);
-    let log_likelihood = finite(engine.log_likelihood());
+    let found = finite(engine.log_likelihood());
+    let bound = compiled.lowered.bound.is_some();
     Holdout {
         share,
         rows: rows.rows,
         weight_sum: rows.weight_sum,
-        log_likelihood,
-        per_row: log_likelihood.and_then(|l| finite(l / rows.weight_sum)),
+        log_likelihood: found.filter(|_| !bound),
+        bound,
+        per_row: found.and_then(|l| finite(l / rows.weight_sum)),
         training_per_row: finite(fitted.outcome.log_likelihood / data.weight_sum),
     }
 }
@@ -255,7 +257,7 @@ fn posterior_entropy(
     };
     let alone = |c: &lvmc_derive::plan::Clique| !hidden(c.var) || !c.others.iter().any(|&v| hidden(v));
     let any = (0..plan.finite.len()).any(hidden);
-    if !any || plan.chain.is_some() || !(0..plan.finite.len()).all(|v| of_rows(&v)) || !plan.cliques.iter().all(alone) {
+    if !any || plan.objective.is_bound() || plan.chain.is_some() || !(0..plan.finite.len()).all(|v| of_rows(&v)) || !plan.cliques.iter().all(alone) {
         return None;
     }
     let mut engine = Engine::new(compiled, data, threads);

@@ -2,7 +2,7 @@
 
 use crate::abbreviate::{Letter, Short, densities, density_text, replace, shared_sums};
 use crate::math::{Style, condition, dist_text, left, statement, term};
-use lvmc_derive::plan::{Condition, Left, ObjectiveKind, Plan, RowFactor, Section, Step};
+use lvmc_derive::plan::{Condition, Left, Plan, RowFactor, Section, Step};
 use lvmc_model::graph::{Dist, ModelGraph, When};
 use lvmc_term::{Fun, Node, Store, Sym, SymKind, Term};
 use std::collections::HashMap;
@@ -127,7 +127,7 @@ fn title(plan: &Plan, section: Section) -> String {
         Section::EStep => format!("E-step: the posterior of {}", names.join(", ")),
         Section::Expected | Section::Elbo => "Expected complete-data log-likelihood and bound".into(),
         Section::MStep if latent => "M-step".into(),
-        Section::MStep if plan.objective == ObjectiveKind::Penalised => "Maximum a posteriori".into(),
+        Section::MStep if plan.objective.is_penalised() => "Maximum a posteriori".into(),
         Section::MStep => "Maximum likelihood".into(),
     }
 }

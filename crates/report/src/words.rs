@@ -152,10 +152,25 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
     out
 }
 
+/// `evidence lower bound (structured mean field q(z) q(s))`.
+#[must_use]
+pub fn bound(factorisation: &str) -> String {
+    format!("evidence lower bound (structured mean field {factorisation})")
+}
+
 fn objective(plan: &Plan) -> String {
     let what = match plan.objective {
         ObjectiveKind::LogLikelihood => "log-likelihood",
         ObjectiveKind::Penalised => "log-likelihood + log prior of the parameters (MAP)",
+        ObjectiveKind::Bound { penalised } => {
+            let prior = if penalised {
+                " + log prior of the parameters (MAP)"
+            } else {
+                ""
+            };
+            let q = plan.factorisation().unwrap_or_default();
+            return format!("{}{prior}: not the log-likelihood; every step raises it", bound(&q));
+        }
     };
     let integrated = !plan.posteriors.is_empty() || !plan.group_posteriors.is_empty();
     if plan.finite.iter().any(|f| !f.observed) || integrated {

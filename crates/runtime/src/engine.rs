@@ -5,7 +5,7 @@ use lvmc_loops::ir::{BufId, Program};
 use lvmc_loops::lower::START_SPREAD;
 use lvmc_loops::lowered::{Lowered, MomentSlot};
 use lvmc_loops::scan::{self, Scan};
-use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
+use lvmc_loops::{AlignedVec, Machine, Memory, RowLayout, Sweep, sweep};
 use lvmc_term::{Array, SymId};
 use std::sync::Arc;
 
@@ -48,6 +48,23 @@ impl Chain {
         }
     }
 }
+
+/// What the parts of a q that is a product keep.
+#[derive(Default)]
+struct Product {
+    offsets: Option<Sweep>,
+    weights: Option<Sweep>,
+    seed: Option<Sweep>,
+    /// The finite part's weights from which evaluations start: those that gave the last update's statistics.
+    anchor: Option<Vec<AlignedVec>>,
+    /// Every row's part of the Gaussian part's entropy.
+    entropy: Vec<f64>,
+}
+
+/// Sweeps over the parts of q from weights that say nothing, and the share of the bound that may be left to gain.
+const COLD: (usize, f64) = (500, 1e-13);
+/// The same from the weights of the iteration before.
+const WARM: (usize, f64) = (4, 1e-11);
 
 /// What is known of the latents of every row.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +112,7 @@ pub struct Engine<'a> {
     score: Option<Sweep>,
     posterior: Option<Sweep>,
     chain: Chain,
+    product: Product,
 }
 
 impl<'a> Engine<'a> {
@@ -141,6 +159,12 @@ impl<'a> Engine<'a> {
             score: named("score", ""),
             posterior: named("posterior", ""),
             chain: Chain::new(data),
+            product: Product {
+                offsets: named("offsets", ""),
+                weights: named("weights", ""),
+                seed: named("weights_seed", ""),
+                ..Product::default()
+            },
             compiled,
         };
         // features may read tables of constants and centres
@@ -200,7 +224,9 @@ impl<'a> Engine<'a> {
     /// Tables from parameters, then a pass over the rows; returns the objective of these parameters.
     pub fn evaluate(&mut self) -> f64 {
         self.call(self.prepare);
-        if let Some(s) = self.potentials.clone() {
+        if self.compiled.lowered.mean_field.is_some() {
+            self.settle();
+        } else if let Some(s) = self.potentials.clone() {
             self.want_chain();
             self.pass(&s);
             self.scan(Scan::Fit);
@@ -248,6 +274,10 @@ impl<'a> Engine<'a> {
     pub fn update(&mut self) {
         if let Some(alpha) = self.compiled.lowered.alpha {
             copy(self.memory.flat_mut(alpha), &[1.0]);
+        }
+        if let Some(mf) = &self.compiled.lowered.mean_field {
+            let copies = mf.weights.iter().map(|w| AlignedVec::copy_of(self.memory.rows(w.0).unwrap_or_default()));
+            self.product.anchor = Some(copies.collect());
         }
         self.call(self.update);
     }
@@ -311,6 +341,7 @@ impl<'a> Engine<'a> {
             self.independent_states();
             self.scan(Scan::Independent);
         }
+        self.seed_product();
         if let Some(s) = self.seed.clone() {
             self.pass(&s);
             let times = if self.compiled.lowered.iterated { 5 } else { 1 };
@@ -320,8 +351,90 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Forgets the finite part of q: the next evaluation starts from weights that say nothing.
+    pub fn forget(&mut self) {
+        self.product.anchor = None;
+    }
+
+    /// The parts of q in turns, until the bound has no more to gain; the finite part last, so that its normaliser and the
+    /// entropy of the other are the bound. From the same weights at the same parameters it is the same q.
+    fn settle(&mut self) {
+        let Some(mf) = &self.compiled.lowered.mean_field else {
+            return;
+        };
+        self.want_chain();
+        for (i, &(buf, cols)) in mf.weights.iter().enumerate() {
+            let data = self.memory.want(buf);
+            match &self.product.anchor {
+                Some(anchor) => copy(data, &anchor[i]),
+                #[allow(clippy::cast_precision_loss)]
+                None => data.fill(1.0 / cols as f64),
+            }
+        }
+        if let Some(s) = self.product.offsets.clone() {
+            self.pass(&s);
+        }
+        let (most, share) = if self.product.anchor.is_some() { WARM } else { COLD };
+        let mut last = f64::NEG_INFINITY;
+        for _ in 0..most {
+            let now = self.turn();
+            if !(now - last > share * (1.0 + now.abs())) {
+                break;
+            }
+            last = now;
+        }
+    }
+
+    /// One update of each part of q; returns the bound.
+    fn turn(&mut self) -> f64 {
+        let Some(mf) = &self.compiled.lowered.mean_field else {
+            return f64::NAN;
+        };
+        let entropy = scan::structured::run(
+            mf,
+            &mut self.memory,
+            &self.chain.starts,
+            &self.chain.weights,
+            &mut self.product.entropy,
+        );
+        if let Some(s) = self.potentials.clone() {
+            self.pass(&s);
+        }
+        self.chain.log_likelihood = 0.0;
+        self.scan(Scan::Fit);
+        self.chain.log_likelihood += entropy;
+        if let Some(s) = self.product.weights.clone() {
+            self.pass(&s);
+        }
+        self.log_likelihood()
+    }
+
+    /// The Gaussian part of q from the marginals as they were set, or from the means that were set.
+    fn seed_product(&mut self) {
+        let Some(mf) = &self.compiled.lowered.mean_field else {
+            return;
+        };
+        if let Some(s) = self.product.offsets.clone() {
+            self.pass(&s);
+        }
+        if let Some(s) = self.product.seed.clone() {
+            self.pass(&s);
+        }
+        let Chain { starts, weights, .. } = &self.chain;
+        if self.compiled.lowered.starts.is_empty() {
+            scan::structured::run(mf, &mut self.memory, starts, weights, &mut self.product.entropy);
+        } else {
+            mf.independent(&mut self.memory, starts);
+        }
+    }
+
     /// Makes the chain's buffers present.
     fn want_chain(&mut self) {
+        if let Some(mf) = &self.compiled.lowered.mean_field {
+            for buf in mf.outs() {
+                self.memory.want(buf);
+            }
+        }
         if let Some(chain) = &self.compiled.lowered.gaussian_chain {
             for buf in chain.outs() {
                 self.memory.want(buf);
@@ -399,6 +512,7 @@ impl<'a> Engine<'a> {
         }
         self.call(self.prepare);
         self.want_chain();
+        self.settle();
         if let Some(s) = self.score.clone() {
             self.pass(&s);
         }
@@ -407,6 +521,9 @@ impl<'a> Engine<'a> {
             self.pass(&s);
         }
         let layout = self.memory.layout();
+        let own = self.product.entropy.iter().enumerate();
+        let out = self.memory.want(lowered.row_score);
+        own.for_each(|(row, h)| out[layout.at(1, row, 0)] += h);
         let marginals = lowered
             .latents
             .iter()

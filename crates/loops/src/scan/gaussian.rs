@@ -129,18 +129,20 @@ struct Step {
 }
 
 /// Sizes and places that all functions need.
-struct Shape {
+#[derive(Clone)]
+pub(super) struct Shape {
     /// A: elements of e.
-    all: usize,
+    pub all: usize,
     /// L: those of earlier rows.
-    lags: usize,
+    pub lags: usize,
     /// For each element of s_t, as the next row's lags are laid, its place in e.
-    state: Vec<usize>,
-    places: Vec<Range<usize>>,
+    pub state: Vec<usize>,
+    /// The parts' places in e.
+    pub places: Vec<Range<usize>>,
 }
 
 impl Shape {
-    fn new(lg: &LinearGaussian) -> Self {
+    pub fn new(lg: &LinearGaussian) -> Self {
         let places = lg.places();
         let all = places.last().map_or(0, |p| p.end);
         let lagged = lg.parts.iter().zip(&places).filter(|p| p.0.lagged);
@@ -203,7 +205,7 @@ pub fn run(lg: &LinearGaussian, memory: &mut Memory, starts: &Starts, weights: &
 }
 
 /// Lower-triangular L with L Lᵀ = S; a pivot of 0 has a column of zeros, a negative one is NaN.
-fn root(s: &[f64], n: usize) -> Vec<f64> {
+pub(super) fn root(s: &[f64], n: usize) -> Vec<f64> {
     let mut l = vec![0.0; n * n];
     if s.len() == n {
         (0..n).for_each(|i| l[i * n + i] = s[i].sqrt());
@@ -262,7 +264,7 @@ fn regime(lg: &LinearGaussian, shape: &Shape, memory: &Memory, position: usize) 
 }
 
 /// A rotation of two columns that makes the second number 0 and the first not negative.
-fn rotation(a: f64, b: f64) -> (f64, f64) {
+pub(super) fn rotation(a: f64, b: f64) -> (f64, f64) {
     let square = a * a + b * b;
     let r = if square > 1e-280 && square < 1e280 {
         square.sqrt()
@@ -282,7 +284,7 @@ fn rotate(m: &mut [f64], n: usize, from: usize, (i, k): (usize, usize), (c, s): 
 }
 
 /// Makes the first `rows` rows lower-triangular by rotations of the columns, of which there are n.
-fn triangular(m: &mut [f64], n: usize, rows: usize) {
+pub(super) fn triangular(m: &mut [f64], n: usize, rows: usize) {
     for r in 0..rows.min(n) {
         for k in r + 1..n {
             let b = m[r * n + k];
@@ -593,7 +595,7 @@ fn smoothed(step: &Step, after: &[f64], n: usize, l: usize) -> Vec<f64> {
 }
 
 /// The buffers that are written.
-struct Out<'a> {
+pub(super) struct Out<'a> {
     lg: &'a LinearGaussian,
     shape: &'a Shape,
     layout: RowLayout,
@@ -601,7 +603,7 @@ struct Out<'a> {
 }
 
 impl<'a> Out<'a> {
-    fn new(lg: &'a LinearGaussian, shape: &'a Shape, memory: &mut Memory) -> Self {
+    pub fn new(lg: &'a LinearGaussian, shape: &'a Shape, memory: &mut Memory) -> Self {
         let layout = memory.layout();
         let mut held = HashMap::new();
         for p in &lg.parts {
@@ -619,7 +621,7 @@ impl<'a> Out<'a> {
     }
 
     /// A row's mean and root; the last row's go to the padding too.
-    fn write(&mut self, row: usize, mean: &[f64], e: &[f64]) {
+    pub fn write(&mut self, row: usize, mean: &[f64], e: &[f64]) {
         let n = self.shape.all;
         let end = if row + 1 == self.layout.rows {
             self.layout.blocks() * self.layout.block
@@ -648,7 +650,7 @@ impl<'a> Out<'a> {
         }
     }
 
-    fn finish(self, memory: &mut Memory) {
+    pub fn finish(self, memory: &mut Memory) {
         for (buf, data) in self.held {
             memory.put(buf, data);
         }
@@ -656,7 +658,7 @@ impl<'a> Out<'a> {
 }
 
 /// Starting means, nearly known.
-fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory, starts: &Starts) {
+pub(super) fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory, starts: &Starts) {
     let n = shape.all;
     let layout = memory.layout();
     let mut root = vec![0.0; n * n];

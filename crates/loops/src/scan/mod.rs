@@ -11,8 +11,10 @@
 pub mod gaussian;
 mod logs;
 mod scaled;
+pub mod structured;
 
 pub use gaussian::{LinearGaussian, Offset, Part, Statement};
+pub use structured::{MeanField, Weighted};
 
 use crate::ir::BufId;
 use crate::memory::Memory;
