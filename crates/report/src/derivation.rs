@@ -339,7 +339,19 @@ impl Writer<'_> {
         with
     }
 
+    /// The density of a statement; exp E[log of it] where q of Gaussian latents stands beside.
     fn density(&mut self, row: &RowFactor, with: &HashMap<Term, Term>) -> String {
+        let chain = self.plan.gaussian_chain.as_ref().filter(|c| c.mean_field);
+        let expected = chain.is_some_and(|c| c.statements.iter().any(|st| st.factor == row.factor));
+        let text = self.plain_density(row, with);
+        match (expected, self.style) {
+            (false, _) => text,
+            (true, Style::Unicode) => format!("exp E[log {text}]"),
+            (true, Style::Latex) => format!("\\exp \\mathrm{{E}}[\\log {text}]"),
+        }
+    }
+
+    fn plain_density(&mut self, row: &RowFactor, with: &HashMap<Term, Term>) -> String {
         // log π_k is a table of logs: its density is the element itself
         if let [case] = &row.cases[..]
             && let Node::Fun(Fun::Log, x) = *self.store.node(case.term)

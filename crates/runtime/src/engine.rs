@@ -61,10 +61,11 @@ struct Product {
     entropy: Vec<f64>,
 }
 
-/// Sweeps over the parts of q from weights that say nothing, and the share of the bound that may be left to gain.
-const COLD: (usize, f64) = (500, 1e-13);
-/// The same from the weights of the iteration before.
-const WARM: (usize, f64) = (4, 1e-11);
+/// Turns of the parts of q from weights that say nothing, and what the weights may change in the last: q is then a function
+/// of the parameters to within rounding.
+const COLD: (usize, f64) = (1_000, 1e-12);
+/// The same from the weights of the iteration before: the bound rises with every turn, and with every iteration.
+const WARM: (usize, f64) = (4, 1e-6);
 
 /// What is known of the latents of every row.
 #[derive(Debug, Clone, Default)]
@@ -374,15 +375,25 @@ impl<'a> Engine<'a> {
         if let Some(s) = self.product.offsets.clone() {
             self.pass(&s);
         }
-        let (most, share) = if self.product.anchor.is_some() { WARM } else { COLD };
-        let mut last = f64::NEG_INFINITY;
+        let (most, little) = if self.product.anchor.is_some() { WARM } else { COLD };
+        let mut before = self.product_weights();
         for _ in 0..most {
-            let now = self.turn();
-            if !(now - last > share * (1.0 + now.abs())) {
+            let bound = self.turn();
+            let now = self.product_weights();
+            let pairs = before.iter().flatten().zip(now.iter().flatten());
+            let change = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            if change <= little || !bound.is_finite() {
                 break;
             }
-            last = now;
+            before = now;
         }
+    }
+
+    /// The finite part's weights, as the other part reads them.
+    fn product_weights(&self) -> Vec<Vec<f64>> {
+        let weights = self.compiled.lowered.mean_field.iter().flat_map(|mf| &mf.weights);
+        let layout = self.memory.layout();
+        weights.map(|&(buf, cols)| row_major(self.memory.rows(buf), layout, cols)).collect()
     }
 
     /// One update of each part of q; returns the bound.
