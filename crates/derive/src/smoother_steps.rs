@@ -34,11 +34,7 @@ fn product(plan: &mut Plan, chain: &LinearGaussian) -> Vec<Step> {
         for case in &f.cases {
             let (values, bound) = positions(plan, &f, &case.fixed);
             let s = &mut plan.store;
-            let weight = if values.is_empty() {
-                s.num(1.0)
-            } else {
-                s.resp(&values)
-            };
+            let weight = if values.is_empty() { s.num(1.0) } else { s.resp(&values) };
             let body = s.mul(weight, case.term);
             let body = bound.iter().rev().fold(body, |t, &i| s.ix_sum(i, t));
             sum.push(s.row_sum(body));
@@ -62,7 +58,10 @@ fn product(plan: &mut Plan, chain: &LinearGaussian) -> Vec<Step> {
     };
     let why = format!("q = {q}: the posterior of {names} has a Gaussian for every path of the others; {quadratic}");
     let mut bound = vec![];
-    for part in ["Q".to_owned()].into_iter().chain(q.split(' ').map(|p| format!("H({p})"))) {
+    for part in ["Q".to_owned()]
+        .into_iter()
+        .chain(q.split(' ').map(|p| format!("H({p})")))
+    {
         let symbol = plan.store.add_sym(Sym {
             name: part,
             kind: SymKind::Aux,

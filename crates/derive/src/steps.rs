@@ -109,7 +109,11 @@ fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
 }
 
 /// Values of a factor's finite variables in a case, and the indices among them.
-pub(crate) fn positions(plan: &mut Plan, f: &RowFactor, fixed: &[(usize, usize)]) -> (Vec<(SymId, Term)>, Vec<lvmc_term::IxId>) {
+pub(crate) fn positions(
+    plan: &mut Plan,
+    f: &RowFactor,
+    fixed: &[(usize, usize)],
+) -> (Vec<(SymId, Term)>, Vec<lvmc_term::IxId>) {
     let (mut values, mut bound) = (vec![], vec![]);
     for &v in &f.scope {
         let finite = plan.finite[v].clone();

@@ -257,7 +257,12 @@ fn posterior_entropy(
     };
     let alone = |c: &lvmc_derive::plan::Clique| !hidden(c.var) || !c.others.iter().any(|&v| hidden(v));
     let any = (0..plan.finite.len()).any(hidden);
-    if !any || plan.objective.is_bound() || plan.chain.is_some() || !(0..plan.finite.len()).all(|v| of_rows(&v)) || !plan.cliques.iter().all(alone) {
+    if !any
+        || plan.objective.is_bound()
+        || plan.chain.is_some()
+        || !(0..plan.finite.len()).all(|v| of_rows(&v))
+        || !plan.cliques.iter().all(alone)
+    {
         return None;
     }
     let mut engine = Engine::new(compiled, data, threads);

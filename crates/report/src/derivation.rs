@@ -124,7 +124,10 @@ fn title(plan: &Plan, section: Section) -> String {
         Section::Prior => "Prior".into(),
         Section::Complete if latent => "Complete-data log-likelihood".into(),
         Section::Complete => "Log-likelihood".into(),
-        Section::EStep => format!("E-step: the posterior of {}", names.join(", ")),
+        Section::EStep => match plan.factorisation() {
+            Some(q) => format!("E-step: {q}, a structured mean field"),
+            None => format!("E-step: the posterior of {}", names.join(", ")),
+        },
         Section::Expected | Section::Elbo => "Expected complete-data log-likelihood and bound".into(),
         Section::MStep if latent => "M-step".into(),
         Section::MStep if plan.objective.is_penalised() => "Maximum a posteriori".into(),

@@ -24,7 +24,11 @@ pub fn text(fit: &Fit, errors: bool) -> String {
 /// `held out 54 rows: log-likelihood −4.2000 each; of the rows fitted −4.1554 each`.
 fn held_out(h: &Holdout) -> String {
     let each = |x: Option<f64>| x.map_or_else(|| "−∞".to_owned(), |x| fixed(x, 4));
-    let what = if h.bound { "evidence lower bound" } else { "log-likelihood" };
+    let what = if h.bound {
+        "evidence lower bound"
+    } else {
+        "log-likelihood"
+    };
     format!(
         "held out {}: {what} {} each; of the rows fitted {} each",
         counted(h.rows, "row"),

@@ -63,7 +63,7 @@ struct Product {
 
 /// Turns of the parts of q from weights that say nothing, and what the weights may change in the last: q is then a function
 /// of the parameters to within rounding.
-const COLD: (usize, f64) = (1_000, 1e-12);
+const COLD: (usize, f64) = (1_000, 1e-13);
 /// The same from the weights of the iteration before: the bound rises with every turn, and with every iteration.
 const WARM: (usize, f64) = (4, 1e-6);
 
@@ -277,7 +277,10 @@ impl<'a> Engine<'a> {
             copy(self.memory.flat_mut(alpha), &[1.0]);
         }
         if let Some(mf) = &self.compiled.lowered.mean_field {
-            let copies = mf.weights.iter().map(|w| AlignedVec::copy_of(self.memory.rows(w.0).unwrap_or_default()));
+            let copies = mf
+                .weights
+                .iter()
+                .map(|w| AlignedVec::copy_of(self.memory.rows(w.0).unwrap_or_default()));
             self.product.anchor = Some(copies.collect());
         }
         self.call(self.update);
@@ -393,7 +396,9 @@ impl<'a> Engine<'a> {
     fn product_weights(&self) -> Vec<Vec<f64>> {
         let weights = self.compiled.lowered.mean_field.iter().flat_map(|mf| &mf.weights);
         let layout = self.memory.layout();
-        weights.map(|&(buf, cols)| row_major(self.memory.rows(buf), layout, cols)).collect()
+        weights
+            .map(|&(buf, cols)| row_major(self.memory.rows(buf), layout, cols))
+            .collect()
     }
 
     /// One update of each part of q; returns the bound.

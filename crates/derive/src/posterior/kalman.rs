@@ -416,7 +416,7 @@ pub(super) fn definitions(joint: &mut LogJoint, parts: &mut [Part], atoms: &[Ter
 }
 
 /// What to say where a chain's posterior is not Gaussian.
-pub fn refused(graph: &ModelGraph, l: &Continuous, why: Decline) -> DeriveError {
+pub fn refused(graph: &ModelGraph, l: &Continuous, rule: &str, why: Decline) -> DeriveError {
     let name = &graph.var(graph.factors[l.factor].var).name;
     let index = graph.chain.as_ref().map_or("t", |c| &c.index);
     DeriveError::NoPosterior {
@@ -424,10 +424,10 @@ pub fn refused(graph: &ModelGraph, l: &Continuous, why: Decline) -> DeriveError 
         reason: why.reason.clone(),
         span: why.span.unwrap_or(l.span),
         help: format!(
-            "tried  {NAME}  declined: {}\n\
-             a chain can be fitted where its latents are all finite, or all Normal with means affine in the latents and \
+            "tried  {rule}  declined: {}\n\
+             a chain can be fitted where its latents are all finite, or Normal with means affine in the Normal latents and \
              variances without them: `{name}[{index}] ~ Normal(A * {name}[{index}-1], Q)`, `y[{index}] ~ Normal(C * \
-             {name}[{index}], R)`",
+             {name}[{index}], R)`; A, Q, C and R may differ by the finite ones",
             why.reason,
         ),
     }

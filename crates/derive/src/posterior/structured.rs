@@ -73,7 +73,10 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     for &f in &touching {
         let row = joint.factors[f].clone();
         if joint.masks.iter().any(|m| m.of == row.value) {
-            return Err(Decline::at("some cells of a variable that it gives are missing", row.span));
+            return Err(Decline::at(
+                "some cells of a variable that it gives are missing",
+                row.span,
+            ));
         }
         for case in &row.cases {
             statements.push(statement(joint, graph, &row, case, &parts, &atoms)?);

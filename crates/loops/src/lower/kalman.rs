@@ -24,7 +24,9 @@ impl Lower<'_> {
         let Some(chain) = self.plan.gaussian_chain.clone().filter(|c| !c.mean_field) else {
             return;
         };
-        let Some(parts) = self.chain_parts(&chain, starts) else { return };
+        let Some(parts) = self.chain_parts(&chain, starts) else {
+            return;
+        };
         let mut rows = vec![];
         let mut statements = vec![];
         for (i, st) in chain.statements.iter().enumerate() {

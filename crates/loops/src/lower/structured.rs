@@ -28,7 +28,9 @@ impl Lower<'_> {
         let Some(chain) = self.plan.gaussian_chain.clone().filter(|c| c.mean_field) else {
             return;
         };
-        let Some(parts) = self.chain_parts(&chain, starts) else { return };
+        let Some(parts) = self.chain_parts(&chain, starts) else {
+            return;
+        };
         let mut code = MeanFieldCode {
             scan: MeanField {
                 frame: LinearGaussian {

@@ -16,7 +16,7 @@
 //! Elements of earlier rows that do not exist have a row of their own, mean 0 and variance 1: no statement that holds knows
 //! them.
 
-use super::gaussian::{Out, Shape, independent, rotation, root, triangular};
+use super::gaussian::{Out, Shape, independent, root, rotation, triangular};
 use super::{LinearGaussian, Offset, Starts, sequences};
 use crate::aligned::RowLayout;
 use crate::ir::BufId;
@@ -199,9 +199,9 @@ impl<'a> Rows<'a> {
         let held = self.mf.statements.iter().zip(&self.blocks).zip(&self.offsets);
         for ((st, blocks), offset) in held.filter(|x| x.0.0.when.holds(position)) {
             for &k in &st.holds {
-                let weight = st.weight.map_or(1.0, |w| {
-                    self.weights[w][self.layout.at(self.mf.weights[w].1, row, k)]
-                });
+                let weight = st
+                    .weight
+                    .map_or(1.0, |w| self.weights[w][self.layout.at(self.mf.weights[w].1, row, k)]);
                 if weight <= 0.0 {
                     continue;
                 }

@@ -13,7 +13,7 @@ use lvmc_term::{Array, Env, Term};
 /// Paths of a sequence beyond which nothing is enumerated.
 const PATHS: usize = 20_000;
 /// Turns, and what weights may change in the last.
-const TURNS: (usize, f64) = (2_000, 1e-13);
+const TURNS: (usize, f64) = (4_000, 1e-14);
 
 /// What the brute force finds besides the posteriors.
 #[derive(Debug, Clone, Copy, Default)]
@@ -143,7 +143,7 @@ impl Oracle<'_> {
             let paths = self.paths_of(s[1] - s[0]);
             let mut weights = vec![vec![1.0 / count as f64; count]; s[1] - s[0]];
             let mut last = f64::NEG_INFINITY;
-            for _ in 0..TURNS.0 {
+            for turn in 1..=TURNS.0 {
                 let q = sequence.gaussian(&|t, k| weights[t][k]);
                 let potentials = sequence.potentials(&q);
                 let of_paths = marginals(&paths, &potentials, count);
@@ -151,7 +151,7 @@ impl Oracle<'_> {
                 found.fall = found.fall.max((last - now) / (1.0 + now.abs()));
                 let pairs = weights.iter().flatten().zip(of_paths.weights.iter().flatten());
                 let change = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-                let settled = change < TURNS.1 || !now.is_finite();
+                let settled = change < TURNS.1 || !now.is_finite() || turn == TURNS.0;
                 (weights, last) = (of_paths.weights, now);
                 if settled {
                     let expected = weights.iter().flatten().zip(potentials.iter().flatten());
@@ -173,13 +173,7 @@ impl Oracle<'_> {
     }
 
     /// Quadratics of the rows from `first` to `end`.
-    fn sequence(
-        &self,
-        smoother: &Smoother,
-        env: &mut Env<'_>,
-        first: usize,
-        end: usize,
-    ) -> Result<Sequence, Failure> {
+    fn sequence(&self, smoother: &Smoother, env: &mut Env<'_>, first: usize, end: usize) -> Result<Sequence, Failure> {
         let widths = self.widths();
         let row_elements: usize = widths.iter().sum();
         let knows = |t: &&Term| {
@@ -224,7 +218,11 @@ impl Oracle<'_> {
                     }
                     self.sum(&touching, env)
                 })?);
-                logs.push(if possible { self.sum(&others, env)? } else { f64::NEG_INFINITY });
+                logs.push(if possible {
+                    self.sum(&others, env)?
+                } else {
+                    f64::NEG_INFINITY
+                });
             }
             out.touching.push(quadratics);
             out.others.push(logs);
@@ -274,7 +272,11 @@ impl Oracle<'_> {
         let mut points = vec![];
         for p in 0..n {
             for sign in [scale, -scale] {
-                points.push((0..n).map(|i| q.mean[i] + sign * q.root.at2(p, i)).collect::<Vec<f64>>());
+                points.push(
+                    (0..n)
+                        .map(|i| q.mean[i] + sign * q.root.at2(p, i))
+                        .collect::<Vec<f64>>(),
+                );
             }
         }
         for (t, weights) in weights.iter().enumerate() {
@@ -304,11 +306,14 @@ impl Oracle<'_> {
     }
 }
 
+/// How far from 0 a quadratic is asked: where its curvature outweighs its value, so that differences lose little.
+const STEP: f64 = 32.0;
+
 /// A function that is a quadratic, from its values.
 fn quadratic(n: usize, f: &mut dyn FnMut(&[f64]) -> Result<f64, Failure>) -> Result<Quadratic, Failure> {
     let mut at = |steps: &[(usize, f64)]| {
         let mut e = vec![0.0; n];
-        steps.iter().for_each(|&(i, by)| e[i] += by);
+        steps.iter().for_each(|&(i, by)| e[i] += by * STEP);
         f(&e)
     };
     let c = at(&[])?;
@@ -319,13 +324,13 @@ fn quadratic(n: usize, f: &mut dyn FnMut(&[f64]) -> Result<f64, Failure>) -> Res
     }
     let mut a = vec![0.0; n * n];
     for i in 0..n {
-        a[i * n + i] = 2.0 * c - up[i] - down[i];
+        a[i * n + i] = (2.0 * c - up[i] - down[i]) / (STEP * STEP);
         for j in 0..i {
-            let cross = up[i] + up[j] - c - at(&[(i, 1.0), (j, 1.0)])?;
+            let cross = (up[i] + up[j] - c - at(&[(i, 1.0), (j, 1.0)])?) / (STEP * STEP);
             (a[i * n + j], a[j * n + i]) = (cross, cross);
         }
     }
-    let b = (0..n).map(|i| 0.5 * (up[i] - down[i])).collect();
+    let b = (0..n).map(|i| 0.5 * (up[i] - down[i]) / STEP).collect();
     Ok(Quadratic { c, b, a })
 }
 

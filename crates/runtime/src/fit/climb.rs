@@ -147,7 +147,10 @@ pub fn climb(
         out.trace.push(next);
         now = next;
         let lowered = engine.lowered();
-        let slow = !lowered.starts.is_empty() || lowered.gaussian_chain.is_some() || lowered.mean_field.is_some() || !lowered.groups.is_empty();
+        let slow = !lowered.starts.is_empty()
+            || lowered.gaussian_chain.is_some()
+            || lowered.mean_field.is_some()
+            || !lowered.groups.is_empty();
         if until.tol > 0.0 && !ascent && slow {
             now = leap(engine, &mut out, &mut last);
         }

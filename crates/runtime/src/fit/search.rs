@@ -289,6 +289,8 @@ fn resume(
     hooks: Hooks<'_>,
 ) -> Result<Outcome, FitError> {
     engine.set_params(&from.values);
+    // whatever the engine did before: the same result on any thread
+    engine.forget();
     let mut out = climb(engine, data.weight_sum, until, hooks.stop)?;
     out.iterations += from.iterations;
     let own = std::mem::take(&mut out.trace);
@@ -346,6 +348,7 @@ fn conclude(
     };
     for run in picked {
         engine.set_params(&run.outcome.values);
+        engine.forget();
         let outcome = climb(&mut engine, data.weight_sum, loose, hooks.stop)?;
         let degenerate = suspicions(&compiled, data, &outcome, false)
             .iter()
