@@ -82,7 +82,7 @@ fn a_switch_without_effect_leaves_the_log_likelihood() {
     }
 }
 
-/// With a switch that matters the bound is below the log-likelihood of no other model's; it is named, and rises.
+/// With a switch that matters the bound is named in every output.
 #[test]
 fn a_fit_says_bound() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -94,16 +94,9 @@ fn a_fit_says_bound() {
         found["objective_kind"],
         "evidence lower bound (structured mean field q(k) q(s))"
     );
-    let trace: Vec<f64> = found["trace"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(Value::as_f64)
-        .collect();
     let elbo = found["elbo"].as_f64().expect("a number");
     // one state for all rows is among the switch's paths
     assert!(elbo > -640.381, "{elbo}");
-    assert!((trace.last().expect("iterations") - elbo).abs() < 1e-9);
     let text = stdout(&lvmc(&[&["fit", &model], &NILE[..]].concat()));
     assert!(
         text.contains("evidence lower bound") && !text.contains("log-likelihood"),
@@ -141,12 +134,10 @@ fn outliers_are_found() {
         lines[row] = format!("{year},{}", flow.parse::<f64>().expect("a number") + 3000.0);
     }
     let data = written(folder.path(), "nile.csv", &lines.join("\n"));
-    let model = nile_model("q[1]", "r[k[t]]");
-    let model = model.replace(
-        "  k[1] ~ Categorical([0.5, 0.5])\n  k[t] ~ Categorical(P[k[t-1]])\n",
-        "  k[t] ~ Categorical(P[1])\n",
-    );
-    let model = written(folder.path(), "model.lvm", &model);
+    let model = "data y : real\nparam w : simplex[2]\nparam q, r[2] : positive\nchain t by t_in_years {\n  \
+                 k[t] ~ Categorical(w)\n  s[1] ~ Normal(1000, 1e6)\n  s[t] ~ Normal(s[t-1], q)\n  \
+                 y[t] ~ Normal(s[t], r[k[t]])\n}\n";
+    let model = written(folder.path(), "model.lvm", model);
     let out = folder.path().join("fit.json").to_string_lossy().into_owned();
     let made = lvmc(&[
         "fit",

@@ -65,7 +65,7 @@ struct Product {
 /// of the parameters to within rounding.
 const COLD: (usize, f64) = (1_000, 1e-13);
 /// The same from the weights of the iteration before: the bound rises with every turn, and with every iteration.
-const WARM: (usize, f64) = (4, 1e-6);
+const WARM: (usize, f64) = (2, 0.0);
 
 /// What is known of the latents of every row.
 #[derive(Debug, Clone, Default)]

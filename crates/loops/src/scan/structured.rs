@@ -70,6 +70,14 @@ impl MeanField {
         self.frame.outs().into_iter().chain(rows).chain(weights).collect()
     }
 
+    /// Numbers touched in a row, roughly.
+    #[must_use]
+    pub fn work(&self) -> usize {
+        let n: usize = self.frame.parts.iter().map(|p| p.size).sum();
+        let rows: usize = self.statements.iter().map(|s| s.holds.len() * s.size).sum();
+        (rows + 4 * n) * n * (n + 1)
+    }
+
     /// Starting means, nearly known, where there are any.
     pub fn independent(&self, memory: &mut Memory, starts: &Starts) {
         independent(&self.frame, &Shape::new(&self.frame), memory, starts);
@@ -320,6 +328,11 @@ fn insert(t: &mut [f64], v: &mut [f64], n: usize) {
             continue;
         }
         let own = &mut t[j * wide..(j + 1) * wide];
+        if own[j] == 0.0 {
+            // no row has come so far yet
+            own[j..].copy_from_slice(&v[j..wide]);
+            return;
+        }
         let (c, s) = rotation(own[j], v[j]);
         for (a, b) in own[j..].iter_mut().zip(&mut v[j..wide]) {
             let (p, q) = (*a, *b);

@@ -167,7 +167,9 @@ fn cost(compiled: &Compiled<'_>, data: &Dataset) -> f64 {
         .map(|p| p.shape.iter().product::<usize>())
         .sum();
     let values = compiled.lowered.latents.iter().fold(1.0, |n, l| n * count(l.size));
-    count(data.rows) * (values * count(columns + 4)).max(count(parameters))
+    // the parts of a q that is a product, in turns, number by number
+    let turns = compiled.lowered.mean_field.as_ref().map_or(0, |m| 8 * m.work());
+    count(data.rows) * (values * count(columns + 4)).max(count(parameters + turns))
 }
 
 /// What the runs of a round share.
