@@ -135,6 +135,12 @@ impl Oracle<'_> {
     /// # Errors
     /// A density that the evaluator cannot compute, or a model with other latents besides.
     pub fn product(&self, smoother: &Smoother, values: &Values) -> Result<(Vec<Known>, Found), Failure> {
+        if self.continuous.len() != smoother.own() {
+            return Err(Failure::usage(
+                "the certificate of a q that is a product knows the chain's continuous latents alone",
+                "certify the model without the others",
+            ));
+        }
         let mut env = self.environment(values);
         let count: usize = self.finite.iter().map(|f| f.1).product();
         let (mut out, mut found) = (vec![], Found::default());
