@@ -84,6 +84,9 @@ impl MeanField {
     }
 }
 
+/// Takes a row's mean and root.
+type Write<'a> = dyn FnMut(usize, &[f64], &[f64]) + 'a;
+
 /// A statement's rows for one configuration: L⁻¹ times what stands before e, and L⁻¹.
 struct Block {
     /// `[size][A]`.
@@ -231,13 +234,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Means and roots, from the last row.
-    fn backward(
-        &self,
-        sequence: Range<usize>,
-        triangles: &[f64],
-        last: &[f64],
-        write: &mut dyn FnMut(usize, &[f64], &[f64]),
-    ) {
+    fn backward(&self, sequence: Range<usize>, triangles: &[f64], last: &[f64], write: &mut Write<'_>) {
         let (n, l) = (self.shape.all, self.shape.lags);
         let (wide, leave) = (n + 1, self.leave());
         let (mut state, mut spread) = (vec![0.0; l], vec![0.0; l * l]);
