@@ -117,8 +117,14 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
             names: vec![plan.store.sym(gap.map_or(p.sym, |g| g.of)).name.clone()],
             how: match gap {
                 Some(_) => "missing cells: exact posterior given the rest of the row, integrated out".into(),
-                None if bound && plan.gaussian_chain.iter().any(|c| c.parts.iter().any(|q| q.sym == p.sym)) => {
-                    "Gaussian q, given q of the finite latents: the exact posterior is a mixture over all their paths".into()
+                None if bound
+                    && plan
+                        .gaussian_chain
+                        .iter()
+                        .any(|c| c.parts.iter().any(|q| q.sym == p.sym)) =>
+                {
+                    "Gaussian q, given q of the finite latents: the exact posterior is a mixture over all their paths"
+                        .into()
                 }
                 None => "exact posterior, integrated out".into(),
             },
