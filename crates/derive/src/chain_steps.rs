@@ -48,7 +48,12 @@ pub fn steps(plan: &mut Plan, chain: &Chain, out: &mut Vec<Step>) {
     let step = potential(plan, chain, &|f| holds(f.when, false));
     let joined = plan.store.mul(alpha_before, step);
     let summed = old.iter().rev().fold(joined, |t, &i| plan.store.ix_sum(i, t));
-    line(alpha, summed, "normalised; Σₙ of the normalisers' logs is log p");
+    let logs = if plan.objective.is_bound() {
+        "normalised; Σₙ of the normalisers' logs is Q + H(q of the states)"
+    } else {
+        "normalised; Σₙ of the normalisers' logs is log p"
+    };
+    line(alpha, summed, logs);
     let back = plan.store.mul(step, beta);
     let back = new.iter().rev().fold(back, |t, &i| plan.store.ix_sum(i, t));
     line(beta_before, back, "from the last row, where β = 1");
@@ -60,7 +65,12 @@ pub fn steps(plan: &mut Plan, chain: &Chain, out: &mut Vec<Step>) {
         .collect();
     let resp = plan.store.resp(&values);
     let pair = plan.store.product_of(&[alpha_before, step, beta]);
-    line(resp, pair, "normalised; ELBO = log-likelihood: the posterior is exact");
+    let exact = if plan.objective.is_bound() {
+        "normalised: q of the states, exact given q of the others"
+    } else {
+        "normalised; ELBO = log-likelihood: the posterior is exact"
+    };
+    line(resp, pair, exact);
 }
 
 /// α or β at some indices.

@@ -310,10 +310,11 @@ impl Engine {
             chain.children = (0..cliques.len()).filter(open).collect();
         }
         let remarks = self.remarks();
-        let objective = if self.joint.priors.is_empty() {
-            ObjectiveKind::LogLikelihood
-        } else {
-            ObjectiveKind::Penalised
+        let bound = crate::posterior::structured::is_bound(&self.joint);
+        let objective = match (bound, !self.joint.priors.is_empty()) {
+            (true, penalised) => ObjectiveKind::Bound { penalised },
+            (false, true) => ObjectiveKind::Penalised,
+            (false, false) => ObjectiveKind::LogLikelihood,
         };
         let rotations = crate::symmetry::rotations(
             &mut self.joint.store,

@@ -218,6 +218,9 @@ pub struct LinearGaussian {
     pub regimes: usize,
     /// Loadings of observations are estimated: without a start nothing says which way the latents point.
     pub loadings: bool,
+    /// Statements depend on finite latents: q is a product, of the finite latents' and the Gaussian ones' (see
+    /// `posterior::structured`).
+    pub mean_field: bool,
 }
 
 /// A latent that a row knows.
@@ -242,6 +245,12 @@ pub struct Linear {
     pub factor: usize,
     /// In which rows it holds.
     pub when: When,
+    /// Finite variables on which it depends, ascending; their indices stand in the terms below.
+    pub scope: Vec<usize>,
+    /// (finite variable, value): holds there only.
+    pub fixed: Vec<(usize, usize)>,
+    /// (finite variable, value): does not hold there.
+    pub excluded: Vec<(usize, usize)>,
     /// The part that it is the density of; `None` for an observation.
     pub of: Option<usize>,
     /// c for a part; x − c for an observation.
@@ -353,6 +362,38 @@ pub enum ObjectiveKind {
     LogLikelihood,
     /// Log-likelihood plus log prior.
     Penalised,
+    /// A lower bound of the log-likelihood: q is a product.
+    Bound {
+        /// Plus log prior.
+        penalised: bool,
+    },
+}
+
+impl ObjectiveKind {
+    /// It includes the log prior of the parameters.
+    #[must_use]
+    pub fn is_penalised(self) -> bool {
+        matches!(self, Self::Penalised | Self::Bound { penalised: true })
+    }
+
+    /// It is a lower bound, not the log-likelihood.
+    #[must_use]
+    pub fn is_bound(self) -> bool {
+        matches!(self, Self::Bound { .. })
+    }
+}
+
+impl Plan {
+    /// The factorisation of q where it is a product: `q(z) q(s)`; `None` where the posterior is exact.
+    #[must_use]
+    pub fn factorisation(&self) -> Option<String> {
+        let chain = self.gaussian_chain.as_ref().filter(|_| self.objective.is_bound())?;
+        let name = |x: SymId| self.store.sym(x).name.as_str();
+        let finite = self.finite.iter().filter(|f| f.lag.is_none() && !f.observed);
+        let finite: Vec<&str> = finite.map(|f| name(f.sym)).collect();
+        let own: Vec<&str> = chain.parts.iter().filter(|p| !p.lagged).map(|p| name(p.sym)).collect();
+        Some(format!("q({}) q({})", finite.join(","), own.join(",")))
+    }
 }
 
 /// One line of the derivation.

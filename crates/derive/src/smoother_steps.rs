@@ -2,6 +2,8 @@
 
 use crate::plan::{Left, Linear, LinearGaussian, Plan, Section, Step};
 use crate::posterior::kalman::NAME;
+use crate::posterior::structured;
+use crate::steps::positions;
 use lvmc_model::graph::When;
 use lvmc_term::{Shape, Size, Store, Support, Sym, SymKind, Term, sum_sizes};
 
@@ -13,6 +15,9 @@ pub fn steps(plan: &mut Plan, out: &mut Vec<Step>) {
     let Some(chain) = plan.gaussian_chain.clone() else {
         return;
     };
+    if chain.mean_field {
+        return out.extend(product(plan, &chain));
+    }
     let own: Vec<usize> = (0..chain.parts.len()).filter(|&i| !chain.parts[i].lagged).collect();
     let lines = match own[..] {
         // its own statements' terms
@@ -20,6 +25,62 @@ pub fn steps(plan: &mut Plan, out: &mut Vec<Step>) {
         _ => stacked(plan, &chain),
     };
     out.extend(lines);
+}
+
+/// q(s) of a q that is a product: a quadratic, which the scan makes triangular; and the bound.
+fn product(plan: &mut Plan, chain: &LinearGaussian) -> Vec<Step> {
+    let mut sum = vec![];
+    for f in plan.complete.clone() {
+        if !chain.statements.iter().any(|st| st.factor == f.factor) {
+            continue;
+        }
+        for case in &f.cases {
+            let (values, bound) = positions(plan, &f, &case.fixed);
+            let s = &mut plan.store;
+            let weight = if values.is_empty() { s.num(1.0) } else { s.resp(&values) };
+            let body = s.mul(weight, case.term);
+            let body = bound.iter().rev().fold(body, |t, &i| s.ix_sum(i, t));
+            sum.push(s.row_sum(body));
+        }
+    }
+    let right = plan.store.sum(&sum);
+    let line = |section: Section, left: &'static str, right: Term, remark: String| Step {
+        section,
+        left: Left::Word(left),
+        right,
+        rule: structured::NAME,
+        condition: None,
+        remark,
+    };
+    let own = chain.parts.iter().filter(|p| !p.lagged);
+    let names: Vec<&str> = own.map(|p| plan.store.sym(p.sym).name.as_str()).collect();
+    let names = names.join(", ");
+    let quadratic = format!("quadratic in {names}, up to a constant: Gaussian, by a square-root scan");
+    let Some(q) = plan.factorisation() else {
+        return vec![line(Section::EStep, "log q", right, quadratic)];
+    };
+    let why = format!("q = {q}: the posterior of {names} has a Gaussian for every path of the others; {quadratic}");
+    let mut bound = vec![];
+    for part in ["Q".to_owned()]
+        .into_iter()
+        .chain(q.split(' ').map(|p| format!("H({p})")))
+    {
+        let symbol = plan.store.add_sym(Sym {
+            name: part,
+            kind: SymKind::Aux,
+            shape: vec![],
+            family: 0,
+            per_row: false,
+            support: Support::Real,
+        });
+        bound.push(plan.store.var(symbol));
+    }
+    let bound = plan.store.sum(&bound);
+    let below = "≤ log-likelihood, by KL(q ‖ posterior); the parts of q in turns raise it".to_owned();
+    vec![
+        line(Section::EStep, "log q", right, why),
+        line(Section::Elbo, "ELBO", bound, below),
+    ]
 }
 
 /// An observation looks at the row's own latent alone.

@@ -109,7 +109,11 @@ fn complete_and_expected(plan: &mut Plan, out: &mut Vec<Step>) {
 }
 
 /// Values of a factor's finite variables in a case, and the indices among them.
-fn positions(plan: &mut Plan, f: &RowFactor, fixed: &[(usize, usize)]) -> (Vec<(SymId, Term)>, Vec<lvmc_term::IxId>) {
+pub(crate) fn positions(
+    plan: &mut Plan,
+    f: &RowFactor,
+    fixed: &[(usize, usize)],
+) -> (Vec<(SymId, Term)>, Vec<lvmc_term::IxId>) {
     let (mut values, mut bound) = (vec![], vec![]);
     for &v in &f.scope {
         let finite = plan.finite[v].clone();
@@ -161,6 +165,9 @@ fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
         n => format!("normalised by elimination, {n} cliques"),
     };
     out.push(e);
+    if plan.gaussian_chain.as_ref().is_some_and(|c| c.mean_field) {
+        return;
+    }
     let log = s.log(resp);
     let product = s.mul(resp, log);
     let body = plan.finite.iter().rev().fold(product, |t, f| s.ix_sum(f.ix, t));

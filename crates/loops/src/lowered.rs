@@ -1,7 +1,7 @@
 //! What the runtime needs to know of a lowered model besides its program: which buffer holds what.
 
 use crate::ir::{BufId, Program};
-use crate::scan::{ForwardBackward, LinearGaussian};
+use crate::scan::{ForwardBackward, LinearGaussian, MeanField};
 use lvmc_term::{Support, SymId};
 
 /// A parameter's place.
@@ -228,6 +228,10 @@ pub struct AscentSlot {
 ///
 /// With a chain `potentials`, `potentials_w` (Block) and the scan go before `sweep`, the scan after `score` (which then
 /// writes potentials and what the chain does not touch), and `posterior` (Block) writes the marginals after that.
+///
+/// Where q is a product (`mean_field`): `offsets` (Block, once per parameters), then in turns the scan of the Gaussian part,
+/// `potentials` and the scan of the finite part, and `weights` (Block), which the next scan of the Gaussian part reads;
+/// `weights_seed` writes the same from the marginals as `seed` reads them.
 #[derive(Debug, Clone)]
 pub struct Lowered {
     /// The program.
@@ -246,6 +250,10 @@ pub struct Lowered {
     pub chain: Option<ChainSlot>,
     /// The chain of Gaussian states.
     pub gaussian_chain: Option<LinearGaussian>,
+    /// The Gaussian part of a q that is a product.
+    pub mean_field: Option<MeanField>,
+    /// The factorisation of q, where the objective is a bound: `q(z) q(s)`.
+    pub bound: Option<String>,
     /// Continuous latents whose means `seed` reads.
     pub starts: Vec<ScoreSlot>,
     /// Tables of how far the continuous latents spread around their means, which starting values make small.
@@ -290,6 +298,6 @@ impl Lowered {
     /// Rows know the ones before.
     #[must_use]
     pub fn chained(&self) -> bool {
-        self.chain.is_some() || self.gaussian_chain.is_some()
+        self.chain.is_some() || self.gaussian_chain.is_some() || self.mean_field.is_some()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::{selection, stage};
-use lvmc_base::Source;
+use lvmc_base::{Exit, Source};
 use lvmc_derive::joint::LogJoint;
 use lvmc_derive::{Gaps, Missing, Plan};
 use lvmc_loops::ir::Program;
@@ -228,13 +228,15 @@ fn score_held_out(
     engine.set_params(&fitted.outcome.values);
     engine.evaluate();
     let finite = |x: f64| x.is_finite().then_some(x);
-    let log_likelihood = finite(engine.log_likelihood());
+    let found = finite(engine.log_likelihood());
+    let bound = compiled.lowered.bound.is_some();
     Holdout {
         share,
         rows: rows.rows,
         weight_sum: rows.weight_sum,
-        log_likelihood,
-        per_row: log_likelihood.and_then(|l| finite(l / rows.weight_sum)),
+        log_likelihood: found.filter(|_| !bound),
+        bound,
+        per_row: found.and_then(|l| finite(l / rows.weight_sum)),
         training_per_row: finite(fitted.outcome.log_likelihood / data.weight_sum),
     }
 }
@@ -256,7 +258,12 @@ fn posterior_entropy(
     };
     let alone = |c: &lvmc_derive::plan::Clique| !hidden(c.var) || !c.others.iter().any(|&v| hidden(v));
     let any = (0..plan.finite.len()).any(hidden);
-    if !any || plan.chain.is_some() || !(0..plan.finite.len()).all(|v| of_rows(&v)) || !plan.cliques.iter().all(alone) {
+    if !any
+        || plan.objective.is_bound()
+        || plan.chain.is_some()
+        || !(0..plan.finite.len()).all(|v| of_rows(&v))
+        || !plan.cliques.iter().all(alone)
+    {
         return None;
     }
     let mut engine = Engine::new(compiled, data, threads);
@@ -349,9 +356,49 @@ pub fn bind(graph: &ModelGraph, table: &Table, options: &bind::Options) -> Resul
 pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &BTreeMap<DimId, usize>) -> Result<Lowered, Failure> {
     stage::enter("loops");
     let sizes: Sizes = sizes.iter().map(|(&d, &n)| (d, n)).collect();
+    too_many_states(plan, &sizes)?;
     let lowered = lvmc_loops::lower::lower(graph, plan, &sizes)?;
     lvmc_loops::verify(&lowered.program)?;
     Ok(lowered)
+}
+
+/// Transitions of a chain that are summed over at every row.
+const TRANSITIONS: usize = 1 << 22;
+
+/// A chain is summed over the product of its finite latents, which grows with every one of them.
+fn too_many_states(plan: &Plan, sizes: &Sizes) -> Result<(), Failure> {
+    let Some(chain) = &plan.chain else { return Ok(()) };
+    let number = |v: &usize| match &plan.finite[*v].size {
+        lvmc_term::Size::Const(n) => *n,
+        lvmc_term::Size::Dim(d) => sizes.get(d).copied().unwrap_or(1),
+        lvmc_term::Size::Sum(_) => 1,
+    };
+    let product = |of: &[usize]| {
+        of.iter()
+            .map(number)
+            .try_fold(1usize, usize::checked_mul)
+            .unwrap_or(usize::MAX)
+    };
+    let found = product(&chain.axes());
+    if found <= TRANSITIONS {
+        return Ok(());
+    }
+    let names = chain.state.iter().filter(|&&v| plan.finite[v].lag.is_none());
+    let names: Vec<&str> = names
+        .map(|&v| plan.store.sym(plan.finite[v].sym).name.as_str())
+        .collect();
+    Err(Failure::new(
+        Exit::Limit,
+        lvmc_base::Limit {
+            what: format!("the number of transitions of the chain of {}", names.join(", ")),
+            found: format!("{found} between {} joint states", product(&chain.state)),
+            limit: TRANSITIONS.to_string(),
+            advice:
+                "its exact posterior is summed over all of them at every row: fewer values for each, or fewer chains \
+                     beside each other"
+                    .into(),
+        },
+    ))
 }
 
 /// Loop program → machine code, or the interpreter.

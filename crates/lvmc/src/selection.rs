@@ -238,7 +238,10 @@ fn nothing(by: Criterion, table: &[Candidate], first: Option<Failure>) -> Failur
         Criterion::Holdout => {
             "a row held out has density 0 under every fit; --by bic compares those of the rows fitted"
         }
-        _ => "the log-likelihood is not finite",
+        _ => {
+            "the log-likelihood is not finite, or a bound stands in its place: --by holdout compares the bounds of rows \
+             held out"
+        }
     };
     Failure::usage(format!("no fit has a finite {}", by.name()), help)
 }

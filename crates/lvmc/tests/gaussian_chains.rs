@@ -76,11 +76,6 @@ fn what_is_not_linear_gaussian_is_refused() {
     let head = "data y : real\nparam q, r : positive\n";
     let cases = [
         (
-            "param p : simplex[2]\nparam m : real[2]\nchain t { k[t] ~ Categorical(p)\nz[1] ~ Normal(0, 1)\n\
-             z[t] ~ Normal(z[t-1], q)\ny[t] ~ Normal(z[t] + m[k[t]], r) }",
-            "a finite variable stands beside it",
-        ),
-        (
             "chain t { z[1] ~ Normal(0, 1)\nz[t] ~ Normal(sin(z[t-1]), q)\ny[t] ~ Normal(z[t], r) }",
             "not affine",
         ),

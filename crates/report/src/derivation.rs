@@ -2,7 +2,7 @@
 
 use crate::abbreviate::{Letter, Short, densities, density_text, replace, shared_sums};
 use crate::math::{Style, condition, dist_text, left, statement, term};
-use lvmc_derive::plan::{Condition, Left, ObjectiveKind, Plan, RowFactor, Section, Step};
+use lvmc_derive::plan::{Condition, Left, Plan, RowFactor, Section, Step};
 use lvmc_model::graph::{Dist, ModelGraph, When};
 use lvmc_term::{Fun, Node, Store, Sym, SymKind, Term};
 use std::collections::HashMap;
@@ -124,10 +124,13 @@ fn title(plan: &Plan, section: Section) -> String {
         Section::Prior => "Prior".into(),
         Section::Complete if latent => "Complete-data log-likelihood".into(),
         Section::Complete => "Log-likelihood".into(),
-        Section::EStep => format!("E-step: the posterior of {}", names.join(", ")),
+        Section::EStep => match plan.factorisation() {
+            Some(q) => format!("E-step: {q}, a structured mean field"),
+            None => format!("E-step: the posterior of {}", names.join(", ")),
+        },
         Section::Expected | Section::Elbo => "Expected complete-data log-likelihood and bound".into(),
         Section::MStep if latent => "M-step".into(),
-        Section::MStep if plan.objective == ObjectiveKind::Penalised => "Maximum a posteriori".into(),
+        Section::MStep if plan.objective.is_penalised() => "Maximum a posteriori".into(),
         Section::MStep => "Maximum likelihood".into(),
     }
 }
@@ -339,7 +342,19 @@ impl Writer<'_> {
         with
     }
 
+    /// The density of a statement; exp E[log of it] where q of Gaussian latents stands beside.
     fn density(&mut self, row: &RowFactor, with: &HashMap<Term, Term>) -> String {
+        let chain = self.plan.gaussian_chain.as_ref().filter(|c| c.mean_field);
+        let expected = chain.is_some_and(|c| c.statements.iter().any(|st| st.factor == row.factor));
+        let text = self.plain_density(row, with);
+        match (expected, self.style) {
+            (false, _) => text,
+            (true, Style::Unicode) => format!("exp E[log {text}]"),
+            (true, Style::Latex) => format!("\\exp \\mathrm{{E}}[\\log {text}]"),
+        }
+    }
+
+    fn plain_density(&mut self, row: &RowFactor, with: &HashMap<Term, Term>) -> String {
         // log π_k is a table of logs: its density is the element itself
         if let [case] = &row.cases[..]
             && let Node::Fun(Fun::Log, x) = *self.store.node(case.term)

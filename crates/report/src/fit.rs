@@ -24,8 +24,13 @@ pub fn text(fit: &Fit, errors: bool) -> String {
 /// `held out 54 rows: log-likelihood −4.2000 each; of the rows fitted −4.1554 each`.
 fn held_out(h: &Holdout) -> String {
     let each = |x: Option<f64>| x.map_or_else(|| "−∞".to_owned(), |x| fixed(x, 4));
+    let what = if h.bound {
+        "evidence lower bound"
+    } else {
+        "log-likelihood"
+    };
     format!(
-        "held out {}: log-likelihood {} each; of the rows fitted {} each",
+        "held out {}: {what} {} each; of the rows fitted {} each",
         counted(h.rows, "row"),
         each(h.per_row),
         each(h.training_per_row),
@@ -58,9 +63,11 @@ fn head(fit: &Fit) -> String {
 
 fn figures(fit: &Fit) -> String {
     let mut parts = vec![];
-    match fit.log_likelihood {
-        Some(l) => parts.push(format!("log-likelihood {}", fixed(l, 3))),
-        None => parts.push(format!("objective {}", fixed(fit.objective, 3))),
+    let bound = fit.bound.as_ref().zip(fit.elbo);
+    match (fit.log_likelihood, bound) {
+        (Some(l), _) => parts.push(format!("log-likelihood {}", fixed(l, 3))),
+        (None, Some((q, l))) => parts.push(format!("{} {}", crate::words::bound(q), fixed(l, 3))),
+        (None, None) => parts.push(format!("objective {}", fixed(fit.objective, 3))),
     }
     if fit.penalised {
         parts.push(format!("with the prior {}", fixed(fit.objective, 3)));
@@ -132,6 +139,19 @@ fn effects(fit: &Fit) -> Value {
     Value::Object(all)
 }
 
+/// `log-likelihood`, or the bound by its name.
+fn objective_kind(fit: &Fit) -> String {
+    let what = match &fit.bound {
+        Some(q) => crate::words::bound(q),
+        None => "log-likelihood".into(),
+    };
+    if fit.penalised {
+        format!("{what} + log prior")
+    } else {
+        what
+    }
+}
+
 /// As one JSON object.
 #[must_use]
 pub fn json(fit: &Fit) -> Value {
@@ -155,6 +175,7 @@ pub fn json(fit: &Fit) -> Value {
         "log_likelihood": fit.log_likelihood,
         "elbo": fit.elbo,
         "objective": fit.objective,
+        "objective_kind": objective_kind(fit),
         "free_parameters": fit.free_parameters,
         "aic": fit.aic,
         "bic": fit.bic,

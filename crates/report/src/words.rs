@@ -79,12 +79,14 @@ pub fn how(store: &Store, update: &Update) -> String {
 #[must_use]
 pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
     let mut out = vec![];
+    let bound = plan.objective.is_bound();
     let eliminated = plan.cliques.iter().any(|c| c.parent.is_some());
     for (i, f) in plan.finite.iter().enumerate().filter(|(_, f)| f.lag.is_none()) {
         let sym = plan.store.sym(f.sym);
         let count = size(&plan.store, &f.size);
         let chained = plan.chain.as_ref().is_some_and(|c| c.state.contains(&i));
         let how = match (f.observed, eliminated) {
+            _ if bound && chained => format!("q along the chain, {count} values, given q of the Gaussian latents"),
             _ if chained => format!("exact posterior along the chain, {count} values"),
             (true, _)
                 if graph
@@ -93,6 +95,7 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
             {
                 continue;
             }
+            (false, _) if bound => format!("q of {count} values, given q of the Gaussian latents"),
             (true, _) => format!("observed; a missing cell is summed over its {count} values"),
             (false, true) => format!("exact posterior, {count} values, by variable elimination"),
             (false, false) => format!("exact posterior, {count} values"),
@@ -114,6 +117,15 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
             names: vec![plan.store.sym(gap.map_or(p.sym, |g| g.of)).name.clone()],
             how: match gap {
                 Some(_) => "missing cells: exact posterior given the rest of the row, integrated out".into(),
+                None if bound
+                    && plan
+                        .gaussian_chain
+                        .iter()
+                        .any(|c| c.parts.iter().any(|q| q.sym == p.sym)) =>
+                {
+                    "Gaussian q, given q of the finite latents: the exact posterior is a mixture over all their paths"
+                        .into()
+                }
                 None => "exact posterior, integrated out".into(),
             },
             rule: p.rule.into(),
@@ -152,10 +164,25 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
     out
 }
 
+/// `evidence lower bound (structured mean field q(z) q(s))`.
+#[must_use]
+pub fn bound(factorisation: &str) -> String {
+    format!("evidence lower bound (structured mean field {factorisation})")
+}
+
 fn objective(plan: &Plan) -> String {
     let what = match plan.objective {
         ObjectiveKind::LogLikelihood => "log-likelihood",
         ObjectiveKind::Penalised => "log-likelihood + log prior of the parameters (MAP)",
+        ObjectiveKind::Bound { penalised } => {
+            let prior = if penalised {
+                " + log prior of the parameters (MAP)"
+            } else {
+                ""
+            };
+            let q = plan.factorisation().unwrap_or_default();
+            return format!("{}{prior}: not the log-likelihood; every step raises it", bound(&q));
+        }
     };
     let integrated = !plan.posteriors.is_empty() || !plan.group_posteriors.is_empty();
     if plan.finite.iter().any(|f| !f.observed) || integrated {

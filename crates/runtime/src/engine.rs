@@ -6,7 +6,7 @@ use lvmc_loops::lower::START_SPREAD;
 use lvmc_loops::lowered::{ChainSlot, Lowered, MomentSlot};
 pub use lvmc_loops::scan::path::IMPOSSIBLE;
 use lvmc_loops::scan::{self, Scan, path};
-use lvmc_loops::{Machine, Memory, RowLayout, Sweep, sweep};
+use lvmc_loops::{AlignedVec, Machine, Memory, RowLayout, Sweep, sweep};
 use lvmc_term::{Array, SymId};
 use std::sync::Arc;
 
@@ -49,6 +49,24 @@ impl Chain {
         }
     }
 }
+
+/// What the parts of a q that is a product keep.
+#[derive(Default)]
+struct Product {
+    offsets: Option<Sweep>,
+    weights: Option<Sweep>,
+    seed: Option<Sweep>,
+    /// The finite part's weights from which evaluations start: those that gave the last update's statistics.
+    anchor: Option<Vec<AlignedVec>>,
+    /// Every row's part of the Gaussian part's entropy.
+    entropy: Vec<f64>,
+}
+
+/// Turns of the parts of q from weights that say nothing, and what the weights may change in the last: q is then a function
+/// of the parameters to within rounding.
+const COLD: (usize, f64) = (1_000, 1e-13);
+/// The same from the weights of the iteration before: the bound rises with every turn, and with every iteration.
+const WARM: (usize, f64) = (2, 0.0);
 
 /// What is known of the latents of every row.
 #[derive(Debug, Clone, Default)]
@@ -97,6 +115,7 @@ pub struct Engine<'a> {
     score: Option<Sweep>,
     posterior: Option<Sweep>,
     chain: Chain,
+    product: Product,
 }
 
 impl<'a> Engine<'a> {
@@ -143,6 +162,12 @@ impl<'a> Engine<'a> {
             score: named("score", ""),
             posterior: named("posterior", ""),
             chain: Chain::new(data),
+            product: Product {
+                offsets: named("offsets", ""),
+                weights: named("weights", ""),
+                seed: named("weights_seed", ""),
+                ..Product::default()
+            },
             compiled,
         };
         // features may read tables of constants and centres
@@ -202,7 +227,9 @@ impl<'a> Engine<'a> {
     /// Tables from parameters, then a pass over the rows; returns the objective of these parameters.
     pub fn evaluate(&mut self) -> f64 {
         self.call(self.prepare);
-        if let Some(s) = self.potentials.clone() {
+        if self.compiled.lowered.mean_field.is_some() {
+            self.settle();
+        } else if let Some(s) = self.potentials.clone() {
             self.want_chain();
             self.pass(&s);
             self.scan(Scan::Fit);
@@ -250,6 +277,13 @@ impl<'a> Engine<'a> {
     pub fn update(&mut self) {
         if let Some(alpha) = self.compiled.lowered.alpha {
             copy(self.memory.flat_mut(alpha), &[1.0]);
+        }
+        if let Some(mf) = &self.compiled.lowered.mean_field {
+            let copies = mf
+                .weights
+                .iter()
+                .map(|w| AlignedVec::copy_of(self.memory.rows(w.0).unwrap_or_default()));
+            self.product.anchor = Some(copies.collect());
         }
         self.call(self.update);
     }
@@ -317,6 +351,7 @@ impl<'a> Engine<'a> {
             self.independent_states();
             self.scan(Scan::Independent);
         }
+        self.seed_product();
         if let Some(s) = self.seed.clone() {
             self.pass(&s);
             let times = if self.compiled.lowered.iterated { 5 } else { 1 };
@@ -326,8 +361,102 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Forgets the finite part of q: the next evaluation starts from weights that say nothing.
+    pub fn forget(&mut self) {
+        self.product.anchor = None;
+    }
+
+    /// The parts of q in turns, until the bound has no more to gain; the finite part last, so that its normaliser and the
+    /// entropy of the other are the bound. From the same weights at the same parameters it is the same q.
+    fn settle(&mut self) {
+        let Some(mf) = &self.compiled.lowered.mean_field else {
+            return;
+        };
+        self.want_chain();
+        for (i, &(buf, cols)) in mf.weights.iter().enumerate() {
+            let data = self.memory.want(buf);
+            match &self.product.anchor {
+                Some(anchor) => copy(data, &anchor[i]),
+                #[allow(clippy::cast_precision_loss)]
+                None => data.fill(1.0 / cols as f64),
+            }
+        }
+        if let Some(s) = self.product.offsets.clone() {
+            self.pass(&s);
+        }
+        let (most, little) = if self.product.anchor.is_some() { WARM } else { COLD };
+        let mut before = self.product_weights();
+        for _ in 0..most {
+            let bound = self.turn();
+            let now = self.product_weights();
+            let pairs = before.iter().flatten().zip(now.iter().flatten());
+            let change = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            if change <= little || !bound.is_finite() {
+                break;
+            }
+            before = now;
+        }
+    }
+
+    /// The finite part's weights, as the other part reads them.
+    fn product_weights(&self) -> Vec<Vec<f64>> {
+        let weights = self.compiled.lowered.mean_field.iter().flat_map(|mf| &mf.weights);
+        let layout = self.memory.layout();
+        weights
+            .map(|&(buf, cols)| row_major(self.memory.rows(buf), layout, cols))
+            .collect()
+    }
+
+    /// One update of each part of q; returns the bound.
+    fn turn(&mut self) -> f64 {
+        let Some(mf) = &self.compiled.lowered.mean_field else {
+            return f64::NAN;
+        };
+        let entropy = scan::structured::run(
+            mf,
+            &mut self.memory,
+            &self.chain.starts,
+            &self.chain.weights,
+            &mut self.product.entropy,
+        );
+        if let Some(s) = self.potentials.clone() {
+            self.pass(&s);
+        }
+        self.chain.log_likelihood = 0.0;
+        self.scan(Scan::Fit);
+        self.chain.log_likelihood += entropy;
+        if let Some(s) = self.product.weights.clone() {
+            self.pass(&s);
+        }
+        self.log_likelihood()
+    }
+
+    /// The Gaussian part of q from the marginals as they were set, or from the means that were set.
+    fn seed_product(&mut self) {
+        let Some(mf) = &self.compiled.lowered.mean_field else {
+            return;
+        };
+        if let Some(s) = self.product.offsets.clone() {
+            self.pass(&s);
+        }
+        if let Some(s) = self.product.seed.clone() {
+            self.pass(&s);
+        }
+        let Chain { starts, weights, .. } = &self.chain;
+        if self.compiled.lowered.starts.is_empty() {
+            scan::structured::run(mf, &mut self.memory, starts, weights, &mut self.product.entropy);
+        } else {
+            mf.independent(&mut self.memory, starts);
+        }
+    }
+
     /// Makes the chain's buffers present.
     fn want_chain(&mut self) {
+        if let Some(mf) = &self.compiled.lowered.mean_field {
+            for buf in mf.outs() {
+                self.memory.want(buf);
+            }
+        }
         if let Some(chain) = &self.compiled.lowered.gaussian_chain {
             for buf in chain.outs() {
                 self.memory.want(buf);
@@ -405,6 +534,7 @@ impl<'a> Engine<'a> {
         }
         self.call(self.prepare);
         self.want_chain();
+        self.settle();
         if let Some(s) = self.score.clone() {
             self.pass(&s);
         }
@@ -413,6 +543,9 @@ impl<'a> Engine<'a> {
             self.pass(&s);
         }
         let layout = self.memory.layout();
+        let own = self.product.entropy.iter().enumerate();
+        let out = self.memory.want(lowered.row_score);
+        own.for_each(|(row, h)| out[layout.at(1, row, 0)] += h);
         let marginals = lowered
             .latents
             .iter()

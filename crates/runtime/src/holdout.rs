@@ -55,6 +55,9 @@ pub struct Holdout {
     pub weight_sum: f64,
     /// Their log-likelihood; `None` where some row has density 0.
     pub log_likelihood: Option<f64>,
+    /// The figures of each row are of a lower bound.
+    #[serde(default)]
+    pub bound: bool,
     /// The same per row, weights counted.
     pub per_row: Option<f64>,
     /// The log-likelihood per row of those that were fitted.

@@ -133,14 +133,17 @@ pub struct Fit {
     pub rows: usize,
     /// Sum of their weights.
     pub weight_sum: f64,
-    /// Of the observed data, natural logarithm; `None` where it cannot be computed.
+    /// Of the observed data, natural logarithm; `None` where it cannot be computed, or only bounded.
     pub log_likelihood: Option<f64>,
     /// The evidence bound, where there is one.
     pub elbo: Option<f64>,
-    /// What was maximised: the log-likelihood, plus the log prior density of the parameters.
+    /// What was maximised: the log-likelihood or its bound, plus the log prior density of the parameters.
     pub objective: f64,
     /// The objective includes a prior.
     pub penalised: bool,
+    /// The factorisation of q, where the bound is not the log-likelihood: `q(z) q(s)`.
+    #[serde(default)]
+    pub bound: Option<String>,
     /// Degrees of freedom.
     pub free_parameters: usize,
     /// Akaike's criterion.
@@ -257,7 +260,10 @@ pub fn summarise(
             .filter_map(|r| crate::fit::rotation_remark(lowered, r)),
     );
     let finite = |x: f64| x.is_finite().then_some(x);
-    let log_likelihood = finite(out.log_likelihood);
+    // a bound is no log-likelihood, and criteria that are made from one have no value
+    let tight = lowered.bound.is_none();
+    let elbo = finite(out.log_likelihood);
+    let log_likelihood = elbo.filter(|_| tight);
     #[allow(clippy::cast_precision_loss)]
     let k = free as f64;
     let parameters = lowered
@@ -295,11 +301,12 @@ pub fn summarise(
         rows: data.rows,
         weight_sum: data.weight_sum,
         log_likelihood,
-        elbo: log_likelihood.filter(|_| {
+        elbo: elbo.filter(|_| {
             !lowered.moments.is_empty() || !lowered.groups.is_empty() || !lowered.latents.iter().all(|l| l.observed)
         }),
         objective: out.objective,
         penalised: lowered.penalised,
+        bound: lowered.bound.clone(),
         free_parameters: free,
         aic: log_likelihood.map(|l| 2.0 * k - 2.0 * l),
         bic: log_likelihood.map(|l| k * data.weight_sum.ln() - 2.0 * l),

@@ -13,6 +13,8 @@ pub struct Scores {
     pub total: f64,
     /// Σ weights.
     pub weight_sum: f64,
+    /// The factorisation of q, where these are parts of a lower bound and no log-likelihoods.
+    pub bound: Option<String>,
 }
 
 /// Scores a table.
@@ -47,17 +49,19 @@ pub fn score(model: Model<'_>, table: Table, binds: &[String]) -> Result<Scores,
         rows,
         total,
         weight_sum: data.weight_sum,
+        bound: model.lowered.bound.clone(),
     })
 }
 
 impl Scores {
-    /// As CSV: `row,log_likelihood`.
+    /// As CSV: `row,log_likelihood`, or `row,elbo` where that is a bound.
     ///
     /// # Errors
     /// What the writer says.
     pub fn write(&self, to: impl Write) -> Result<(), ApplyError> {
         let mut out = csv::Writer::from_writer(to);
-        out.write_record(["row", "log_likelihood"])?;
+        let name = if self.bound.is_some() { "elbo" } else { "log_likelihood" };
+        out.write_record(["row", name])?;
         for (i, l) in self.rows.iter().enumerate() {
             out.write_record([(i + 1).to_string(), l.to_string()])?;
         }

@@ -21,7 +21,7 @@
 //! of it.
 //!
 //! Side conditions: the slopes and covariances are the same for all rows in which a statement holds; no finite latent stands
-//! beside the chain's (the number of Gaussians would grow with every row).
+//! beside the chain's (the number of Gaussians would grow with every row: [`super::structured`] then).
 
 use super::gaussian::{Eliminated, expected};
 use super::{Continuous, Defined, define, factor_of, impute, report};
@@ -32,9 +32,10 @@ use crate::flatten::flatten;
 use crate::joint::LogJoint;
 use crate::plan::{Linear, LinearGaussian, Part, RowFactor, Value};
 use crate::rules::Decline;
+use lvmc_base::Span;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, When};
 use lvmc_term::{IxId, Store, Support, SymId, SymKind, Term};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Its printed name.
 pub const NAME: &str = "kalman-smoother";
@@ -71,14 +72,9 @@ pub fn chained(joint: &LogJoint, graph: &ModelGraph, latents: &[Continuous]) -> 
 /// Integrates a chain's latents out of the joint.
 pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous]) -> Result<(), Decline> {
     check(joint, latents)?;
-    let mut parts = ordered(joint, graph, latents)?;
+    let parts = ordered(joint, graph, latents)?;
     let atoms: Vec<Term> = parts.iter().map(|p| joint.store.var(p.sym)).collect();
-    let touching: Vec<usize> = (0..joint.factors.len())
-        .filter(|&i| {
-            let mut cases = joint.factors[i].cases.iter();
-            cases.any(|c| atoms.iter().any(|&z| joint.store.contains(c.term, z)))
-        })
-        .collect();
+    let touching = touching(joint, &atoms);
     let mut statements = vec![];
     for &f in &touching {
         statements.push(statement(joint, graph, f, &parts, &atoms)?);
@@ -86,16 +82,8 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     for part in 0..parts.len() {
         statements.extend(cells(joint, &parts, part, &statements));
     }
-    // latents in the order of the parts, observations as written
-    statements.sort_by_key(|s: &Linear| s.of.unwrap_or(usize::MAX));
-    let regimes = statements.iter().map(|s| match s.when {
-        When::At(p) => p + 1,
-        When::From(p) => p,
-        When::Always => 0,
-    });
-    let regimes = regimes.max().unwrap_or(0);
-    complete(graph, latents, &parts, &statements, regimes)?;
-    let block = definitions(joint, &mut parts, &atoms);
+    let mut chain = chain_of(joint, graph, latents, parts, statements)?;
+    let block = definitions(joint, &mut chain.parts, &atoms);
     for &f in &touching {
         let term = joint.factors[f].cases[0].term;
         let mut sum = vec![];
@@ -109,18 +97,39 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
         joint.factors[f] = factor_of(joint, &joint.factors[f], nothing);
     }
     impute(joint, &mut |s, t| expected(s, t, &block).ok());
-    for l in latents {
-        if joint.masks.iter().any(|m| m.completed && m.of == l.sym) {
-            continue; // imputed, not reported
-        }
-        let atom = joint.store.var(l.sym);
-        let Some(known) = block.iter().find(|e| e.atom == atom) else {
-            continue;
-        };
-        let square = joint.store.square(atom);
-        let square = expected(&mut joint.store, square, &block).map_err(|why| Decline::at(why, l.span))?;
-        report(joint, l.sym, NAME, known.mean, square);
-    }
+    reported(joint, latents, &block, NAME)?;
+    joint.gaussian_chain = Some(chain);
+    Ok(())
+}
+
+/// The factors that mention latents of the chain.
+pub(super) fn touching(joint: &LogJoint, atoms: &[Term]) -> Vec<usize> {
+    let mentions = |f: &RowFactor| {
+        let mut cases = f.cases.iter();
+        cases.any(|c| atoms.iter().any(|&z| joint.store.contains(c.term, z)))
+    };
+    (0..joint.factors.len())
+        .filter(|&i| mentions(&joint.factors[i]))
+        .collect()
+}
+
+/// The chain of some statements, each latent with one at every position.
+pub(super) fn chain_of(
+    joint: &LogJoint,
+    graph: &ModelGraph,
+    latents: &[Continuous],
+    parts: Vec<Part>,
+    mut statements: Vec<Linear>,
+) -> Result<LinearGaussian, Decline> {
+    // latents in the order of the parts, observations as written
+    statements.sort_by_key(|s: &Linear| s.of.unwrap_or(usize::MAX));
+    let regimes = statements.iter().map(|s| match s.when {
+        When::At(p) => p + 1,
+        When::From(p) => p,
+        When::Always => 0,
+    });
+    let regimes = regimes.max().unwrap_or(0);
+    complete(graph, latents, &parts, &statements, regimes)?;
     let param = |t: Term| joint.store.depends_on_kind(t, SymKind::Param);
     let completed = |s: &Linear| {
         let part = s.of.map(|p| parts[p].sym);
@@ -130,17 +139,39 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
         .iter()
         .any(|s| (s.of.is_none() || completed(s)) && s.slopes.iter().any(|b| param(b.1)));
     let index = graph.chain.as_ref().map_or_else(String::new, |c| c.index.clone());
-    joint.gaussian_chain = Some(LinearGaussian {
+    Ok(LinearGaussian {
         index,
         parts,
         statements,
         regimes,
         loadings,
-    });
+        mean_field: false,
+    })
+}
+
+/// Notes the chain's posterior for those who ask.
+pub(super) fn reported(
+    joint: &mut LogJoint,
+    latents: &[Continuous],
+    block: &[Eliminated],
+    rule: &'static str,
+) -> Result<(), Decline> {
+    for l in latents {
+        if joint.masks.iter().any(|m| m.completed && m.of == l.sym) {
+            continue; // imputed, not reported
+        }
+        let atom = joint.store.var(l.sym);
+        let Some(known) = block.iter().find(|e| e.atom == atom) else {
+            continue;
+        };
+        let square = joint.store.square(atom);
+        let square = expected(&mut joint.store, square, block).map_err(|why| Decline::at(why, l.span))?;
+        report(joint, l.sym, rule, known.mean, square);
+    }
     Ok(())
 }
 
-fn check(joint: &LogJoint, latents: &[Continuous]) -> Result<(), Decline> {
+pub(super) fn check(joint: &LogJoint, latents: &[Continuous]) -> Result<(), Decline> {
     if let Some(l) = latents.iter().find(|l| joint.store.sym(l.sym).support != Support::Real) {
         return Err(Decline::at("it is not Gaussian, and other rows know it", l.span));
     }
@@ -148,17 +179,11 @@ fn check(joint: &LogJoint, latents: &[Continuous]) -> Result<(), Decline> {
     if let Some(l) = latents.iter().find(wide) {
         return Err(Decline::at("it is neither a number nor a vector", l.span));
     }
-    if joint.chain.is_some() {
-        return Err(Decline::at(
-            "a chain of finite latents stands beside it",
-            latents[0].span,
-        ));
-    }
     Ok(())
 }
 
 /// Lags first, then the row's latents, each after those that its statements refer to.
-fn ordered(joint: &LogJoint, graph: &ModelGraph, latents: &[Continuous]) -> Result<Vec<Part>, Decline> {
+pub(super) fn ordered(joint: &LogJoint, graph: &ModelGraph, latents: &[Continuous]) -> Result<Vec<Part>, Decline> {
     let part = |sym: SymId, lagged: bool| Part {
         sym,
         lagged,
@@ -217,12 +242,46 @@ fn statement(
             row.span,
         ));
     }
-    let (mean, covariance) = gaussian(&mut joint.store, factor).ok_or_else(|| {
-        Decline::at(
-            "it stands in a statement that is not Normal in every row, as `x ~ Normal(mean, var)`",
-            row.span,
-        )
-    })?;
+    let (mean, covariance) = gaussian(&mut joint.store, factor, &factor.dist).ok_or_else(|| not_normal(row.span))?;
+    let case = Linear {
+        factor: row.factor,
+        when: row.when,
+        scope: vec![],
+        fixed: vec![],
+        excluded: vec![],
+        of: None,
+        offset: mean,
+        slopes: vec![],
+        covariance,
+        mask: joint
+            .masks
+            .iter()
+            .find(|m| m.of == row.value && !m.completed)
+            .map(|m| m.sym),
+    };
+    affine(joint, factor, &row, (parts, atoms), case)
+}
+
+pub(super) fn not_normal(span: Span) -> Decline {
+    Decline::at(
+        "it stands in a statement that is not Normal in every row, as `x ~ Normal(mean, var)`",
+        span,
+    )
+}
+
+/// Takes the mean of a statement, in `offset`, apart.
+pub(super) fn affine(
+    joint: &mut LogJoint,
+    factor: &Factor,
+    row: &RowFactor,
+    (parts, atoms): (&[Part], &[Term]),
+    case: Linear,
+) -> Result<Linear, Decline> {
+    let Linear {
+        covariance,
+        offset: mean,
+        ..
+    } = case;
     let s = &mut joint.store;
     if atoms.iter().any(|&z| s.contains(covariance, z)) {
         return Err(Decline::at("it stands in a variance", row.span));
@@ -262,17 +321,10 @@ fn statement(
     let rest = s.substitute(mean, &zeros);
     let offset = if of.is_some() { rest } else { s.sub(factor.value, rest) };
     Ok(Linear {
-        factor: row.factor,
-        when: row.when,
         of,
         offset,
         slopes,
-        covariance,
-        mask: joint
-            .masks
-            .iter()
-            .find(|m| m.of == row.value && !m.completed)
-            .map(|m| m.sym),
+        ..case
     })
 }
 
@@ -288,6 +340,9 @@ fn cells(joint: &mut LogJoint, parts: &[Part], part: usize, statements: &[Linear
     Some(Linear {
         factor,
         when,
+        scope: vec![],
+        fixed: vec![],
+        excluded: vec![],
         of: None,
         offset,
         slopes: vec![(part, s.eye(n.clone()))],
@@ -297,13 +352,13 @@ fn cells(joint: &mut LogJoint, parts: &[Part], part: usize, statements: &[Linear
 }
 
 /// Mean and covariance of a statement; of one that holds element by element, variances in a vector.
-fn gaussian(s: &mut Store, factor: &Factor) -> Option<(Term, Term)> {
+pub(super) fn gaussian(s: &mut Store, factor: &Factor, dist: &Dist) -> Option<(Term, Term)> {
     let Dist::Family {
         family,
         signature,
         args,
         ..
-    } = &factor.dist
+    } = dist
     else {
         return None;
     };
@@ -335,7 +390,8 @@ fn complete(
         let name = &graph.store.sym(l.sym).name;
         for position in 0..=regimes {
             let own = |s: &&Linear| s.of.is_some_and(|p| parts[p].sym == l.sym) && s.when.holds(position);
-            let count = statements.iter().filter(own).count();
+            let own: BTreeSet<usize> = statements.iter().filter(own).map(|s| s.factor).collect();
+            let count = own.len();
             if count != 1 {
                 let what = if count == 0 {
                     "no statement"
@@ -357,7 +413,7 @@ fn complete(
 }
 
 /// m̂ and ℓ of every part: the last part first, as [`expected`] reads them.
-fn definitions(joint: &mut LogJoint, parts: &mut [Part], atoms: &[Term]) -> Vec<Eliminated> {
+pub(super) fn definitions(joint: &mut LogJoint, parts: &mut [Part], atoms: &[Term]) -> Vec<Eliminated> {
     let symbol = |joint: &LogJoint, t: Term| joint.store.as_symbol(t).map(|x| x.0);
     let mut all: Vec<(Term, Vec<Term>)> = vec![];
     let ixs: Vec<Option<IxId>> = atoms
@@ -405,7 +461,7 @@ fn definitions(joint: &mut LogJoint, parts: &mut [Part], atoms: &[Term]) -> Vec<
 }
 
 /// What to say where a chain's posterior is not Gaussian.
-pub fn refused(graph: &ModelGraph, l: &Continuous, why: Decline) -> DeriveError {
+pub fn refused(graph: &ModelGraph, l: &Continuous, rule: &str, why: Decline) -> DeriveError {
     let name = &graph.var(graph.factors[l.factor].var).name;
     let index = graph.chain.as_ref().map_or("t", |c| &c.index);
     DeriveError::NoPosterior {
@@ -413,10 +469,10 @@ pub fn refused(graph: &ModelGraph, l: &Continuous, why: Decline) -> DeriveError 
         reason: why.reason.clone(),
         span: why.span.unwrap_or(l.span),
         help: format!(
-            "tried  {NAME}  declined: {}\n\
-             a chain can be fitted where its latents are all finite, or all Normal with means affine in the latents and \
+            "tried  {rule}  declined: {}\n\
+             a chain can be fitted where its latents are all finite, or Normal with means affine in the Normal latents and \
              variances without them: `{name}[{index}] ~ Normal(A * {name}[{index}-1], Q)`, `y[{index}] ~ Normal(C * \
-             {name}[{index}], R)`",
+             {name}[{index}], R)`; A, Q, C and R may differ by the finite ones",
             why.reason,
         ),
     }

@@ -13,6 +13,7 @@ pub mod group;
 pub mod kalman;
 pub mod rowwise;
 mod scatter;
+pub mod structured;
 
 pub use evaluate::define as evaluate;
 
@@ -45,7 +46,13 @@ pub struct Continuous {
 pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous]) -> Result<(), DeriveError> {
     let chained = kalman::chained(joint, graph, latents);
     if let Some(first) = chained.first() {
-        kalman::eliminate(joint, graph, &chained).map_err(|why| kalman::refused(graph, first, why))?;
+        if structured::needed(joint, &chained) {
+            structured::eliminate(joint, graph, &chained)
+                .map_err(|why| kalman::refused(graph, first, structured::NAME, why))?;
+        } else {
+            kalman::eliminate(joint, graph, &chained)
+                .map_err(|why| kalman::refused(graph, first, kalman::NAME, why))?;
+        }
     }
     let (mut scalars, mut blocks): (Vec<&Continuous>, Vec<Vec<&Continuous>>) = (vec![], vec![]);
     for l in latents.iter().filter(|l| chained.iter().all(|c| c.sym != l.sym)) {

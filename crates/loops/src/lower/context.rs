@@ -85,6 +85,8 @@ pub struct Lower<'a> {
     pub chain: Option<super::chain::ChainBuffers>,
     /// The Gaussian chain's buffers.
     pub gaussian_chain: Option<super::kalman::GaussianChain>,
+    /// The buffers of the Gaussian part of a q that is a product.
+    pub mean_field: Option<super::structured::MeanFieldCode>,
     /// The function being written runs before the first `prepare`: it reads no tables.
     pub early: bool,
     /// The function being written multiplies by row weights.

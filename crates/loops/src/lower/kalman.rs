@@ -21,23 +21,12 @@ pub struct GaussianChain {
 impl Lower<'_> {
     /// Buffers and tables of the Gaussian chain, if the plan has one.
     pub fn add_gaussian_chain(&mut self, pb: &mut ProgramBuilder, starts: &[ScoreSlot]) {
-        let Some(chain) = self.plan.gaussian_chain.clone() else {
+        let Some(chain) = self.plan.gaussian_chain.clone().filter(|c| !c.mean_field) else {
             return;
         };
-        let buffer = |l: &Self, x: &SymId| l.temps.get(x).copied();
-        let mut parts = vec![];
-        for p in &chain.parts {
-            let atom = self.s.var(p.sym);
-            let Some(mean) = buffer(self, &p.mean) else { return };
-            parts.push(Part {
-                size: self.len_of(atom).max(1),
-                lagged: p.lagged,
-                next: p.next,
-                mean,
-                moves: p.moves.iter().filter_map(|x| buffer(self, x)).collect(),
-                start: starts.iter().find(|s| s.sym == p.sym).map(|s| s.buf),
-            });
-        }
+        let Some(parts) = self.chain_parts(&chain, starts) else {
+            return;
+        };
         let mut rows = vec![];
         let mut statements = vec![];
         for (i, st) in chain.statements.iter().enumerate() {
@@ -74,6 +63,23 @@ impl Lower<'_> {
             row_score: self.fixed.row_score,
         };
         self.gaussian_chain = Some(GaussianChain { scan, rows });
+    }
+
+    /// Buffers of the latents that a row knows.
+    pub fn chain_parts(&self, chain: &lvmc_derive::plan::LinearGaussian, starts: &[ScoreSlot]) -> Option<Vec<Part>> {
+        let buffer = |x: &SymId| self.temps.get(x).copied();
+        let part = |p: &lvmc_derive::plan::Part| {
+            let shape = &self.s.sym(p.sym).shape;
+            Some(Part {
+                size: self.dims(shape).iter().product::<usize>().max(1),
+                lagged: p.lagged,
+                next: p.next,
+                mean: buffer(&p.mean)?,
+                moves: p.moves.iter().filter_map(buffer).collect(),
+                start: starts.iter().find(|s| s.sym == p.sym).map(|s| s.buf),
+            })
+        };
+        chain.parts.iter().map(part).collect()
     }
 
     fn chain_job(&mut self, pb: &mut ProgramBuilder, name: &str, t: Term) -> BufId {

@@ -24,6 +24,7 @@ mod settle;
 mod slots;
 mod stats;
 mod step;
+mod structured;
 mod update;
 
 pub use context::Sizes;
@@ -36,7 +37,7 @@ use context::{Fixed, Lower, bug};
 use estep::{EStep, Ends};
 use lvmc_base::Bug;
 use lvmc_derive::Plan;
-use lvmc_derive::plan::{ObjectiveKind, Prior, Solution, Update};
+use lvmc_derive::plan::{Prior, Solution, Update};
 use lvmc_model::ModelGraph;
 use lvmc_term::{SymId, Term};
 use rowexpr::RowScope;
@@ -67,7 +68,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let updates = l.settled();
     l.add_chain(&mut pb, &updates);
     l.add_gaussian_chain(&mut pb, &starts);
-    let chained = l.chain.is_some() || l.gaussian_chain.is_some();
+    l.add_mean_field(&mut pb, &starts);
+    let chained = l.chain.is_some() || plan.gaussian_chain.is_some();
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
     let defined = l.defined_terms();
@@ -113,6 +115,23 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
                 l.gaussian_chain_rows(b);
             });
         }
+    }
+    if l.mean_field.is_some() {
+        l.masked = false;
+        pb.func("offsets", FuncKind::Block, |b| {
+            l.define_rows(b, &[]);
+            l.mean_field_rows(b);
+        });
+        pb.func("weights", FuncKind::Block, |b| {
+            l.define_rows(b, &[]);
+            l.chain_weights(b, &mut e);
+            l.mean_field_weights(b);
+        });
+        pb.func("weights_seed", FuncKind::Block, |b| {
+            l.seed_weights(b, &marginals);
+            l.stored_chain(b);
+            l.mean_field_weights(b);
+        });
     }
     if !marginals.is_empty() || !starts.is_empty() {
         for (name, masked) in [("seed", false), ("seed_w", true)] {
@@ -193,6 +212,8 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         weight: fixed.weight,
         chain: l.chain_slot(&latents),
         gaussian_chain: l.gaussian_chain.as_ref().map(|g| g.scan.clone()),
+        mean_field: l.mean_field.as_ref().map(|g| g.scan.clone()),
+        bound: plan.factorisation(),
         latents,
         rotations,
         labels,
@@ -212,7 +233,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         ascent,
         alpha,
         iterated: lvmc_derive::iterated(plan),
-        penalised: plan.objective == ObjectiveKind::Penalised,
+        penalised: plan.objective.is_penalised(),
     })
 }
 
@@ -249,6 +270,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         weights: HashMap::new(),
         chain: None,
         gaussian_chain: None,
+        mean_field: None,
         early: false,
         masked: false,
     }

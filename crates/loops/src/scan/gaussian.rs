@@ -136,18 +136,20 @@ pub(super) struct Step {
 }
 
 /// Sizes and places that all functions need.
+#[derive(Clone)]
 pub(super) struct Shape {
     /// A: elements of e.
-    pub(super) all: usize,
+    pub all: usize,
     /// L: those of earlier rows.
-    pub(super) lags: usize,
+    pub lags: usize,
     /// For each element of s_t, as the next row's lags are laid, its place in e.
-    state: Vec<usize>,
-    places: Vec<Range<usize>>,
+    pub state: Vec<usize>,
+    /// The parts' places in e.
+    pub places: Vec<Range<usize>>,
 }
 
 impl Shape {
-    fn new(lg: &LinearGaussian) -> Self {
+    pub fn new(lg: &LinearGaussian) -> Self {
         let places = lg.places();
         let all = places.last().map_or(0, |p| p.end);
         let lagged = lg.parts.iter().zip(&places).filter(|p| p.0.lagged);
@@ -213,7 +215,7 @@ pub fn run(lg: &LinearGaussian, memory: &mut Memory, starts: &Starts, weights: &
 }
 
 /// Lower-triangular L with L Lᵀ = S; a pivot of 0 has a column of zeros, a negative one is NaN.
-fn root(s: &[f64], n: usize) -> Vec<f64> {
+pub(super) fn root(s: &[f64], n: usize) -> Vec<f64> {
     let mut l = vec![0.0; n * n];
     if s.len() == n {
         (0..n).for_each(|i| l[i * n + i] = s[i].sqrt());
@@ -621,7 +623,7 @@ struct Column {
 }
 
 /// The buffers that are written.
-struct Out {
+pub(super) struct Out {
     layout: RowLayout,
     held: Vec<(BufId, AlignedVec)>,
     means: Vec<Column>,
@@ -629,7 +631,7 @@ struct Out {
 }
 
 impl Out {
-    fn new(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory) -> Self {
+    pub fn new(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory) -> Self {
         let mut out = Self {
             layout: memory.layout(),
             held: vec![],
@@ -670,7 +672,7 @@ impl Out {
     }
 
     /// A row's mean and root; the last row's go to the padding too.
-    fn write(&mut self, row: usize, mean: &[f64], e: &[f64]) {
+    pub fn write(&mut self, row: usize, mean: &[f64], e: &[f64]) {
         let layout = self.layout;
         let end = if row + 1 == layout.rows {
             layout.blocks() * layout.block
@@ -688,7 +690,7 @@ impl Out {
         }
     }
 
-    fn finish(self, memory: &mut Memory) {
+    pub fn finish(self, memory: &mut Memory) {
         for (buf, data) in self.held {
             memory.put(buf, data);
         }
@@ -696,7 +698,7 @@ impl Out {
 }
 
 /// Starting means, nearly known.
-fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory, starts: &Starts) {
+pub(super) fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory, starts: &Starts) {
     let n = shape.all;
     let layout = memory.layout();
     let mut root = vec![0.0; n * n];

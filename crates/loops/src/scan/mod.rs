@@ -13,8 +13,10 @@ mod logs;
 pub mod path;
 mod patterns;
 mod scaled;
+pub mod structured;
 
 pub use gaussian::{LinearGaussian, Offset, Part, Statement};
+pub use structured::{MeanField, Weighted};
 
 use crate::ir::BufId;
 use crate::memory::Memory;

@@ -13,6 +13,7 @@ mod oracle;
 mod paths;
 mod simulate;
 mod smoother;
+mod structured;
 
 use crate::failure::Failure;
 use crate::pipeline::{self, How};
@@ -76,8 +77,16 @@ pub fn rows(graph: &ModelGraph, plan: &Plan) -> usize {
         lvmc_term::Size::Sum(_) => 2,
     };
     let values: Vec<usize> = plan.finite.iter().map(|f| number(&f.size)).collect();
+    let groups = graph.chain.as_ref().is_some_and(|c| !c.groups.is_empty());
+    let length = |x: lvmc_term::SymId| plan.store.sym(x).shape.iter().map(number).product::<usize>();
+    if let Some(chain) = plan.gaussian_chain.as_ref().filter(|c| c.mean_field) {
+        let own = chain.parts.iter().filter(|p| !p.lagged).map(|p| length(p.sym));
+        let free = plan.finite.iter().filter(|f| f.lag.is_none());
+        let combinations = free.map(|f| number(&f.size)).product();
+        let rows = smoother::longest(own.sum()).min(structured::longest(combinations));
+        return if groups { rows * 3 / 2 } else { rows };
+    }
     if let Some(paths) = paths::Paths::new(plan, &values) {
-        let groups = graph.chain.as_ref().is_some_and(|c| !c.groups.is_empty());
         return if groups {
             paths.longest() * 3 / 2
         } else {
@@ -85,10 +94,8 @@ pub fn rows(graph: &ModelGraph, plan: &Plan) -> usize {
         };
     }
     if let Some(chain) = &plan.gaussian_chain {
-        let length = |x: lvmc_term::SymId| plan.store.sym(x).shape.iter().map(number).product::<usize>();
         let own = chain.parts.iter().filter(|p| !p.lagged).map(|p| length(p.sym));
         let rows = smoother::longest(own.sum());
-        let groups = graph.chain.as_ref().is_some_and(|c| !c.groups.is_empty());
         return if groups { rows * 3 / 2 } else { rows };
     }
     let curved = |p: &lvmc_derive::plan::Posterior| plan.store.sym(p.sym).support != lvmc_term::Support::Real;
@@ -175,6 +182,7 @@ fn e_step(
     start: &Values,
 ) -> Result<Vec<Certificate>, Failure> {
     engine.set_params(start);
+    engine.forget();
     let lvmc_runtime::engine::Posteriors {
         marginals,
         moments,
@@ -182,6 +190,7 @@ fn e_step(
         ..
     } = engine.posterior();
     oracle.enumerate(start)?;
+    let product = plan.gaussian_chain.as_ref().is_some_and(|c| c.mean_field);
     let mut out = vec![];
     for (slot, found) in engine.lowered().latents.iter().zip(&marginals) {
         let exact = oracle.marginals(slot.sym, slot.size);
@@ -201,7 +210,11 @@ fn e_step(
         out.push(Certificate {
             part: "E-step",
             of: slot.name.clone(),
-            what: "KL to the posterior by enumeration".into(),
+            what: if product {
+                "KL to q by enumeration of all paths, given q of the others".into()
+            } else {
+                "KL to the posterior by enumeration".into()
+            },
             value: kl,
             ok: kl < AGREE,
         });
@@ -213,7 +226,11 @@ fn e_step(
         out.push(Certificate {
             part: "E-step",
             of: slot.name.clone(),
-            what: "posterior mean and mean square, by integration".into(),
+            what: if product {
+                "mean and mean square under q, from dense Gaussians of whole sequences".into()
+            } else {
+                "posterior mean and mean square, by integration".into()
+            },
             value,
             ok: value < AGREE,
         });
@@ -234,7 +251,16 @@ fn e_step(
             ok: value < AGREE,
         });
     }
-    let (difference, what) = if plan.group_posteriors.is_empty() {
+    if product {
+        let found = oracle.product;
+        let total: f64 = scores.iter().sum();
+        out.extend(products(plan, found, total));
+    }
+    let (difference, what) = if product {
+        engine.evaluate();
+        let value = apart(&[oracle.product.bound], &[engine.log_likelihood()]);
+        (value, "E[log p] + H by its definition, over all paths")
+    } else if plan.group_posteriors.is_empty() {
         let value = apart(&oracle.scores(), &scores);
         (value, "each row's log-likelihood by enumeration")
     } else {
@@ -248,7 +274,7 @@ fn e_step(
         } else {
             "E-step"
         },
-        of: "log p".into(),
+        of: if plan.objective.is_bound() { "ELBO" } else { "log p" }.into(),
         what: what.into(),
         value: difference,
         ok: difference < AGREE,
@@ -292,6 +318,28 @@ fn path(engine: &mut Engine<'_>, oracle: &Oracle<'_>) -> Option<Certificate> {
     })
 }
 
+/// What holds of the bound where q is a product; `total` is the sum of the rows' scores.
+fn products(plan: &Plan, found: structured::Found, total: f64) -> Vec<Certificate> {
+    let certificate = |what: &str, value: f64| Certificate {
+        part: "bound",
+        of: String::new(),
+        what: what.into(),
+        value,
+        ok: value < AGREE,
+    };
+    let above = (found.bound - found.exact) / (1.0 + found.exact.abs());
+    let against_exact = if plan.objective.is_bound() {
+        certificate("not above log p, from a Gaussian for every path", worse(above, 0.0))
+    } else {
+        certificate("log p, from a Gaussian for every path", worse(above.abs(), 0.0))
+    };
+    vec![
+        certificate("no part's update lowers it", worse(found.fall, 0.0)),
+        against_exact,
+        certificate("the rows' scores add up to it", apart(&[found.bound], &[total])),
+    ]
+}
+
 /// The larger of two; what is no number is worst.
 fn worse(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
@@ -317,6 +365,7 @@ fn m_step(
     start: &Values,
 ) -> Result<Vec<Certificate>, Failure> {
     engine.set_params(start);
+    engine.forget();
     let before = engine.evaluate();
     engine.update();
     if lowered.iterated {
@@ -370,6 +419,7 @@ fn m_step(
 
 fn bound(engine: &mut Engine<'_>, start: &Values) -> Certificate {
     engine.set_params(start);
+    engine.forget();
     let mut last = engine.evaluate();
     let mut fall: f64 = 0.0;
     let steps = !engine.lowered().ascent.is_empty();
@@ -402,6 +452,7 @@ fn labels(engine: &mut Engine<'_>, oracle: &mut Oracle<'_>, start: &Values) -> R
     let mut at = |values: &Values| -> Result<Vec<f64>, Failure> {
         oracle.enumerate(values)?;
         engine.set_params(values);
+        engine.forget();
         engine.evaluate();
         let mut all = oracle.scores();
         all.push(engine.log_prior());
@@ -441,6 +492,7 @@ fn information(
         let values = free::bound(slots, &moved);
         oracle.enumerate(&values)?;
         engine.set_params(&values);
+        engine.forget();
         engine.evaluate();
         Ok([engine.log_likelihood(), oracle.log_likelihood()])
     };
@@ -459,6 +511,7 @@ fn information(
 fn agreement(fast: &mut Engine<'_>, slow: &mut Engine<'_>, start: &Values) -> Certificate {
     let run = |engine: &mut Engine<'_>| {
         engine.set_params(start);
+        engine.forget();
         let mut numbers = engine.posterior().scores;
         // a block that moves by steps may have directions that the data do not determine, where rounding decides
         let steps = if engine.lowered().ascent.is_empty() { 3 } else { 1 };

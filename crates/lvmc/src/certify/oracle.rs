@@ -3,6 +3,7 @@
 use super::nodes::{Integral, Latent, integrate};
 use super::paths::Paths;
 use super::smoother::Smoother;
+use super::structured::Found;
 use crate::failure::Failure;
 use crate::pipeline;
 use lvmc_base::Bug;
@@ -44,6 +45,12 @@ pub struct Oracle<'a> {
     paths: Option<Paths>,
     /// Of a Gaussian chain.
     smoother: Option<Smoother>,
+    /// q is a product.
+    mean_field: bool,
+    /// What is found of the bound where q is one.
+    pub(super) product: Found,
+    /// (lagged finite variable, the one it is of, how many rows before).
+    pub(super) finite_lags: Vec<(usize, usize, usize)>,
     /// What the values of a posterior's points are of: continuous latents, then those of rows before.
     held: Vec<SymId>,
     /// Where sequences begin.
@@ -191,6 +198,14 @@ impl<'a> Oracle<'a> {
         Ok(Self {
             held: latents.iter().copied().chain(lags).collect(),
             smoother,
+            mean_field: plan.gaussian_chain.as_ref().is_some_and(|c| c.mean_field),
+            product: Found::default(),
+            finite_lags: plan
+                .finite
+                .iter()
+                .enumerate()
+                .filter_map(|(v, f)| f.lag.map(|l| (v, l.of, l.by)))
+                .collect(),
             lowered,
             store,
             written,
@@ -242,7 +257,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The values of a combination, one per finite variable.
-    fn combination(&self, mut number: usize) -> Vec<usize> {
+    pub(super) fn combination(&self, mut number: usize) -> Vec<usize> {
         self.finite
             .iter()
             .map(|&(_, n)| {
@@ -258,6 +273,10 @@ impl<'a> Oracle<'a> {
     /// # Errors
     /// A density that the evaluator cannot compute.
     pub fn enumerate(&mut self, values: &Values) -> Result<(), Failure> {
+        if let (Some(smoother), true) = (&self.smoother, self.mean_field) {
+            (self.posterior, self.product) = self.product(smoother, values)?;
+            return Ok(());
+        }
         if let Some(smoother) = &self.smoother {
             self.posterior = self.sequences(smoother, values)?;
             return Ok(());
@@ -372,16 +391,7 @@ impl<'a> Oracle<'a> {
             env.set_row(row);
             let (mut logs, mut nodes) = (vec![], vec![]);
             for number in 0..count {
-                let combination = self.combination(number);
-                let mut impossible = false;
-                for (&(sym, _), &value) in self.finite.iter().zip(&combination) {
-                    let seen = self.columns.iter().find(|c| c.0 == sym).map(|c| c.1[row].as_scalar());
-                    impossible |= seen.is_some_and(|x| !x.is_nan() && x != value as f64);
-                    if seen.is_none() || self.summed(sym) {
-                        env.set(sym, Array::scalar(value as f64));
-                    }
-                }
-                if impossible {
+                if !self.set_combination(env, row, number) {
                     logs.push(f64::NEG_INFINITY);
                     nodes.push(vec![]);
                     continue;
@@ -418,6 +428,19 @@ impl<'a> Oracle<'a> {
             }
         }
         Ok((out, densities))
+    }
+
+    /// Sets the finite variables of a row to a combination; false where the data contradict it.
+    pub(super) fn set_combination(&self, env: &mut Env<'_>, row: usize, number: usize) -> bool {
+        let mut possible = true;
+        for (&(sym, _), value) in self.finite.iter().zip(self.combination(number)) {
+            let seen = self.columns.iter().find(|c| c.0 == sym).map(|c| c.1[row].as_scalar());
+            possible &= seen.is_none_or(|x| x.is_nan() || x == value as f64);
+            if seen.is_none() || self.summed(sym) {
+                env.set(sym, Array::scalar(value as f64));
+            }
+        }
+        possible
     }
 
     /// Some of its cells are missing: its value is that of the combination, which agrees with the cells that are there.

@@ -319,6 +319,7 @@ fn fit(graph: &ModelGraph, lowered: &Lowered, sizes: &BTreeMap<DimId, usize>, tr
         elbo: None,
         objective: 0.0,
         penalised: false,
+        bound: None,
         free_parameters: 0,
         aic: None,
         bic: None,

@@ -35,6 +35,12 @@ impl Smoother {
         Some(Self { chain, lags })
     }
 
+    /// How many latents of a row are the chain's.
+    #[must_use]
+    pub fn own(&self) -> usize {
+        self.chain.parts.iter().filter(|p| !p.lagged).count()
+    }
+
     /// Sets what the plan's definitions say that a smoother gives, from points that stand for the posterior.
     pub fn define(&self, held: &[SymId], posterior: &[Known], env: &mut Env<'_>) {
         let places: Vec<usize> = self

@@ -8,6 +8,7 @@ use crate::pipeline::{self, Restored};
 use crate::stage;
 use lvmc_base::Exit;
 use lvmc_report::numbers::{counted, fixed};
+use lvmc_report::words;
 use lvmc_runtime::data::Table;
 use lvmc_runtime::fitfile;
 use lvmc_runtime::forecast as forecasting;
@@ -128,7 +129,10 @@ pub fn score(args: &Score) -> Result<Exit, Failure> {
     stage::enter("score");
     let out = scored(restored.model(), table, &args.bind)?;
     if args.json {
-        let object = json!({ "rows": out.rows, "total": out.total, "weight_sum": out.weight_sum });
+        let mut object = json!({ "rows": out.rows, "total": out.total, "weight_sum": out.weight_sum });
+        if let Some(q) = &out.bound {
+            object["bound"] = json!(words::bound(q));
+        }
         output::write(args.out.as_deref(), &format!("{object:#}\n"))?;
     } else {
         let mut bytes = Vec::new();
@@ -138,7 +142,11 @@ pub fn score(args: &Score) -> Result<Exit, Failure> {
     if !args.quiet && !args.json {
         let each = fixed(out.total / out.weight_sum, 4);
         let rows = counted(out.rows.len(), "row");
-        output::remark(&format!("log-likelihood {} ({rows}, {each} each)", fixed(out.total, 3)));
+        let what = match &out.bound {
+            Some(q) => words::bound(q),
+            None => "log-likelihood".to_owned(),
+        };
+        output::remark(&format!("{what} {} ({rows}, {each} each)", fixed(out.total, 3)));
     }
     Ok(Exit::Fine)
 }

@@ -73,6 +73,11 @@ pub fn standard_errors(
             remarks: vec![format!("no standard errors: {why}")],
         })
     };
+    if let Some(q) = &lowered.bound {
+        return none(format!(
+            "the objective is a bound, of {q}, and its curvature is not the information of the data"
+        ));
+    }
     let count = count(lowered);
     if count > MOST || work > LIMIT {
         return none(format!(

@@ -167,7 +167,9 @@ fn cost(compiled: &Compiled<'_>, data: &Dataset) -> f64 {
         .map(|p| p.shape.iter().product::<usize>())
         .sum();
     let values = compiled.lowered.latents.iter().fold(1.0, |n, l| n * count(l.size));
-    count(data.rows) * (values * count(columns + 4)).max(count(parameters))
+    // the parts of a q that is a product, in turns, number by number
+    let turns = compiled.lowered.mean_field.as_ref().map_or(0, |m| 8 * m.work());
+    count(data.rows) * (values * count(columns + 4)).max(count(parameters + turns))
 }
 
 /// What the runs of a round share.
@@ -289,6 +291,8 @@ fn resume(
     hooks: Hooks<'_>,
 ) -> Result<Outcome, FitError> {
     engine.set_params(&from.values);
+    // whatever the engine did before: the same result on any thread
+    engine.forget();
     let mut out = climb(engine, data.weight_sum, until, hooks.stop)?;
     out.iterations += from.iterations;
     let own = std::mem::take(&mut out.trace);
@@ -346,6 +350,7 @@ fn conclude(
     };
     for run in picked {
         engine.set_params(&run.outcome.values);
+        engine.forget();
         let outcome = climb(&mut engine, data.weight_sum, loose, hooks.stop)?;
         let degenerate = suspicions(&compiled, data, &outcome, false)
             .iter()

@@ -175,6 +175,8 @@ impl Mixture {
             weight: id(WEIGHT),
             chain: None,
             gaussian_chain: None,
+            mean_field: None,
+            bound: None,
             latents: vec![LatentSlot {
                 sym: SymId(4),
                 name: "z".into(),
