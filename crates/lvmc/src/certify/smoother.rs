@@ -170,6 +170,7 @@ impl Oracle<'_> {
                     log,
                     weights: vec![1.0],
                     nodes: vec![nodes.iter().map(|(w, z)| (*w, row(z))).collect()],
+                    tails: vec![[0.0; 2]],
                 });
             }
         }
