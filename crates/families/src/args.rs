@@ -31,6 +31,11 @@ pub(crate) const fn nonneg(name: &'static str) -> Arg {
     arg(name, 0, || Support::NonNegative)
 }
 
+/// A number of things: 0, 1, 2, ….
+pub(crate) const fn count(name: &'static str) -> Arg {
+    arg(name, 0, || Support::Count)
+}
+
 /// A number in [0, 1].
 pub(crate) const fn unit(name: &'static str) -> Arg {
     arg(name, 0, || Support::Unit)

@@ -36,6 +36,17 @@ pub(crate) fn log_gamma(rng: &mut dyn rand::Rng, a: f64) -> f64 {
     }
 }
 
+/// The number of successes in n trials of probability p.
+pub(crate) fn binomial(rng: &mut dyn rand::Rng, n: f64, p: f64) -> f64 {
+    if !(n >= 0.0 && n.fract() == 0.0 && n < 2.0_f64.powi(53)) {
+        return f64::NAN;
+    }
+    match rand_distr::Binomial::new(n as u64, p) {
+        Ok(d) => d.sample(rng) as f64,
+        Err(_) => f64::NAN,
+    }
+}
+
 /// A position drawn with the given probabilities; the last possible one takes what rounding leaves.
 pub(crate) fn category(rng: &mut dyn rand::Rng, p: &[f64]) -> usize {
     let mut left = rng.random::<f64>() * p.iter().sum::<f64>();

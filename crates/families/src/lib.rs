@@ -3,6 +3,7 @@
 mod args;
 mod bernoulli;
 mod beta;
+mod binomial;
 mod categorical;
 mod delta;
 mod dirichlet;
@@ -13,6 +14,7 @@ mod flat;
 mod gamma;
 mod inverse_gamma;
 mod inverse_wishart;
+mod multinomial;
 mod normal;
 mod poisson;
 pub mod registry;

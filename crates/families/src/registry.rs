@@ -7,6 +7,8 @@ pub static FAMILIES: &[&dyn Family] = &[
     &crate::normal::Normal,
     &crate::categorical::Categorical,
     &crate::bernoulli::Bernoulli,
+    &crate::binomial::Binomial,
+    &crate::multinomial::Multinomial,
     &crate::poisson::Poisson,
     &crate::exponential::Exponential,
     &crate::gamma::Gamma,

@@ -69,6 +69,12 @@ impl Setting {
         self.args.iter().map(|a| a.1).collect()
     }
 
+    /// The arguments that a density is smooth in: a total, which says what values there are, is none.
+    fn smooth(&self) -> impl Fn(usize) -> bool + use<> {
+        let args = self.family.signatures()[self.signature].args;
+        move |i| (args[i].support)() != Support::Count
+    }
+
     fn at(&mut self, x: &Array, t: Term) -> Array {
         self.env.set(self.x.0, x.clone());
         self.s
@@ -142,6 +148,7 @@ fn densities_normalise_and_agree_with_their_exponential_form() {
         }
         sampler(&mut set, &c, &statistics, &means, &label);
         mean(&mut set, &c, &label);
+        variance(&mut set, &c, &label);
         finite(&mut set, &c, &label);
     }
 }
@@ -169,12 +176,15 @@ fn exponential_form(set: &mut Setting, c: &Case, e: &Exponential, means: &[Array
         (a - b).abs() < 1e-9 * (1.0 + b.abs()),
         "{label}: {a} is not the log density {b}"
     );
-    let terms = set.terms();
+    let (terms, smooth) = (set.terms(), set.smooth());
+    let terms: Vec<Term> = (0..terms.len()).filter(|&i| smooth(i)).map(|i| terms[i]).collect();
     for g in set.s.gradient(expected, &terms) {
         let scale = 1.0
             + c.args
                 .iter()
-                .flat_map(|a| &a.data)
+                .enumerate()
+                .filter(|(i, _)| smooth(*i))
+                .flat_map(|(_, a)| &a.data)
                 .fold(0.0f64, |m, x| m.max(x.abs().recip()));
         let g = set.at(&c.probe, g);
         assert!(
@@ -223,6 +233,25 @@ fn mean(set: &mut Setting, c: &Case, label: &str) {
     }
 }
 
+/// E[x²] − E[x]² is the variance that the family states.
+fn variance(set: &mut Setting, c: &Case, label: &str) {
+    let terms = set.terms();
+    let Some(variance) = set.family.variance(&mut set.s, c.signature, &terms) else {
+        return;
+    };
+    let x = set.x.1;
+    let square = set.s.square(x);
+    let (_, moments) = set.expectations(&c.domain, &[x, square]);
+    let variance = set.at(&c.probe, variance);
+    for ((v, m), q) in variance.data.iter().zip(&moments[0].data).zip(&moments[1].data) {
+        let wanted = q - m * m;
+        assert!(
+            (v - wanted).abs() < 1e-4 * (1.0 + q.abs()),
+            "{label}: variance {v}, by quadrature {wanted}"
+        );
+    }
+}
+
 fn finite(set: &mut Setting, c: &Case, label: &str) {
     let terms = set.terms();
     let Some(size) = set.family.finite_support(&set.s, c.signature, &terms) else {
@@ -243,9 +272,14 @@ fn finite(set: &mut Setting, c: &Case, label: &str) {
 fn gradients_of_log_densities_match_central_differences() {
     for c in cases() {
         let mut set = Setting::new(&c);
-        let continuous = !matches!(c.domain, Domain::Atoms(_) | Domain::Counts | Domain::Improper);
-        let mut leaves = if c.family == "Delta" { vec![] } else { set.args.clone() };
-        let mut values = c.args.clone();
+        let continuous = !matches!(
+            c.domain,
+            Domain::Atoms(_) | Domain::Counts | Domain::CountVectors(_) | Domain::Improper
+        );
+        let smooth = set.smooth();
+        let moving = |i: &usize| smooth(*i) && c.family != "Delta";
+        let mut leaves: Vec<(SymId, Term)> = (0..c.args.len()).filter(moving).map(|i| set.args[i]).collect();
+        let mut values: Vec<Array> = (0..c.args.len()).filter(moving).map(|i| c.args[i].clone()).collect();
         if continuous {
             leaves.push(set.x);
             values.push(c.probe.clone());
@@ -289,15 +323,32 @@ fn gradients_of_log_densities_match_central_differences() {
 /// Densities at the edge of their parameters: `Poisson(0)` and certain coins.
 #[test]
 fn boundaries_have_their_limits() {
-    for (family, arg, x, wanted) in [
-        ("Poisson", 0.0, 0.0, 0.0),
-        ("Poisson", 0.0, 2.0, f64::NEG_INFINITY),
-        ("Bernoulli", 0.0, 0.0, 0.0),
-        ("Bernoulli", 1.0, 1.0, 0.0),
-        ("Bernoulli", 1.0, 0.0, f64::NEG_INFINITY),
+    let impossible = f64::NEG_INFINITY;
+    for (family, args, x, wanted) in [
+        ("Poisson", vec![0.0], 0.0, 0.0),
+        ("Poisson", vec![0.0], 2.0, impossible),
+        ("Bernoulli", vec![0.0], 0.0, 0.0),
+        ("Bernoulli", vec![1.0], 1.0, 0.0),
+        ("Bernoulli", vec![1.0], 0.0, impossible),
+        ("Binomial", vec![4.0, 0.0], 0.0, 0.0),
+        ("Binomial", vec![4.0, 1.0], 4.0, 0.0),
+        ("Binomial", vec![4.0, 1.0], 3.0, impossible),
+        ("Binomial", vec![4.0, 0.5], 5.0, impossible),
+        ("Binomial", vec![4.0, 0.5], 6.0, impossible),
     ] {
-        let mut set = Setting::new(&case(family, 0, vec![n(arg)], Domain::Counts, n(x)));
-        assert_eq!(set.at(&n(x), set.density).as_scalar(), wanted, "{family}({arg}) at {x}");
+        let terms = args.iter().map(|&a| n(a)).collect();
+        let mut set = Setting::new(&case(family, 0, terms, Domain::Counts, n(x)));
+        let found = set.at(&n(x), set.density).as_scalar();
+        assert_eq!(found, wanted, "{family}({args:?}) at {x}");
+    }
+    for (p, x, wanted) in [
+        ([0.0, 1.0], [0.0, 3.0], 0.0),
+        ([0.0, 1.0], [1.0, 2.0], impossible),
+        ([0.5, 0.5], [1.0, 1.0], impossible),
+    ] {
+        let args = vec![n(3.0), v(&p)];
+        let mut set = Setting::new(&case("Multinomial", 0, args, Domain::CountVectors(3), v(&x)));
+        assert_eq!(set.at(&v(&x), set.density).as_scalar(), wanted, "{p:?} at {x:?}");
     }
 }
 

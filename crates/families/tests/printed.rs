@@ -84,6 +84,10 @@ fn log_densities_read_as_mathematics() {
         log pₓ
     Bernoulli(p)
         x log p + (1 − x) log(1 − p)
+    Binomial(n, p)
+        x log p + (n − x) log(1 − p) + log Γ(n + 1) − log Γ(x + 1) − log Γ(n − x + 1)
+    Multinomial(n, p)
+        Σ_d x_d log p_d + log [Σ_d x_d = n] + log Γ(n + 1) − Σ_d log Γ(x_d + 1)
     Poisson(rate)
         x log λ − λ − log Γ(x + 1)
     Exponential(rate)

@@ -196,9 +196,10 @@ impl<'a> Lower<'a> {
             .map(|a| vec![Size::Const(1); a.rank])
             .collect::<Vec<_>>();
         let gives = family.signatures().iter().position(|s| std::ptr::eq(s, sig));
-        let simplex = gives.is_some_and(|k| support_from(family, k, &wants) == Support::Simplex);
+        let values = gives.map(|k| support_from(family, k, &wants));
         let sizes = match rank {
-            1 if simplex => "simplex[K]",
+            1 if values == Some(Support::Simplex) => "simplex[K]",
+            1 if values == Some(Support::Count) => "count[D]",
             1 => "real[D]",
             _ => "cov[D]",
         };
@@ -235,8 +236,10 @@ impl<'a> Lower<'a> {
             self.argument_support(family, arg, e, t, env);
             return Some(t);
         }
-        // a scalar stands for a vector of equal elements, never for a covariance
-        if have.is_empty() && !covariance && arg.rank < 2 && !(event == Event::Scalar && arg.rank > 0) {
+        // a scalar stands for a vector of equal elements, never for a covariance, nor for probabilities that sum to 1
+        let probabilities = (arg.support)() == Support::Simplex;
+        if have.is_empty() && !covariance && !probabilities && arg.rank < 2 && !(event == Event::Scalar && arg.rank > 0)
+        {
             self.argument_support(family, arg, e, t, env);
             return Some(self.store.fill(t, want));
         }

@@ -37,6 +37,7 @@ impl<'a> Lower<'a> {
             Support::Cov => "a covariance",
             Support::Corr => "a correlation matrix",
             Support::Unit => "between 0 and 1",
+            Support::Count => "a whole number from 0 on",
             ref w => support_word(w),
         };
         let help = self.support_help(e, &text, &want, have.is_some());
@@ -64,6 +65,7 @@ impl<'a> Lower<'a> {
         if !named {
             return match want {
                 Support::Unit => "a probability lies between 0 and 1: 0.5".into(),
+                Support::Count => "a whole number from 0 on, such as 10".into(),
                 _ => "a positive number, such as 1".into(),
             };
         }
@@ -74,6 +76,7 @@ impl<'a> Lower<'a> {
             Support::Simplex => ("simplex[K]", Some("softmax")),
             Support::Cov => ("cov[D]", None),
             Support::Corr => ("corr[D]", None),
+            Support::Count => ("count", None),
             _ => ("real", None),
         };
         let role = self.t.find(name, false).map(|id| self.t.ents[id].role);
@@ -170,6 +173,7 @@ fn number_fits(x: f64, want: &Support) -> bool {
     match want {
         Support::Positive | Support::NonNegative => x >= 0.0,
         Support::Unit => (0.0..=1.0).contains(&x),
+        Support::Count => x >= 0.0 && x.fract() == 0.0,
         _ => true,
     }
 }
@@ -182,6 +186,7 @@ fn name_fits(have: &Support, want: &Support, rank: usize) -> bool {
             matches!(have, Positive | NonNegative | Unit | Count | Binary) || rank > 0 && *have == Simplex
         }
         Unit => matches!(have, Unit | Binary | Simplex),
+        Count => matches!(have, Count | Binary),
         Simplex => *have == Simplex,
         Cov => matches!(have, Cov | Corr),
         Corr => *have == Corr,

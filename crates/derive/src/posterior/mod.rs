@@ -13,6 +13,7 @@ pub mod group;
 pub mod kalman;
 pub mod rowwise;
 mod scatter;
+mod simplex;
 pub mod structured;
 
 pub use evaluate::define as evaluate;
@@ -64,7 +65,12 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     }
     join_connected(joint, &mut blocks);
     for l in scalars {
-        conjugate::eliminate(joint, l).map_err(|why| refused(graph, l, &[(conjugate::NAME, why)]))?;
+        let probabilities = joint.store.sym(l.sym).support == Support::Simplex;
+        if probabilities {
+            simplex::eliminate(joint, l).map_err(|why| refused(graph, l, &[(simplex::NAME, why)]))?;
+        } else {
+            conjugate::eliminate(joint, l).map_err(|why| refused(graph, l, &[(conjugate::NAME, why)]))?;
+        }
     }
     for block in blocks {
         let syms: Vec<SymId> = block.iter().map(|l| l.sym).collect();

@@ -36,7 +36,7 @@ pub fn m2(a: f64, b: f64, c: f64) -> Array {
 }
 
 pub fn cases() -> Vec<Case> {
-    use Domain::{Atoms, Counts, Covariance, Improper, Plane, Positive, RealLine, Simplex, Unit};
+    use Domain::{Atoms, CountVectors, Counts, Covariance, Improper, Plane, Positive, RealLine, Simplex, Unit};
     let lower = Array::matrix(2, 2, vec![1.2, 0.0, -0.4, 0.7]);
     vec![
         case("Normal", 0, vec![n(0.7), n(2.5)], RealLine, n(-0.3)),
@@ -75,6 +75,23 @@ pub fn cases() -> Vec<Case> {
         case("Categorical", 0, vec![v(&[1.0])], Atoms(vec![0.0]), n(0.0)),
         case("Bernoulli", 0, vec![n(0.3)], Atoms(vec![0.0, 1.0]), n(1.0)),
         case("Bernoulli", 0, vec![n(0.9)], Atoms(vec![0.0, 1.0]), n(0.0)),
+        case("Binomial", 0, vec![n(7.0), n(0.3)], Counts, n(2.0)),
+        case("Binomial", 0, vec![n(300.0), n(0.9)], Counts, n(280.0)),
+        case("Binomial", 0, vec![n(0.0), n(0.4)], Counts, n(0.0)),
+        case(
+            "Multinomial",
+            0,
+            vec![n(6.0), v(&[0.2, 0.5, 0.3])],
+            CountVectors(6),
+            v(&[2.0, 1.0, 3.0]),
+        ),
+        case(
+            "Multinomial",
+            0,
+            vec![n(9.0), v(&[0.7, 0.3])],
+            CountVectors(10),
+            v(&[9.0, 0.0]),
+        ),
         case("Poisson", 0, vec![n(3.7)], Counts, n(2.0)),
         case("Poisson", 0, vec![n(60.0)], Counts, n(55.0)),
         case("Exponential", 0, vec![n(0.4)], Positive, n(1.1)),

@@ -20,6 +20,8 @@ pub enum Domain {
     Covariance,
     /// 0, 1, 2, ….
     Counts,
+    /// Vectors of counts, each up to that.
+    CountVectors(usize),
     /// Listed values.
     Atoms(Vec<f64>),
     /// No probability distribution.
@@ -71,6 +73,17 @@ impl Domain {
             Domain::Positive => scalars(positive(0.01)),
             Domain::Unit => scalars(unit(0.01)),
             Domain::Counts => scalars((0..400).map(|i| (f64::from(i), 1.0)).collect()),
+            Domain::CountVectors(most) => {
+                let mut all: Vec<Vec<f64>> = vec![vec![]];
+                for _ in 0..shape[0] {
+                    let longer = |head: &Vec<f64>, x: usize| [&head[..], &[x as f64]].concat();
+                    all = all
+                        .iter()
+                        .flat_map(|h| (0..=*most).map(move |x| longer(h, x)))
+                        .collect();
+                }
+                all.into_iter().map(|x| (Array::vector(x), 1.0)).collect()
+            }
             Domain::Atoms(xs) => scalars(xs.iter().map(|&x| (x, 1.0)).collect()),
             Domain::Improper => vec![],
             Domain::Plane => pairs(&real(0.05), &real(0.05), |x, y| (Array::vector(vec![x, y]), 1.0)),

@@ -3,13 +3,20 @@
 //! Real latents: the log density is asked at a handful of points, which determine a quadratic; its integral is that of a
 //! Gaussian, and 2P points at √P times the columns of a root of its covariance give every expectation of a quadratic. A
 //! quadratic that misses the density at a further point is reported: the density is not Gaussian there. One positive or
-//! unit latent: the trapezoidal rule in log u or logit u, which converges exponentially.
+//! unit latent: the trapezoidal rule in log u or logit u, which converges exponentially. Two or three probabilities: a
+//! double-exponential rule for each stick that is broken off.
+//!
+//! A tail u^(−s) is a straight line in log u. Cut where its mass is nothing, it may still hold much of E[u²] (infinitely
+//! much, where s ≤ 3): the points beyond the last are a geometric series, summed as one, and ∞ where it
+//! diverges.
 
 use crate::failure::Failure;
 use lvmc_term::{Array, Support};
 
 /// Points of the trapezoidal rule.
 const POINTS: usize = 240;
+/// The widest step in log u: the rule's error for a gamma or an inverse gamma is about exp(−π²/step).
+const WIDEST: f64 = 0.25;
 /// What the log density may fall by from its top before the rest is left out.
 const DROP: f64 = 60.0;
 
@@ -32,12 +39,24 @@ pub struct Integral {
     pub log: f64,
     /// Weight, and a value for each latent. Weights sum to 1.
     pub nodes: Vec<(f64, Vec<Array>)>,
+    /// What lies beyond the last node adds to E[u] and E[u²] of a single positive latent; ∞ where there is no such moment.
+    pub tail: [f64; 2],
+}
+
+impl Integral {
+    /// An integral without a tail.
+    #[must_use]
+    pub fn new(log: f64, nodes: Vec<(f64, Vec<Array>)>) -> Self {
+        let tail = [0.0; 2];
+        Self { log, nodes, tail }
+    }
 }
 
 /// The integral of a density that is 0: what is observed has probability 0 under the finite variables' values.
 const NOTHING: Integral = Integral {
     log: f64::NEG_INFINITY,
     nodes: vec![],
+    tail: [0.0; 2],
 };
 
 /// Integrates exp f over the latents.
@@ -47,15 +66,17 @@ const NOTHING: Integral = Integral {
 pub fn integrate(latents: &[Latent], f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure>) -> Result<Integral, Failure> {
     if latents.is_empty() {
         let nodes = vec![(1.0, vec![])];
-        return Ok(Integral { log: f(&[])?, nodes });
+        return Ok(Integral::new(f(&[])?, nodes));
     }
     if latents.iter().all(|l| l.support == Support::Real) {
         return gaussian(latents, f);
     }
     match latents {
         [one] if one.shape.is_empty() => trapezoid(one, f),
+        [one] if one.support == Support::Simplex && one.shape[..] == [2] => sticks(1, f),
+        [one] if one.support == Support::Simplex && one.shape[..] == [3] => sticks(2, f),
         _ => Err(Failure::usage(
-            "the certificate integrates real latents, or one positive or unit latent",
+            "the certificate integrates real latents, one positive or unit latent, or two or three probabilities",
             "certify the model with fewer latents",
         )),
     }
@@ -110,10 +131,7 @@ fn gaussian(latents: &[Latent], f: &mut dyn FnMut(&[Array]) -> Result<f64, Failu
         }
         let gradient = Array::vector((0..n).map(|i| 0.5 * (up[i] - down[i])).collect());
         let Some(l) = precision.cholesky() else {
-            return Ok(Integral {
-                log: f64::NAN,
-                nodes: vec![],
-            });
+            return Ok(Integral::new(f64::NAN, vec![]));
         };
         root = l.solve_lower(&Array::eye(n));
         let white = root.matmul(&gradient);
@@ -144,7 +162,7 @@ fn gaussian(latents: &[Latent], f: &mut dyn FnMut(&[Array]) -> Result<f64, Failu
             nodes.push((0.5 / n as f64, shaped(latents, &z)));
         }
     }
-    Ok(Integral { log, nodes })
+    Ok(Integral::new(log, nodes))
 }
 
 /// u and log du/dv at v.
@@ -182,9 +200,11 @@ fn trapezoid(latent: &Latent, f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure
             low + step * (last as f64 + 1.0).min(POINTS as f64),
         );
     }
-    let step = (high - low) / POINTS as f64;
+    // long tails take more points
+    let points = POINTS.max(((high - low) / WIDEST).ceil() as usize);
+    let step = (high - low) / points as f64;
     let mut values = vec![];
-    for i in 0..=POINTS {
+    for i in 0..=points {
         values.push(at(low + step * i as f64)?);
     }
     let top = values.iter().map(|v| v.1).fold(f64::NEG_INFINITY, f64::max);
@@ -192,22 +212,93 @@ fn trapezoid(latent: &Latent, f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure
         return Ok(NOTHING);
     }
     let sum: f64 = values.iter().map(|v| (v.1 - top).exp()).sum();
-    // where u rounds to an end of its support the density is 0, and its log no number
+    // where u rounds to an end of its support the density is 0, and its log no number; a positive u may weigh nothing and
+    // still add to E[u²]
+    let bounded = latent.support == Support::Unit;
+    let least = if bounded { LEAST } else { 0.0 };
     let nodes = values
         .iter()
         .map(|(u, log)| ((log - top).exp() / sum, vec![Array::scalar(*u)]))
-        .filter(|(w, _)| *w > LEAST)
+        .filter(|(w, _)| *w > least)
         .collect();
+    let logs: Vec<f64> = values.iter().map(|v| v.1 - top - sum.ln()).collect();
+    let tail = if bounded {
+        [0.0; 2]
+    } else {
+        [1.0, 2.0].map(|power| beyond(&logs, power, high, step))
+    };
     Ok(Integral {
         log: top + (sum * step).ln(),
         nodes,
+        tail,
     })
+}
+
+/// Points over which the slope at the end is taken: rounding of the logs over them is small beside AGREE times a margin.
+const SLOPE: usize = 8;
+
+/// Σ over the points v = high + j·step, j ≥ 1, of weight times e^(power·v), where log weights go on as a straight line:
+/// with q the ratio of two neighbours, last · q / (1 − q).
+fn beyond(logs: &[f64], power: f64, high: f64, step: f64) -> f64 {
+    let last = logs[logs.len() - 1];
+    let before = logs[logs.len() - 1 - SLOPE];
+    if last == f64::NEG_INFINITY || last.is_nan() {
+        return 0.0;
+    }
+    let log_q = (last - before) / SLOPE as f64 + power * step;
+    if log_q < 0.0 {
+        (last + power * high + log_q).exp() / -log_q.exp_m1()
+    } else {
+        f64::INFINITY
+    }
+}
+
+/// Step of the double-exponential rule u = 1/(1 + exp(−π sinh t)), which converges as fast as a trapezoid on the line.
+const STICK_STEP: f64 = 0.125;
+/// Points on either side.
+const STICK_POINTS: i32 = 30;
+
+/// One or two sticks broken off: p = (x, (1 − x) y, (1 − x)(1 − y)) with the Jacobian 1 − x, each of them in (0, 1).
+fn sticks(count: usize, f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure>) -> Result<Integral, Failure> {
+    // u, 1 − u and log du/dt
+    let line: Vec<(f64, f64, f64)> = (-STICK_POINTS..=STICK_POINTS)
+        .map(|i| {
+            let t = STICK_STEP * f64::from(i);
+            let v = std::f64::consts::PI * t.sinh();
+            let (u, slope) = curve(&Support::Unit, v);
+            (u, 1.0 / (1.0 + v.exp()), slope + (std::f64::consts::PI * t.cosh()).ln())
+        })
+        .collect();
+    let mut values = vec![];
+    for &(x, rest, slope) in &line {
+        if count == 1 {
+            let p = Array::vector(vec![x, rest]);
+            values.push((f(&[p.clone()])? + slope, p));
+            continue;
+        }
+        for &(y, last, more) in &line {
+            let p = Array::vector(vec![x, rest * y, rest * last]);
+            values.push((f(&[p.clone()])? + slope + more + rest.ln(), p));
+        }
+    }
+    let top = values.iter().map(|v| v.0).fold(f64::NEG_INFINITY, f64::max);
+    if top == f64::NEG_INFINITY {
+        return Ok(NOTHING);
+    }
+    let sum: f64 = values.iter().map(|v| (v.0 - top).exp()).sum();
+    let nodes = values
+        .into_iter()
+        .map(|(log, p)| ((log - top).exp() / sum, vec![p]))
+        .filter(|(w, _)| *w > LEAST)
+        .collect();
+    let log = top + sum.ln() + count as f64 * STICK_STEP.ln();
+    Ok(Integral::new(log, nodes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Latent, integrate};
-    use lvmc_term::{Array, Support};
+    use lvmc_term::{Array, Env, Store, Support};
 
     #[test]
     fn known_integrals() {
@@ -232,5 +323,61 @@ mod tests {
         assert!((found.log - (2.0f64 / 27.0).ln()).abs() < 1e-12, "{}", found.log);
         let mean: f64 = found.nodes.iter().map(|(w, u)| w * u[0].data[0]).sum();
         assert!((mean - 1.0).abs() < 1e-11, "{mean}");
+    }
+
+    /// ∫ Π p_d^(a_d − 1) dp = Π Γ(a_d) / Γ(Σ a_d), here of whole numbers and halves.
+    #[test]
+    fn probabilities() {
+        let pi = std::f64::consts::PI;
+        let cases = [
+            (vec![0.5, 0.5], pi),
+            (vec![3.0, 4.0], 12.0 / 720.0),
+            (vec![0.5, 0.5, 1.0], pi),
+            (vec![3.0, 4.0, 9.0], 2.0 * 6.0 * 40320.0 / 1_307_674_368_000.0),
+        ];
+        for (a, want) in cases {
+            let latent = Latent {
+                shape: vec![a.len()],
+                support: Support::Simplex,
+            };
+            let mut f = |p: &[Array]| Ok(p[0].data.iter().zip(&a).map(|(p, a)| (a - 1.0) * p.ln()).sum());
+            let found = integrate(&[latent], &mut f).unwrap();
+            assert!(
+                (found.log - f64::ln(want)).abs() < 1e-10,
+                "{a:?}: {} {}",
+                found.log,
+                want.ln()
+            );
+            let mean: f64 = found.nodes.iter().map(|(w, p)| w * p[0].data[1]).sum();
+            let exact = a[1] / a.iter().sum::<f64>();
+            assert!((mean - exact).abs() < 1e-10, "{a:?}: {mean} {exact}");
+        }
+    }
+
+    /// Inverse gammas of shape a and scale 1: E[u] = 1/(a − 1) and E[u²] = 1/((a − 1)(a − 2)), near the shapes from which on
+    /// they exist, on both sides.
+    #[test]
+    fn moments_of_heavy_tails() {
+        for a in [0.8, 0.999, 1.001, 1.2, 1.9, 1.999, 2.001, 2.05, 2.3, 3.0, 7.0, 40.0] {
+            let latent = Latent {
+                shape: vec![],
+                support: Support::Positive,
+            };
+            let mut f = |u: &[Array]| Ok(-(a + 1.0) * u[0].data[0].ln() - 1.0 / u[0].data[0]);
+            let found = integrate(&[latent], &mut f).unwrap();
+            let mut s = Store::new();
+            let shape = s.num(a);
+            let log = s.lgamma(shape);
+            let log = s.eval_scalar(log, &Env::new()).unwrap();
+            assert!((found.log - log).abs() < 1e-11, "shape {a}: {} {log}", found.log);
+            let first = if a > 1.0 { 1.0 / (a - 1.0) } else { f64::INFINITY };
+            let second = if a > 2.0 { first / (a - 2.0) } else { f64::INFINITY };
+            for (power, want) in [(1, first), (2, second)] {
+                let inside: f64 = found.nodes.iter().map(|(w, u)| w * u[0].data[0].powi(power)).sum();
+                let got = inside + found.tail[power as usize - 1];
+                let same = got == want || (got - want).abs() < 1e-9 * (1.0 + want);
+                assert!(same, "shape {a}, power {power}: {got} {want}");
+            }
+        }
     }
 }

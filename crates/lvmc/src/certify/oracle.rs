@@ -76,6 +76,8 @@ pub(super) struct Known {
     pub(super) weights: Vec<f64>,
     /// For every combination: weights and values of the continuous latents.
     pub(super) nodes: Vec<Vec<(f64, Vec<Array>)>>,
+    /// For every combination what the nodes leave out of E[u] and E[u²].
+    pub(super) tails: Vec<[f64; 2]>,
 }
 
 pub(super) fn bug(what: impl std::fmt::Display) -> Failure {
@@ -218,10 +220,7 @@ impl<'a> Oracle<'a> {
             starts: data.order.starts.clone(),
             effects,
             effect_priors,
-            shared: Integral {
-                log: 0.0,
-                nodes: vec![],
-            },
+            shared: Integral::new(0.0, vec![]),
             rows: data.rows,
             sizes: binding.sizes.clone(),
             fixed: consts.to_vec(),
@@ -389,11 +388,12 @@ impl<'a> Oracle<'a> {
         let latents: Vec<Latent> = self.continuous.iter().map(|c| c.1.clone()).collect();
         for row in 0..self.rows {
             env.set_row(row);
-            let (mut logs, mut nodes) = (vec![], vec![]);
+            let (mut logs, mut nodes, mut tails) = (vec![], vec![], vec![]);
             for number in 0..count {
                 if !self.set_combination(env, row, number) {
                     logs.push(f64::NEG_INFINITY);
                     nodes.push(vec![]);
+                    tails.push([0.0; 2]);
                     continue;
                 }
                 let found = integrate(&latents, &mut |z| {
@@ -408,6 +408,7 @@ impl<'a> Oracle<'a> {
                 })?;
                 logs.push(found.log);
                 nodes.push(found.nodes);
+                tails.push(found.tail);
             }
             let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = logs.iter().map(|l| (l - most).exp()).sum();
@@ -415,6 +416,7 @@ impl<'a> Oracle<'a> {
                 log: most + sum.ln(),
                 weights: logs.iter().map(|l| (l - most).exp() / sum).collect(),
                 nodes,
+                tails,
             });
             densities.push(logs);
         }
@@ -556,7 +558,12 @@ impl<'a> Oracle<'a> {
         let n: usize = self.continuous[at].1.shape.iter().product();
         let mut out = [vec![0.0; n * self.rows], vec![0.0; n * self.rows]];
         for (row, known) in self.posterior.iter().enumerate() {
-            for (p, nodes) in known.weights.iter().zip(&known.nodes) {
+            for ((p, nodes), tail) in known.weights.iter().zip(&known.nodes).zip(&known.tails) {
+                // a single number where there is a tail
+                if *p > 0.0 && tail.iter().any(|&t| t > 0.0) {
+                    out[0][row] += p * tail[0];
+                    out[1][row] += p * tail[1];
+                }
                 for (w, z) in nodes {
                     for (i, z) in z[at].data.iter().enumerate() {
                         out[0][row * n + i] += p * w * z;

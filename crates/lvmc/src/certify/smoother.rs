@@ -178,6 +178,7 @@ impl Oracle<'_> {
                     log,
                     weights: vec![1.0],
                     nodes: vec![nodes.iter().map(|(w, z)| (*w, row(z))).collect()],
+                    tails: vec![[0.0; 2]],
                 });
             }
         }
