@@ -3,7 +3,7 @@
 //! Statement: let x be Gaussian given what its statement depends on, o = 1 where a cell is observed and 0 where it is
 //! missing, u = 1 − o, and let x hold any number where a cell is missing. With a latent δ,
 //!
-//!     log p(x_observed | …) = log ∫ N(x + u δ; m, S) Π_j N(δ_j; 0, 1)^{o_j} dδ,
+//!   log p(x_observed | …) = log ∫ N(x + u δ; m, S) Π_j N(δ_j; 0, 1)^{o_j} dδ,
 //!
 //! products element by element. So missing cells are one more Gaussian latent of the row, joined with those that the
 //! statement depends on: gaussian-posterior finds its posterior, which is that of the missing cells given the observed

@@ -146,7 +146,7 @@ fn totals_are_whole_numbers() {
         ),
         (
             "given n : count\ndata x : count[3]\nparam p : unit\nx ~ Multinomial(n, p)",
-            "simplex",
+            "must be a vector of length 3",
         ),
     ] {
         let output = lvmc(&["check", "-e", text]);

@@ -116,7 +116,7 @@ fn a_fit_says_bound() {
     let scored = stdout(&lvmc(&["score", &out, "data/nile.csv"]));
     assert!(scored.starts_with("row,elbo\n"));
     let predicted = stdout(&lvmc(&["predict", &out, "data/nile.csv"]));
-    assert_eq!(predicted.lines().next(), Some("k,k_1,k_2,s,s_sd"));
+    assert_eq!(predicted.lines().next(), Some("k,k_1,k_2,k_path,s,s_sd"));
     assert_eq!(predicted.lines().count(), 101);
     let errors = lvmc(&[&["fit", &model], &NILE[..], &["--se"]].concat());
     let said = stdout(&errors) + &stderr(&errors);

@@ -91,18 +91,17 @@ pub fn after(dates: &[&str], ahead: usize) -> Option<Vec<String>> {
         dates.windows(2).all(|w| of(w[1]) - of(w[0]) == step).then_some(step)
     };
     let steps = || 1..=i64::try_from(ahead).unwrap_or(i64::MAX);
-    if last.day.is_some()
-        && let Some(days) = step(&Date::days)
-    {
-        return steps().map(|h| Date::of_days(last.days() + days * h).text()).collect();
-    }
     // the same day of every month, or its last one
     let day = dates.iter().filter_map(|d| d.day).max();
     let regular = dates.iter().all(|d| *d == Date::of_months(d.months(), d.day.and(day)));
-    let months = step(&Date::months).filter(|_| regular)?;
-    steps()
-        .map(|h| Date::of_months(last.months() + months * h, day).text())
-        .collect()
+    if let Some(months) = step(&Date::months).filter(|&m| regular && m != 0) {
+        return steps()
+            .map(|h| Date::of_months(last.months() + months * h, day).text())
+            .collect();
+    }
+    last.day?;
+    let days = step(&Date::days)?;
+    steps().map(|h| Date::of_days(last.days() + days * h).text()).collect()
 }
 
 #[cfg(test)]
@@ -141,7 +140,7 @@ mod tests {
         );
         assert_eq!(
             case(&["2023-01-01", "2023-04-01"]).as_deref(),
-            Some("2023-06-30 2023-09-28")
+            Some("2023-07-01 2023-10-01")
         );
         assert_eq!(
             case(&["2022-10-01", "2023-01-01", "2023-04-01"]).as_deref(),

@@ -300,7 +300,8 @@ fn path(engine: &mut Engine<'_>, oracle: &Oracle<'_>) -> Option<Certificate> {
         .into_iter()
         .map(|(l, values)| (latents[l].sym, values))
         .collect();
-    if found.is_empty() {
+    // of a product q the path is q's own best, not the posterior's
+    if found.is_empty() || engine.lowered().mean_field.is_some() {
         return None;
     }
     let names: Vec<&str> = latents

@@ -307,6 +307,7 @@ impl Oracle<'_> {
                 log: if t == 0 { bound } else { 0.0 },
                 weights: weights.clone(),
                 nodes: vec![nodes; weights.len()],
+                tails: vec![[0.0; 2]; weights.len()],
             });
         }
     }
