@@ -152,6 +152,9 @@ fn expected(model: &Model, paths: &[(Vec<usize>, f64)], t: usize, u: f64) -> (Ve
     (marginal, y, n)
 }
 
+/// A number read off the rows of a draw.
+type Read<'a> = &'a dyn Fn(&[Vec<f64>]) -> f64;
+
 #[test]
 fn sums_over_all_paths() {
     let mut numbers = Numbers(11);
@@ -192,12 +195,12 @@ fn sums_over_all_paths() {
             }
             let paths = model.paths(seen);
             let best = paths.iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("a path");
-            for t in 0..lengths[s] {
+            for (t, own) in seen.iter().enumerate() {
                 let row = past.iter().position(|r| *r == (s, t)).expect("a row");
-                let (marginal, y, n) = expected(&model, &paths, t, seen[t].u);
+                let (marginal, y, n) = expected(&model, &paths, t, own.u);
                 (0..k).for_each(|i| close(found[row][1 + i], marginal[i], 1e-9, "marginal"));
                 assert_eq!(found[row][1 + k] as usize, best.0[t] + 1, "path");
-                for (name, cell, want) in [("y", seen[t].y, y), ("n", seen[t].n.map(f64::from), n)] {
+                for (name, cell, want) in [("y", own.y, y), ("n", own.n.map(f64::from), n)] {
                     let here = [name.to_owned(), format!("{name}_sd")].map(|h| filled[row][at(&filled_head, &h)]);
                     match cell {
                         Some(x) => assert_eq!(here[0], x),
@@ -409,7 +412,7 @@ fn draws_follow_whole_paths() {
         // E of y₃, y₄, y₃ y₄ and n₄ y₃
         let mean = |f: &dyn Fn(&[usize]) -> f64| paths.iter().map(|(z, p)| p / total * f(z)).sum::<f64>();
         let y = |z: &[usize], t: usize| model.m[z[t]] + 0.5 * rows[t].u;
-        let cases: [(f64, &dyn Fn(&[Vec<f64>]) -> f64); 4] = [
+        let cases: [(f64, Read<'_>); 4] = [
             (mean(&|z| y(z, 2)), &|r| r[2][4]),
             (mean(&|z| y(z, 3)), &|r| r[3][4]),
             (mean(&|z| y(z, 2) * y(z, 3)), &|r| r[2][4] * r[3][4]),
@@ -450,7 +453,7 @@ fn a_switching_autoregression_is_simulated() {
     let next = [0.9 * p[0] + 0.3 * p[1], 0.1 * p[0] + 0.7 * p[1]];
     let means = [0.5 * 1.4, 2.0 - 0.4 * 1.4];
     let mean = next[0] * means[0] + next[1] * means[1];
-    let sd = (0.5 + next[0] * next[1] * (means[0] - means[1]) * (means[0] - means[1]) as f64).sqrt();
+    let sd = (0.5 + next[0] * next[1] * (means[0] - means[1]) * (means[0] - means[1])).sqrt();
     assert!((rows[0][2] - next[0]).abs() < 0.015, "{rows:?}");
     assert!(
         (rows[0][4] - mean).abs() < 0.03 && (rows[0][5] - sd).abs() < 0.03,

@@ -273,12 +273,12 @@ fn sticks(count: usize, f: &mut dyn FnMut(&[Array]) -> Result<f64, Failure>) -> 
     for &(x, rest, slope) in &line {
         if count == 1 {
             let p = Array::vector(vec![x, rest]);
-            values.push((f(&[p.clone()])? + slope, p));
+            values.push((f(std::slice::from_ref(&p))? + slope, p));
             continue;
         }
         for &(y, last, more) in &line {
             let p = Array::vector(vec![x, rest * y, rest * last]);
-            values.push((f(&[p.clone()])? + slope + more + rest.ln(), p));
+            values.push((f(std::slice::from_ref(&p))? + slope + more + rest.ln(), p));
         }
     }
     let top = values.iter().map(|v| v.0).fold(f64::NEG_INFINITY, f64::max);
