@@ -317,3 +317,46 @@ fn refusals_name_the_reason() {
         );
     }
 }
+
+/// `for each class` inside `for each school`: the same numbers of classes in different schools are different classes.
+#[test]
+fn nested_blocks_are_families_of_combinations() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (reused, unique) = (place("reused.csv"), place("unique.csv"));
+    let (mut a, mut b) = ("school,class,y\n".to_owned(), "school,class,y\n".to_owned());
+    for i in 0..96_u32 {
+        let (school, class) = (i / 12, i / 4 % 3);
+        let noise = |n: u32| f64::from(n.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 - 0.5;
+        let y = 5.0 + 4.0 * noise(school + 7) + 2.0 * noise(school * 3 + class + 101) + noise(i + 1009);
+        a.push_str(&format!("s{school},{class},{y}\n"));
+        b.push_str(&format!("s{school},s{school}c{class},{y}\n"));
+    }
+    std::fs::write(&reused, a).expect("a file");
+    std::fs::write(&unique, b).expect("a file");
+    let model = |name: &str| {
+        root()
+            .join("crates/lvmc/tests/groups")
+            .join(name)
+            .to_string_lossy()
+            .into_owned()
+    };
+    let fit = place("fit.json");
+    let log = |model: &str, data: &str| {
+        let made = lvmc(&["fit", model, data, "--json", "--out", &fit]);
+        assert!(matches!(made.status.code(), Some(0 | 1)), "{}", stderr(&made));
+        let found: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+        found["log_likelihood"].as_f64().expect("a number")
+    };
+    let families = log(&model("nested.lvm"), &unique);
+    let blocks = log(&model("nested_each.lvm"), &reused);
+    assert!((families - blocks).abs() < 1e-6 * families.abs(), "{families} {blocks}");
+    let groups = place("groups.csv");
+    let predicted = lvmc(&["predict", &fit, &reused, "--groups", &groups]);
+    assert!(predicted.status.success(), "{}", stderr(&predicted));
+    let table = std::fs::read_to_string(&groups).expect("a table of groups");
+    assert!(
+        table.contains("school/class,s0/0,") && table.lines().count() == 1 + 8 + 24,
+        "{table}"
+    );
+}
