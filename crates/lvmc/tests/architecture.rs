@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each crate may depend on those before it.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "lvmc-base",
     "lvmc-kernels",
     "lvmc-syntax",
@@ -17,6 +17,7 @@ const ORDER: [&str; 12] = [
     "lvmc-model",
     "lvmc-derive",
     "lvmc-loops",
+    "lvmc-dense",
     "lvmc-jit",
     "lvmc-runtime",
     "lvmc-report",

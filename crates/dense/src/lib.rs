@@ -1,0 +1,6 @@
+//! Array programs: what a gradient step is lowered to. Where `loops` runs over the rows of the data set with scalars in
+//! registers, a program here runs over a *batch* of rows with whole arrays: matrix products, and element-wise maps fused
+//! between them. Gradients are terms like any other (reverse mode happens in the algebra), so forward and backward are
+//! one program, and what is printed is what runs.
+
+pub mod ir;
