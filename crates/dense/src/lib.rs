@@ -4,3 +4,6 @@
 //! one program, and what is printed is what runs.
 
 pub mod ir;
+mod lower;
+
+pub use lower::{Leaf, LowerError, Lowered, Root, lower};

@@ -154,7 +154,7 @@ fn mark(joint: &mut LogJoint, graph: &ModelGraph) {
 }
 
 /// log p(value | arguments) of one statement.
-fn density(s: &mut Store, factor: &Factor, dist: &Dist, mask: Option<Term>) -> Term {
+pub(crate) fn density(s: &mut Store, factor: &Factor, dist: &Dist, mask: Option<Term>) -> Term {
     match dist {
         Dist::Family {
             family,

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod flatten;
 mod gap;
+pub mod guided;
 pub mod joint;
 pub mod labels;
 mod marginal;

@@ -1,7 +1,7 @@
 //! Delta: a point.
 
 use crate::args::{real, sig};
-use crate::{Array, Event, Family, Signature};
+use crate::{Array, Event, Family, Noise, Signature};
 use lvmc_term::{Cmp, Store, Support, Term};
 
 /// `Delta(point)`: x is that point with probability 1 (as a guide: a point estimate of a latent).
@@ -27,6 +27,12 @@ impl Family for Delta {
     fn log_density(&self, s: &mut Store, _: usize, x: Term, args: &[Term]) -> Term {
         let same = s.cmp(Cmp::Eq, x, args[0]);
         s.log(same)
+    }
+    fn noise(&self, _: usize) -> Option<Noise> {
+        Some(Noise::None)
+    }
+    fn draw_from(&self, _: &mut Store, _: usize, args: &[Term], _: Option<Term>) -> Option<Term> {
+        Some(args[0])
     }
     fn mean(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         Some(args[0])

@@ -1,7 +1,7 @@
 //! Exponential: waiting times.
 
 use crate::args::{positive, sig};
-use crate::{Array, Event, Family, Signature, draw};
+use crate::{Array, Event, Family, Noise, Signature, draw};
 use lvmc_term::{Store, Support, Term};
 
 /// `Exponential(rate)`: p(x) = λ e^(−λ x) for x ≥ 0.
@@ -27,6 +27,15 @@ impl Family for Exponential {
     fn log_density(&self, s: &mut Store, _: usize, x: Term, args: &[Term]) -> Term {
         let (l, m) = (s.log(args[0]), s.mul(args[0], x));
         s.sub(l, m)
+    }
+    fn noise(&self, _: usize) -> Option<Noise> {
+        Some(Noise::Uniform)
+    }
+    /// −log u / λ.
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: Option<Term>) -> Option<Term> {
+        let l = s.log(noise?);
+        let x = s.div(l, args[0]);
+        Some(s.neg(x))
     }
     fn mean(&self, s: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         Some(s.recip(args[0]))

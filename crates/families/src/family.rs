@@ -81,12 +81,33 @@ pub trait Family: Sync + Send + std::fmt::Debug {
     fn exponential(&self, _store: &mut Store, _signature: usize, _x: Term, _args: &[Term]) -> Option<Exponential> {
         None
     }
+    /// The noise that a draw of one event is a smooth function of ([`Family::draw_from`]), if it is one. Elements of an array
+    /// have noise of their own.
+    fn noise(&self, _signature: usize) -> Option<Noise> {
+        None
+    }
+    /// x as a function of its arguments and of noise, so that gradients pass through a draw: x = g(args, ε) has the density
+    /// of the family. `noise` is absent for [`Noise::None`].
+    fn draw_from(&self, _store: &mut Store, _signature: usize, _args: &[Term], _noise: Option<Term>) -> Option<Term> {
+        None
+    }
     /// True where the density integrates to one; an improper distribution has no draws (`sample` gives NaN).
     fn is_proper(&self) -> bool {
         true
     }
     /// Draws one event. `args` are evaluated; `len` is the event's length for vector events. Category codes are 0-based.
     fn sample(&self, rng: &mut dyn rand::Rng, signature: usize, args: &[Array]) -> Array;
+}
+
+/// What a draw is a function of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Noise {
+    /// Nothing: the draw is a point.
+    None,
+    /// Normal(0, 1).
+    Normal,
+    /// Uniform on (0, 1).
+    Uniform,
 }
 
 /// An exponential-family form: log p(x) = Σᵢ ηᵢ·Tᵢ(x) − A + log h(x).

@@ -19,4 +19,4 @@ mod normal;
 mod poisson;
 pub mod registry;
 
-pub use family::{Arg, Array, Event, Exponential, Family, Signature};
+pub use family::{Arg, Array, Event, Exponential, Family, Noise, Signature};

@@ -1,7 +1,7 @@
 //! Normal, of a number or of a vector. The second argument is a variance.
 
 use crate::args::{cov, positive, real, sig};
-use crate::{Array, Event, Exponential, Family, Signature, draw};
+use crate::{Array, Event, Exponential, Family, Noise, Signature, draw};
 use lvmc_term::{Node, Store, Support, Term};
 
 /// `Normal(mean, var)`: N(x; μ, v) = (2π v)^(−½) exp(−½ (x − μ)²/v); of a vector, with a covariance Σ,
@@ -153,6 +153,31 @@ impl Family for Normal {
     }
     fn mean(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         Some(args[0])
+    }
+    fn noise(&self, _: usize) -> Option<Noise> {
+        Some(Noise::Normal)
+    }
+    /// μ + √v ε of numbers (element by element where the spread is written as a diagonal); μ + L ε with Σ = L Lᵀ.
+    fn draw_from(&self, s: &mut Store, signature: usize, args: &[Term], noise: Option<Term>) -> Option<Term> {
+        let e = noise?;
+        let step = match signature {
+            0 => {
+                let sd = s.sqrt(args[1]);
+                s.mul(sd, e)
+            }
+            SD => s.mul(args[1], e),
+            PREC => {
+                let sd = s.sqrt(args[1]);
+                s.div(e, sd)
+            }
+            VECTOR_CHOL => s.matvec(args[1], e),
+            // Σ written as a factor times its transpose
+            _ => match s.node(args[1]).clone() {
+                Node::MatMul(l, lt) if s.transpose(l) == lt && signature != VECTOR_PREC => s.matvec(l, e),
+                _ => return None,
+            },
+        };
+        Some(s.add(args[0], step))
     }
     fn gaussian(&self, s: &mut Store, signature: usize, args: &[Term]) -> Option<(Term, Term)> {
         Some((args[0], spread(s, signature, args[1]).variance))

@@ -11,6 +11,7 @@ pub mod builtin;
 pub mod certify;
 pub mod cli;
 pub mod failure;
+pub mod gradient;
 pub mod pipeline;
 pub mod selection;
 pub mod stage;

@@ -1,7 +1,7 @@
 //! From text to fit. Each function is one arrow of the pipeline; [`fit`] reads as the whole of it.
 
 use crate::failure::Failure;
-use crate::{selection, stage};
+use crate::{gradient, selection, stage};
 use lvmc_base::{Exit, Source};
 use lvmc_derive::joint::LogJoint;
 use lvmc_derive::{Gaps, Missing, Plan};
@@ -9,7 +9,7 @@ use lvmc_loops::ir::Program;
 use lvmc_loops::lower::Sizes;
 use lvmc_loops::lowered::Lowered;
 use lvmc_loops::{Interpreter, Machine, Options as Code};
-use lvmc_model::graph::Plate;
+use lvmc_model::graph::{FitValue, Plate};
 use lvmc_model::{ModelGraph, Settings};
 use lvmc_runtime::bind::{self, Binding};
 use lvmc_runtime::data::Table;
@@ -57,6 +57,8 @@ pub struct Request {
     pub holdout: Option<f64>,
     /// Whether standard errors are wanted.
     pub errors: fitting::When,
+    /// Options of the model's `fit` block, over it.
+    pub options: Vec<(String, FitValue)>,
 }
 
 /// What a selection asks of a fit besides the fit.
@@ -93,6 +95,10 @@ pub fn one(
     let start = Instant::now();
     let ast = parse(source)?;
     let graph = graph(&ast, source, &with_columns(&request.settings, &table))?;
+    if gradient::applies(&graph) {
+        let (fit, _) = gradient::fit(&graph, table, request, hooks, gradient::Asked::default(), start)?;
+        return Ok((fit, Aside::default()));
+    }
     let plan = derive(&graph)?;
     let Bound {
         binding,

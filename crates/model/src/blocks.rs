@@ -11,6 +11,8 @@ use lvmc_syntax::ast::{Expr, ExprKind, UnaryOp};
 const OPTIONS: &[(&str, Takes)] = &[
     ("optimizer", Takes::Word),
     ("objective", Takes::Word),
+    ("schedule", Takes::Word),
+    ("precision", Takes::Word),
     ("init", Takes::Word),
     ("batch", Takes::Count),
     ("epochs", Takes::Count),
@@ -18,6 +20,11 @@ const OPTIONS: &[(&str, Takes)] = &[
     ("starts", Takes::Count),
     ("threads", Takes::Count),
     ("samples", Takes::Count),
+    ("warmup", Takes::Count),
+    ("patience", Takes::Count),
+    ("lr", Takes::Number),
+    ("clip", Takes::Number),
+    ("holdout", Takes::Number),
     ("seed", Takes::Number),
     ("tol", Takes::Number),
     ("floor", Takes::Number),
@@ -78,10 +85,46 @@ impl Lower<'_> {
     }
 }
 
+/// One option as it stands in a `fit` block: `optimizer = adam(lr = 1e-4)`.
+///
+/// # Errors
+/// What is wrong with it, and what would do.
+pub fn fit_option(text: &str) -> Result<(String, FitValue), String> {
+    let source = lvmc_base::Source::new("--fit", format!("fit {{ {text} }}"));
+    let wrong = || format!("`{text}` is no option of a fit: NAME=VALUE, such as epochs=50 or 'optimizer=adam(lr = 1e-4)'");
+    let model = lvmc_syntax::parse(&source).map_err(|_| wrong())?;
+    let [stmt] = &model.items[..] else { return Err(wrong()) };
+    let lvmc_syntax::ast::StmtKind::Fit(options) = &stmt.kind else {
+        return Err(wrong());
+    };
+    let [(name, e)] = &options[..] else { return Err(wrong()) };
+    let Some((_, takes)) = OPTIONS.iter().find(|(o, _)| *o == name.name) else {
+        let known: Vec<&str> = OPTIONS.iter().map(|(o, _)| *o).collect();
+        return Err(match closest(&name.name, known.iter().copied()) {
+            Some(c) => format!("a fit has no option `{}`; did you mean `{c}`?", name.name),
+            None => format!("a fit has no option `{}`; the options are {}", name.name, known.join(", ")),
+        });
+    };
+    match fit_value(e) {
+        Some(v) if takes_it(*takes, &v) => Ok((name.name.clone(), v)),
+        _ => Err(format!(
+            "`{}` takes {}",
+            name.name,
+            match takes {
+                Takes::Word => format!("a word, such as {} = {}", name.name, example(&name.name)),
+                Takes::Count => "a whole number from 1".into(),
+                Takes::Number => "a number".into(),
+            }
+        )),
+    }
+}
+
 fn example(option: &str) -> &'static str {
     match option {
         "optimizer" => "adam(lr = 1e-3)",
         "objective" => "simple",
+        "schedule" => "cosine",
+        "precision" => "f64",
         _ => "kmeans",
     }
 }

@@ -41,6 +41,7 @@ mod values;
 mod verify;
 mod walk;
 
+pub use blocks::fit_option;
 pub use build::build;
 pub use errors::{ModelError, ModelErrors};
 pub use graph::ModelGraph;

@@ -6,6 +6,7 @@ pub mod abbreviate;
 pub mod check;
 pub mod derivation;
 pub mod explain;
+pub mod guided;
 pub mod fit;
 pub mod layout;
 pub mod math;

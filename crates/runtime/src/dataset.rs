@@ -110,8 +110,8 @@ pub fn load(
     for (slot, plan) in lowered.columns.iter().zip(&plans) {
         let columns: Vec<Pieces<f64>> = match plan {
             Source::Columns(b) | Source::Lag(b, _) => take_columns(b, &mut table, &mut wanted, &options.open)?,
-            Source::Computed => computed(slot.mask_of().unwrap_or(slot.sym), slot, graph, binding, &table)?,
-            Source::ComputedLag(of, _) => computed(*of, slot, graph, binding, &table)?,
+            Source::Computed => computed(slot.mask_of().unwrap_or(slot.sym), (&slot.name, slot.cols), graph, binding, &table)?,
+            Source::ComputedLag(of, _) => computed(*of, (&slot.name, slot.cols), graph, binding, &table)?,
             Source::Position | Source::Mark(_) => vec![Pieces::default()],
             Source::Nothing if slot.may_miss() || slot.mask_of().is_some() || options.fill_absent => (0..slot.cols)
                 .map(|_| std::iter::repeat_n(f64::NAN, table.rows).collect())
@@ -311,9 +311,9 @@ fn take_columns(
 }
 
 /// Values of a transformed variable, row by row.
-fn computed(
+pub(crate) fn computed(
     sym: SymId,
-    slot: &ColumnSlot,
+    (name, cols): (&str, usize),
     graph: &ModelGraph,
     binding: &Binding,
     table: &Table,
@@ -329,7 +329,7 @@ fn computed(
         .iter()
         .filter_map(|s| binding.var(*s))
         .collect();
-    let mut out: Vec<Pieces<f64>> = vec![Pieces::default(); slot.cols];
+    let mut out: Vec<Pieces<f64>> = vec![Pieces::default(); cols];
     let mut env = crate::terms::environment(graph, &binding.sizes);
     for row in 0..table.rows {
         for b in &inputs {
@@ -338,7 +338,7 @@ fn computed(
         let value = graph
             .store
             .eval(term, &env)
-            .map_err(|e| bug(format!("`{}` cannot be computed: {e}", slot.name)))?;
+            .map_err(|e| bug(format!("`{name}` cannot be computed: {e}")))?;
         for (c, piece) in out.iter_mut().enumerate() {
             let x = value
                 .data
@@ -358,7 +358,7 @@ fn computed(
                         value: format!("{x}"),
                     }),
                     fault: crate::bind::fault(support, x).unwrap_or("infinite").into(),
-                    variable: slot.name.clone(),
+                    variable: name.into(),
                     wanted: "declared otherwise".into(),
                     help: "the value shown is the transformed one; correct the transformation or the data".into(),
                 });

@@ -16,6 +16,7 @@ pub mod fitfile;
 pub mod forecast;
 pub mod future;
 pub mod gaps;
+pub mod gradient;
 pub mod holdout;
 pub mod impute;
 pub mod init;

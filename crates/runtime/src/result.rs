@@ -182,6 +182,9 @@ pub struct Fit {
     pub seed: u64,
     /// Time of each stage.
     pub seconds: Seconds,
+    /// Of a fit by gradients.
+    #[serde(default)]
+    pub training: Option<crate::gradient::outcome::Training>,
 }
 
 impl Fit {
@@ -328,6 +331,7 @@ pub fn summarise(
         selection: None,
         seed: settings.seed,
         seconds: around.seconds,
+        training: None,
     }
 }
 

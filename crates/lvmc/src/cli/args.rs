@@ -1,5 +1,6 @@
 //! The command line: commands, options and their help.
 
+use lvmc_model::graph::FitValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -157,6 +158,15 @@ pub struct Fit {
     /// Exactly this many starts (by default until the best was found three times)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub restarts: Option<u64>,
+    /// An option of the model's fit block, over it: epochs=50, batch=256, 'optimizer=adam(lr = 1e-4)' (repeatable)
+    #[arg(long = "fit", value_name = "NAME=VALUE", value_parser = parse_option)]
+    pub options: Vec<(String, FitValue)>,
+    /// Passes over the rows, of a fit by gradients
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub epochs: Option<u64>,
+    /// Go on from where the fit in this file ended (with more --epochs, or after an interruption), bit for bit
+    #[arg(long, value_name = "FIT")]
+    pub resume: Option<PathBuf>,
     /// Keep the fit in this file, for predict, score and sample
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -566,4 +576,8 @@ fn parse_tolerance(text: &str) -> Result<f64, String> {
         Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
         _ => Err("a tolerance is a number, 0 or more".into()),
     }
+}
+
+fn parse_option(text: &str) -> Result<(String, FitValue), String> {
+    lvmc_model::fit_option(text)
 }

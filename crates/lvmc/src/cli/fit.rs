@@ -3,9 +3,11 @@
 use super::args::{By, Fit, Kernels, RunArgs};
 use super::{interrupt, load, output};
 use crate::failure::Failure;
+use crate::gradient;
 use crate::pipeline::{self, How, Request};
 use crate::stage;
 use lvmc_base::Exit;
+use lvmc_model::graph::FitValue;
 use lvmc_report::{fit as page, numbers};
 use lvmc_runtime::bind;
 use lvmc_runtime::data::{self, Table};
@@ -26,7 +28,7 @@ pub fn run(args: &Fit) -> Result<Exit, Failure> {
         ));
     };
     // a mistake in the model is told before a long file is read
-    pipeline::graph(&pipeline::parse(&loaded.source)?, &loaded.source, &loaded.settings)?;
+    let graph = pipeline::graph(&pipeline::parse(&loaded.source)?, &loaded.source, &loaded.settings)?;
     let start = Instant::now();
     let table = read(path)?;
     let read_in = start.elapsed().as_secs_f64();
@@ -53,7 +55,17 @@ pub fn run(args: &Fit) -> Result<Exit, Failure> {
             a if a.model.json || a.out.is_some() => When::Cheap,
             _ => When::Never,
         },
+        options: options(args),
     };
+    if gradient::applies(&graph) {
+        return super::train::run(args, &loaded, &request, table, read_in);
+    }
+    if args.resume.is_some() {
+        return Err(Failure::usage(
+            "--resume goes on with a fit by gradients, and this model is fitted by EM",
+            "start EM from a fit instead: --init FIT",
+        ));
+    }
     let show = !args.quiet && !args.model.json && std::io::stderr().is_terminal();
     let progress = |p: Progress| {
         let line = format!("\r{} starts, best {}\x1b[K", p.starts, numbers::fixed(p.best, 3));
@@ -74,7 +86,16 @@ pub fn run(args: &Fit) -> Result<Exit, Failure> {
     finish(args, &fit)
 }
 
-fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit, Failure> {
+/// Options of the model's block: those of `--fit`, and the short ones.
+fn options(args: &Fit) -> Vec<(String, FitValue)> {
+    let mut all = args.options.clone();
+    #[allow(clippy::cast_precision_loss)]
+    all.extend(args.epochs.map(|n| ("epochs".to_owned(), FitValue::Number(n as f64))));
+    all
+}
+
+/// Prints a fit, and keeps it where asked.
+pub(super) fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit, Failure> {
     stage::enter("report");
     if let Some(out) = &args.out {
         fitfile::write(out, fit)?;

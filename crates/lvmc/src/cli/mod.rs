@@ -12,6 +12,7 @@ mod interrupt;
 mod load;
 mod models;
 pub mod output;
+mod train;
 
 use crate::failure::Failure;
 use crate::stage;

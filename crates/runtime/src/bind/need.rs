@@ -25,12 +25,20 @@ pub(super) fn needs(graph: &ModelGraph) -> Vec<Need> {
     let mut add = |sym: SymId, role: Role| {
         if out.iter().all(|n| n.sym != sym) {
             let s = graph.store.sym(sym);
+            // of a chain observed at one position, that position
+            let own = graph.vars.iter().find(|v| v.sym == sym);
+            let observed_at = own.is_some_and(|v| v.observed_at.is_some() && v.role == Role::Latent);
+            let support = match &s.support {
+                // a net's Bernoulli takes grey values, as a pseudo-likelihood
+                Support::Binary if role == Role::Data && (graph.guide.is_some() || !graph.nets.is_empty()) => Support::Unit,
+                other => other.clone(),
+            };
             out.push(Need {
                 sym,
                 name: s.name.clone(),
                 role,
-                shape: s.shape.clone(),
-                support: s.support.clone(),
+                shape: s.shape[usize::from(observed_at)..].to_vec(),
+                support,
             });
         }
     };
@@ -50,6 +58,7 @@ pub(super) fn needs(graph: &ModelGraph) -> Vec<Need> {
                 }
             }
             None if here && !global => add(var.sym, var.role),
+            None if var.observed_at.is_some() => add(var.sym, Role::Data),
             None => {}
         }
     }

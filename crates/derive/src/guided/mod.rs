@@ -1,0 +1,813 @@
+//! Models with a guide or with nets: the evidence lower bound as one term of a row, for gradients.
+//!
+//! log p(x) ≥ E_q[log p(x, z) − log q(z | x)]. Each expectation is taken by the first rule that applies, from the last
+//! factor of the guide to its first: a sum over the values of a finite latent (`enumeration`), moments where the term is
+//! linear or quadratic in a Gaussian one (`gaussian-expectation`), its point (`point`), and else one draw written as a
+//! function of noise (`reparametrisation`), so that gradients pass through it. What is left has parameters, data and noise;
+//! its gradient is a term too.
+
+mod expect;
+mod free;
+pub mod noising;
+mod order;
+mod steps;
+
+use crate::error::DeriveError;
+use crate::joint;
+use expect::{Moments, Spread, diagonal};
+use lvmc_base::Span;
+use lvmc_families::Noise;
+use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role};
+use lvmc_term::{IxId, Node, Size, Store, Support, Sym, SymId, SymKind, Term};
+use std::collections::HashMap;
+
+pub use free::{Free, coordinate};
+pub use noising::Noising;
+
+/// What the objective is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// The log-likelihood: nothing is latent.
+    LogLikelihood,
+    /// The evidence lower bound, or one draw of it.
+    Elbo,
+    /// log p(x | z) at a point of z: there is no bound on the evidence.
+    Point,
+}
+
+/// How an expectation was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Taken {
+    /// There was nothing to average.
+    Plain,
+    /// The latent is a point.
+    Point,
+    /// A sum over the values of a finite latent.
+    Enumerated,
+    /// Moments of a Gaussian.
+    Moments,
+    /// One draw, a function of noise.
+    Drawn,
+}
+
+impl Taken {
+    /// The rule's name.
+    #[must_use]
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Point => "point",
+            Self::Enumerated => "enumeration",
+            Self::Moments => "gaussian-expectation",
+            Self::Drawn => "reparametrisation",
+        }
+    }
+}
+
+/// One statement's part of the bound.
+#[derive(Debug, Clone)]
+pub struct BoundTerm {
+    /// The variable it is the density of.
+    pub of: SymId,
+    /// A factor of q, which is subtracted.
+    pub guide: bool,
+    /// log density as written.
+    pub written: Term,
+    /// Its expectation under q, nets not written out.
+    pub expected: Term,
+    /// How, the least exact of its parts.
+    pub taken: Taken,
+}
+
+/// The distribution of noise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Random {
+    /// Normal(0, 1).
+    Normal,
+    /// Uniform on (0, 1).
+    Uniform,
+    /// A step of a chain of n positions: one of 0 … n − 2, equally likely.
+    Step(Size),
+}
+
+/// Noise that a draw is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The symbol.
+    pub sym: SymId,
+    /// Its distribution.
+    pub random: Random,
+}
+
+/// What is maximised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Aim {
+    /// The bound (or what there is in its place).
+    #[default]
+    Bound,
+    /// The bound of several weighted draws.
+    Importance {
+        /// Draws.
+        draws: usize,
+    },
+    /// The bound with its divergence times a number that the caller sets.
+    Weighted,
+    /// The unweighted squared error of what the net of a noising chain predicts.
+    Simple,
+}
+
+/// A latent and its factor of q.
+#[derive(Debug, Clone)]
+pub struct Latent {
+    /// The variable.
+    pub sym: SymId,
+    /// A draw (or the point), a function of data, noise, and latents before it.
+    pub draw: Term,
+    /// Mean and variance of q, given the latents before it; none where q has none in closed form.
+    pub moments: Option<(Term, Option<Term>)>,
+    /// One of that many values.
+    pub finite: Option<(Size, IxId)>,
+    /// Has a density: counts in importance weights. An auxiliary variable of the guide has none.
+    pub auxiliary: bool,
+    /// It is a point.
+    pub point: bool,
+    /// Its statement.
+    pub span: Span,
+}
+
+/// The derivation of a model that is fitted by gradients.
+#[derive(Debug, Clone)]
+pub struct Guided {
+    /// Terms (the graph's store, grown).
+    pub store: Store,
+    /// What the objective is.
+    pub objective: Objective,
+    /// Its parts.
+    pub terms: Vec<BoundTerm>,
+    /// The log prior density of the parameters, once; nets not written out.
+    pub prior: Vec<Term>,
+    /// Latents, in the order in which q draws them.
+    pub latents: Vec<Latent>,
+    /// Noise of the draws.
+    pub noise: Vec<Source>,
+    /// log p(x, z) − log q(z | x) of the draw, where that is what the objective averages.
+    pub weight: Option<Term>,
+    /// Parameters that the objective has, nets' weights among them.
+    pub params: Vec<SymId>,
+    /// The guide is a fixed chain away from the data.
+    pub noising: Option<Noising>,
+}
+
+/// A row's objective, written out for lowering.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// Of a row.
+    pub row: Term,
+    /// Once.
+    pub prior: Term,
+    /// Free coordinates of the parameters.
+    pub free: Vec<Free>,
+    /// Noise of the draws and of the nets.
+    pub noise: Vec<Source>,
+    /// The divergence's weight, held once, where the aim has one.
+    pub beta: Option<SymId>,
+}
+
+/// True where a model is fitted by gradients: it has a guide or a net.
+#[must_use]
+pub fn needs_gradients(graph: &ModelGraph) -> bool {
+    graph.guide.is_some() || !graph.nets.is_empty()
+}
+
+/// Derives the bound.
+///
+/// # Errors
+/// Where a latent has no factor of q, or q's factor cannot be drawn as a function of noise.
+pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
+    let mut b = Builder {
+        graph,
+        g: Guided {
+            store: graph.store.clone(),
+            objective: Objective::LogLikelihood,
+            terms: vec![],
+            prior: vec![],
+            latents: vec![],
+            noise: vec![],
+            weight: None,
+            params: vec![],
+            noising: None,
+        },
+    };
+    if noising::is_noising(graph) {
+        b.noising()?;
+        return Ok(b.g);
+    }
+    b.refuse()?;
+    for factor in order::guide(graph)? {
+        b.latent(factor)?;
+    }
+    b.missing_latents()?;
+    b.parts();
+    b.weigh();
+    b.g.params = b.params();
+    Ok(b.g)
+}
+
+struct Builder<'a> {
+    graph: &'a ModelGraph,
+    g: Guided,
+}
+
+impl<'a> Builder<'a> {
+    fn s(&mut self) -> &mut Store {
+        &mut self.g.store
+    }
+
+    /// A fixed chain away from the data: the bound is its own.
+    fn noising(&mut self) -> Result<(), DeriveError> {
+        let n = noising::derive(self.graph, &mut self.g.store)?;
+        for f in self.graph.factors.iter().filter(|f| self.is_global(f)) {
+            let written = self.density(f);
+            let body = f.ranges.iter().rev().fold(written, |t, &i| self.g.store.ix_sum(i, t));
+            self.g.prior.push(body);
+        }
+        self.g.objective = Objective::Elbo;
+        let cost = n.cost(&mut self.g.store);
+        let used = {
+            let (t, _) = self.graph.expand_nets(&mut self.g.store, cost);
+            let mut used = self.g.store.symbols(t);
+            for &p in &self.g.prior {
+                used.extend(self.g.store.symbols(p));
+            }
+            used
+        };
+        let params = self.graph.vars.iter().filter(|v| v.role == Role::Param);
+        self.g.params = params.map(|v| v.sym).filter(|s| used.contains(s)).collect();
+        self.g.noising = Some(n);
+        Ok(())
+    }
+
+    fn is_global(&self, f: &Factor) -> bool {
+        matches!(self.graph.plates[f.plate.index()], Plate::Global)
+    }
+
+    fn refuse(&self) -> Result<(), DeriveError> {
+        let refuse = |what: &str, rule: &str, span: Span, help: &str| {
+            Err(DeriveError::MissingRule {
+                what: what.into(),
+                rule: rule.into(),
+                span,
+                help: help.into(),
+            })
+        };
+        let guide = self.graph.guide.iter().flat_map(|g| &g.factors);
+        for f in self.graph.factors.iter().chain(guide) {
+            let plate = &self.graph.plates[f.plate.index()];
+            if !matches!(plate, Plate::Global | Plate::Row { parent: None }) {
+                return refuse(
+                    "a chain or a group of a model with nets or a guide",
+                    "gradient-elbo",
+                    f.span,
+                    "statements of the rows, with `given` columns for what rows share",
+                );
+            }
+            if self.is_global(f) && self.graph.var(f.var).role == Role::Latent {
+                return refuse(
+                    "a global latent of a model with nets or a guide",
+                    "gradient-elbo",
+                    f.span,
+                    "`param` instead of `global latent` gives it a point estimate (MAP with this prior)",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    // -- q
+
+    /// One factor of q: how it is drawn, and its moments.
+    fn latent(&mut self, factor: &'a Factor) -> Result<(), DeriveError> {
+        let var = self.graph.var(factor.var);
+        let refuse = |reason: &str, help: &str| {
+            Err(DeriveError::NoPosterior {
+                name: var.name.clone(),
+                reason: reason.into(),
+                span: factor.span,
+                help: help.into(),
+            })
+        };
+        let Dist::Family {
+            family,
+            signature,
+            args,
+            ..
+        } = &factor.dist
+        else {
+            return refuse(
+                "q chooses between distributions",
+                "give one distribution, and let its arguments depend on the condition",
+            );
+        };
+        let (sym, auxiliary) = (var.sym, var.role == Role::Noise);
+        let z = self.s().var(sym);
+        let finite = family.finite_support(&self.g.store, *signature, args);
+        let (mut signature, mut args) = (*signature, args.clone());
+        // independent elements are drawn one by one
+        if let Some((element, of)) = family.elements(self.s(), signature, &args) {
+            (signature, args) = (element, of);
+        }
+        let shape = self.s().shape(z).clone();
+        if let Some(size) = finite.clone().filter(|_| shape.is_empty()) {
+            let ix = self.s().add_ix(index_name(&var.name), size.clone());
+            self.g.latents.push(Latent {
+                sym,
+                draw: z,
+                moments: None,
+                finite: Some((size, ix)),
+                auxiliary,
+                point: false,
+                span: factor.span,
+            });
+            return Ok(());
+        }
+        let Some(noise) = family.noise(signature) else {
+            return refuse(
+                &format!("a draw from {} is no smooth function of noise", family.name()),
+                "q of a continuous latent is Normal, Exponential or Delta; of a category, Categorical",
+            );
+        };
+        let sample_noise = match noise {
+            Noise::None => None,
+            _ => Some(self.noise_for(&var.name, &shape, noise)),
+        };
+        let Some(draw) = family.draw_from(self.s(), signature, &args, sample_noise) else {
+            return refuse(
+                "a draw needs the root of its covariance",
+                "write the spread as diag(v), as s * I, or as chol = L",
+            );
+        };
+        let draw = self.s().refill(draw, shape.clone());
+        let mean = family.mean(self.s(), signature, &args);
+        let variance = family.variance(self.s(), signature, &args);
+        let moments = mean.map(|m| {
+            let m = self.s().refill(m, shape.clone());
+            (m, variance.map(|v| self.g.store.refill(v, shape)))
+        });
+        self.g.latents.push(Latent {
+            sym,
+            draw,
+            moments,
+            finite: None,
+            auxiliary,
+            point: matches!(noise, Noise::None),
+            span: factor.span,
+        });
+        Ok(())
+    }
+
+    fn noise_for(&mut self, name: &str, shape: &[Size], noise: Noise) -> Term {
+        let sym = self.s().add_sym(Sym {
+            name: format!("epsilon_{name}"),
+            kind: SymKind::Noise,
+            shape: shape.to_vec(),
+            family: 0,
+            per_row: true,
+            support: Support::Real,
+        });
+        let random = match noise {
+            Noise::Uniform => Random::Uniform,
+            _ => Random::Normal,
+        };
+        self.g.noise.push(Source { sym, random });
+        self.s().var(sym)
+    }
+
+    fn missing_latents(&self) -> Result<(), DeriveError> {
+        for f in &self.graph.factors {
+            let var = self.graph.var(f.var);
+            if var.role == Role::Latent && !self.g.latents.iter().any(|l| l.sym == var.sym) {
+                return Err(DeriveError::NoPosterior {
+                    name: var.name.clone(),
+                    reason: "the net that depends on it leaves its posterior no form that the algebra knows".into(),
+                    span: f.span,
+                    help: format!(
+                        "give q in a guide, such as\n  guide {{\n    m, v = encoder(x)\n    {} ~ Normal(m, diag(v))\n  }}",
+                        var.name
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    // -- the bound
+
+    fn density(&mut self, factor: &Factor) -> Term {
+        let s = &mut self.g.store;
+        if let Dist::Family {
+            family,
+            signature,
+            args,
+            ..
+        } = &factor.dist
+            && let Some((element, of)) = family.elements(s, *signature, args)
+        {
+            let t = family.log_density(s, element, factor.value, &of);
+            let shape = s.shape(factor.value).clone();
+            let t = s.refill(t, shape);
+            return s.total(t);
+        }
+        joint::density(s, factor, &factor.dist, None)
+    }
+
+    fn parts(&mut self) {
+        let graph = self.graph;
+        for f in &graph.factors {
+            let mut written = self.density(f);
+            if let Some(condition) = f.condition {
+                let zero = self.s().num(0.0);
+                written = self.s().select(condition, written, zero);
+            }
+            if self.is_global(f) {
+                let body = f.ranges.iter().rev().fold(written, |t, &i| self.g.store.ix_sum(i, t));
+                self.g.prior.push(body);
+                continue;
+            }
+            let body = f.ranges.iter().rev().fold(written, |t, &i| self.g.store.ix_sum(i, t));
+            self.part(graph.var(f.var).sym, false, body);
+        }
+        for f in graph.guide.iter().flat_map(|g| &g.factors) {
+            let sym = graph.var(f.var).sym;
+            let known = self.g.latents.iter().find(|l| l.sym == sym);
+            // a point and an auxiliary draw have no entropy that counts
+            if known.is_some_and(|l| l.auxiliary || l.point) {
+                continue;
+            }
+            let written = self.density(f);
+            self.part(sym, true, written);
+        }
+        let hidden: Vec<&Latent> = self.g.latents.iter().filter(|l| !l.auxiliary).collect();
+        self.g.objective = if hidden.iter().any(|l| l.point) {
+            Objective::Point
+        } else if hidden.is_empty() {
+            Objective::LogLikelihood
+        } else {
+            Objective::Elbo
+        };
+    }
+
+    fn part(&mut self, of: SymId, guide: bool, written: Term) {
+        let (expected, taken) = self.average(written);
+        let s = self.s();
+        let expected = if guide { s.neg(expected) } else { expected };
+        self.g.terms.push(BoundTerm {
+            of,
+            guide,
+            written,
+            expected,
+            taken,
+        });
+    }
+
+    /// E_q[t], from the last factor of q to the first.
+    fn average(&mut self, t: Term) -> (Term, Taken) {
+        let (mut t, mut taken) = (t, Taken::Plain);
+        for i in (0..self.g.latents.len()).rev() {
+            let latent = self.g.latents[i].clone();
+            if !self.g.store.depends_on_sym(t, latent.sym) {
+                continue;
+            }
+            let (next, how) = self.average_over(t, &latent);
+            (t, taken) = (next, taken.max(how));
+        }
+        (t, taken)
+    }
+
+    fn average_over(&mut self, t: Term, latent: &Latent) -> (Term, Taken) {
+        if let Some((_, ix)) = latent.finite {
+            return (self.enumerate(t, latent.sym, ix), Taken::Enumerated);
+        }
+        if latent.point {
+            return (self.replaced(t, latent.sym, latent.draw), Taken::Point);
+        }
+        let q = self.moments(latent);
+        let (mut sum, mut how) = (vec![], Taken::Plain);
+        for part in self.g.store.addends(t) {
+            if !self.g.store.depends_on_sym(part, latent.sym) {
+                sum.push(part);
+                continue;
+            }
+            match q.as_ref().and_then(|q| self.closed(part, q)) {
+                Some(e) => {
+                    sum.push(e);
+                    how = how.max(Taken::Moments);
+                }
+                None => {
+                    sum.push(self.replaced(part, latent.sym, latent.draw));
+                    how = how.max(Taken::Drawn);
+                }
+            }
+        }
+        (self.s().sum(&sum), how)
+    }
+
+    /// The expectation by moments, of the term as it stands or with its nets written out.
+    fn closed(&mut self, t: Term, q: &Moments) -> Option<Term> {
+        if let Some(e) = expect::expect(self.s(), t, q) {
+            return Some(e);
+        }
+        let (open, masks) = self.graph.expand_nets(&mut self.g.store, t);
+        if open == t || !masks.is_empty() {
+            return None;
+        }
+        expect::expect(self.s(), open, q)
+    }
+
+    fn moments(&mut self, latent: &Latent) -> Option<Moments> {
+        let factors = self.graph.guide.as_ref()?.factors.iter();
+        let factor = factors
+            .into_iter()
+            .find(|f| self.graph.var(f.var).sym == latent.sym)?;
+        let Dist::Family {
+            family,
+            signature,
+            args,
+            ..
+        } = &factor.dist
+        else {
+            return None;
+        };
+        let (mean, cov) = family.gaussian(self.s(), *signature, args)?;
+        let shape = self.s().shape(factor.value).clone();
+        let mean = self.s().refill(mean, shape);
+        let spread = if self.s().shape(cov).is_empty() {
+            Spread::Diagonal(cov)
+        } else {
+            match diagonal(self.s(), cov) {
+                Some(v) => Spread::Diagonal(v),
+                // element by element
+                None if self.g.store.shape(cov).len() < 2 => Spread::Diagonal(cov),
+                None => Spread::Full(cov),
+            }
+        };
+        Some(Moments {
+            sym: latent.sym,
+            mean,
+            spread,
+        })
+    }
+
+    fn replaced(&mut self, t: Term, sym: SymId, by: Term) -> Term {
+        let z = self.s().var(sym);
+        self.s().substitute(t, &HashMap::from([(z, by)]))
+    }
+
+    /// Σₖ q(k) t(k).
+    fn enumerate(&mut self, t: Term, sym: SymId, ix: IxId) -> Term {
+        let graph = self.graph;
+        let factor = graph.guide.iter().flat_map(|g| &g.factors);
+        let Some(factor) = factor.into_iter().find(|f| graph.var(f.var).sym == sym) else {
+            return t;
+        };
+        let log_q = self.density(factor);
+        let k = self.s().index(ix);
+        let (log_q, t) = (self.replaced(log_q, sym, k), self.replaced(t, sym, k));
+        let q = self.s().exp(log_q);
+        let product = self.s().mul(q, t);
+        self.s().ix_sum(ix, product)
+    }
+
+    /// log p(x, z) − log q(z | x) at the draw.
+    fn weigh(&mut self) {
+        let finite = self.g.latents.iter().any(|l| l.finite.is_some());
+        let auxiliary = self.g.latents.iter().any(|l| l.auxiliary);
+        if self.g.objective != Objective::Elbo || finite || auxiliary {
+            return;
+        }
+        let mut all = vec![];
+        for part in self.g.terms.clone() {
+            all.push(if part.guide { self.s().neg(part.written) } else { part.written });
+        }
+        let mut t = self.s().sum(&all);
+        for latent in self.g.latents.clone().iter().rev() {
+            t = self.replaced(t, latent.sym, latent.draw);
+        }
+        self.g.weight = Some(t);
+    }
+
+    /// Parameters of the objective and of the prior, nets' weights among them.
+    fn params(&mut self) -> Vec<SymId> {
+        let mut all: Vec<Term> = self.g.terms.iter().map(|t| t.expected).collect();
+        all.extend(self.g.prior.iter().copied());
+        let sum = self.s().sum(&all);
+        let (sum, _) = self.graph.expand_nets(&mut self.g.store, sum);
+        let used = self.g.store.symbols(sum);
+        let params = self.graph.vars.iter().filter(|v| v.role == Role::Param);
+        params.map(|v| v.sym).filter(|s| used.contains(s)).collect()
+    }
+}
+
+/// k for z, and the variable's name where it has another.
+fn index_name(name: &str) -> &str {
+    if name == "z" { "k" } else { name }
+}
+
+impl Guided {
+    /// The objective with nets written out and parameters in free coordinates; `draws` of q are averaged.
+    ///
+    /// # Errors
+    /// Where the model has no such objective.
+    pub fn written(&mut self, graph: &ModelGraph, aim: Aim, draws: usize) -> Result<Written, &'static str> {
+        let mut noise = self.noise.clone();
+        let mut beta = None;
+        let row = match (aim, self.noising.clone()) {
+            (Aim::Simple, None) => return Err("only a chain away from the data has a simple objective"),
+            (Aim::Importance { .. } | Aim::Weighted, Some(_)) => {
+                return Err("a chain away from the data has the objectives elbo and simple");
+            }
+            (_, Some(n)) => {
+                noise.push(Source {
+                    sym: n.noise,
+                    random: Random::Normal,
+                });
+                self.noising_row(&n, aim, &mut noise)
+            }
+            (Aim::Importance { draws }, None) => {
+                let Some(weight) = self.weight else {
+                    return Err("importance weights need a guide of continuous latents with densities");
+                };
+                let copies = self.copies(weight, draws, &mut noise);
+                let all = self.store.stack(&copies);
+                let lse = self.store.log_sum_exp(all);
+                let n = self.store.num(-(draws as f64).ln());
+                self.store.add(lse, n)
+            }
+            (aim, None) => {
+                let weight = (aim == Aim::Weighted).then(|| self.once("beta"));
+                beta = weight;
+                let mut parts = vec![];
+                for t in self.terms.clone() {
+                    let divergence = self.latents.iter().any(|l| l.sym == t.of);
+                    parts.push(match weight.filter(|_| divergence) {
+                        Some(b) => {
+                            let b = self.store.var(b);
+                            self.store.mul(b, t.expected)
+                        }
+                        None => t.expected,
+                    });
+                }
+                self.store.sum(&parts)
+            }
+        };
+        let row = match aim {
+            Aim::Importance { .. } => row,
+            _ if draws > 1 => {
+                let copies = self.copies(row, draws, &mut noise);
+                let sum = self.store.sum(&copies);
+                self.store.scale(1.0 / draws as f64, sum)
+            }
+            _ => row,
+        };
+        let prior = self.store.sum(&self.prior.clone());
+        let (row, masks) = graph.expand_nets(&mut self.store, row);
+        noise.extend(masks.into_iter().map(|sym| Source {
+            sym,
+            random: Random::Uniform,
+        }));
+        let free = free::free(&mut self.store, &self.params);
+        Ok(Written {
+            row: free::replace(&mut self.store, row, &free),
+            prior: free::replace(&mut self.store, prior, &free),
+            free,
+            noise,
+            beta,
+        })
+    }
+
+    /// The bound of a row at one draw, nets not written out, and the noise of the draw.
+    pub fn bound(&mut self) -> (Term, Vec<Source>) {
+        let mut noise = self.noise.clone();
+        if let Some(n) = self.noising.clone() {
+            noise.push(Source {
+                sym: n.noise,
+                random: Random::Normal,
+            });
+            let row = self.noising_row(&n, Aim::Bound, &mut noise);
+            return (row, noise);
+        }
+        let parts: Vec<Term> = self.terms.iter().map(|t| t.expected).collect();
+        (self.store.sum(&parts), noise)
+    }
+
+    /// A symbol that the caller sets once.
+    pub fn once(&mut self, name: &str) -> SymId {
+        self.store.add_sym(Sym {
+            name: name.into(),
+            kind: SymKind::Aux,
+            shape: vec![],
+            family: 0,
+            per_row: false,
+            support: Support::Real,
+        })
+    }
+
+    /// A row's weight, which the caller sets.
+    pub fn row_weight(&mut self) -> SymId {
+        self.store.add_sym(Sym {
+            name: "weight".into(),
+            kind: SymKind::Given,
+            shape: vec![],
+            family: 0,
+            per_row: true,
+            support: Support::NonNegative,
+        })
+    }
+
+    /// The bound of a noising chain at one t of T, or its simple objective.
+    fn noising_row(&mut self, n: &Noising, aim: Aim, noise: &mut Vec<Source>) -> Term {
+        let s = &mut self.store;
+        let row = if aim == Aim::Simple {
+            let e = n.error(s);
+            s.neg(e)
+        } else {
+            let (cost, start) = (n.cost(s), n.start(s));
+            let steps = n.steps(s);
+            let all = s.mul(steps, cost);
+            let all = s.add(all, start);
+            s.neg(all)
+        };
+        // t is one more than a position drawn from 0 … T − 1
+        let sym = self.store.add_sym(Sym {
+            name: "t - 1".into(),
+            kind: SymKind::Noise,
+            shape: vec![],
+            family: 0,
+            per_row: true,
+            support: Support::Count,
+        });
+        noise.push(Source {
+            sym,
+            random: Random::Step(n.length.clone()),
+        });
+        let (at, one, t) = (self.store.var(sym), self.store.num(1.0), self.store.var(n.time));
+        let t1 = self.store.add(at, one);
+        self.store.substitute(row, &HashMap::from([(t, t1)]))
+    }
+
+    /// A term with noise of its own, several times.
+    fn copies(&mut self, t: Term, draws: usize, noise: &mut Vec<Source>) -> Vec<Term> {
+        let own: Vec<Source> = noise.clone();
+        let mut out = vec![t];
+        for _ in 1..draws {
+            let mut with = HashMap::new();
+            for source in &own {
+                let sym = self.store.sym(source.sym).clone();
+                let fresh = self.store.add_sym(sym);
+                with.insert(self.store.var(source.sym), self.store.var(fresh));
+                noise.push(Source {
+                    sym: fresh,
+                    random: source.random.clone(),
+                });
+            }
+            out.push(self.store.substitute(t, &with));
+        }
+        out
+    }
+
+    /// A term that is evaluated without dropout, in free coordinates.
+    #[must_use]
+    pub fn evaluated(&mut self, graph: &ModelGraph, t: Term, free: &[Free]) -> Term {
+        let t = graph.expand_nets_without_dropout(&mut self.store, t);
+        free::replace(&mut self.store, t, free)
+    }
+
+    /// A latent's draw with the latents before it replaced by theirs.
+    pub fn drawn(&mut self, t: Term) -> Term {
+        let mut t = t;
+        for latent in self.latents.clone().iter().rev().filter(|l| l.finite.is_none()) {
+            let z = self.store.var(latent.sym);
+            t = self.store.substitute(t, &HashMap::from([(z, latent.draw)]));
+        }
+        t
+    }
+
+    /// A term at the means of q.
+    pub fn at_means(&mut self, t: Term) -> Option<Term> {
+        let mut t = t;
+        for latent in self.latents.clone().iter().rev() {
+            if !self.store.depends_on_sym(t, latent.sym) {
+                continue;
+            }
+            let z = self.store.var(latent.sym);
+            let at = latent.moments.as_ref().map(|m| m.0)?;
+            t = self.store.substitute(t, &HashMap::from([(z, at)]));
+        }
+        Some(t)
+    }
+}
+
+/// True where the term mentions a net.
+#[must_use]
+pub fn has_net(s: &Store, t: Term) -> bool {
+    s.depends_on(t, |n| matches!(n, Node::Net { .. }))
+}

@@ -1,0 +1,148 @@
+//! From a graph with nets or a guide to a fit: the same line as the pipeline's, by gradients.
+
+use crate::failure::Failure;
+use crate::pipeline::{self, Request};
+use crate::stage;
+use lvmc_base::{Bug, Source};
+use lvmc_dense::ir::{Precision, Program};
+use lvmc_dense::{Build, Executor, Interpreter};
+use lvmc_derive::guided::{self, Guided};
+use lvmc_model::ModelGraph;
+use lvmc_runtime::data::Table;
+use lvmc_runtime::fit::Hooks;
+use lvmc_runtime::gradient::data::Data;
+use lvmc_runtime::gradient::outcome::summarise;
+use lvmc_runtime::gradient::settings::{Overrides, SettingError, Settings};
+use lvmc_runtime::gradient::train::{Progress, State, Watch};
+use lvmc_runtime::gradient::{self, GradientError};
+use lvmc_runtime::result::{Fit, Seconds};
+use std::time::Instant;
+
+/// What a fit by gradients may be asked besides.
+#[derive(Default)]
+pub struct Asked<'a> {
+    /// Called every now and then.
+    pub progress: Option<&'a dyn Fn(Progress)>,
+    /// Where to go on from.
+    pub from: Option<State>,
+}
+
+/// True where a model is fitted by gradients.
+#[must_use]
+pub fn applies(graph: &ModelGraph) -> bool {
+    guided::needs_gradients(graph)
+}
+
+/// Graph → bound.
+///
+/// # Errors
+/// The model has no derivation.
+pub fn derive(graph: &ModelGraph) -> Result<Guided, Failure> {
+    stage::enter("derive");
+    guided::derive(graph).map_err(|e| Failure::derive(e, &graph.source))
+}
+
+/// The settings of the model's block and the command line.
+///
+/// # Errors
+/// Choices that do not exist.
+pub fn settings(graph: &ModelGraph, request: &Request) -> Result<Settings, Failure> {
+    let over = Overrides {
+        options: request.options.clone(),
+        threads: request.fit.threads,
+        seed: Some(request.fit.seed),
+    };
+    let mut settings = Settings::read(&graph.fit, &over).map_err(|e| setting(e, &graph.source))?;
+    if settings.holdout.is_none() {
+        settings.holdout = request.holdout;
+    }
+    // early stopping needs rows to stop by
+    if settings.patience.is_some() && settings.holdout.is_none() {
+        settings.holdout = Some(0.1);
+    }
+    Ok(settings)
+}
+
+fn setting(e: SettingError, source: &Source) -> Failure {
+    Failure::in_source(lvmc_base::Exit::Model, e, source)
+}
+
+/// Makes executors: native code, or the interpreter.
+///
+/// # Errors
+/// A program that violates an invariant.
+pub fn executor(
+    program: Program,
+    capacity: usize,
+    precision: Precision,
+    seed: u64,
+    threads: usize,
+    interpret: bool,
+) -> Result<Box<dyn Executor>, Bug> {
+    if interpret {
+        return Ok(Box::new(Interpreter::build(program, capacity, precision, seed)?));
+    }
+    let mut native = lvmc_jit::dense::Native::build(program, capacity, precision, seed)?;
+    native.set_threads(threads.max(1));
+    Ok(Box::new(native))
+}
+
+/// Fits a graph to a table; also the state to go on from.
+///
+/// # Errors
+/// Whatever the stages say.
+pub fn fit(
+    graph: &ModelGraph,
+    mut table: Table,
+    request: &Request,
+    hooks: Hooks<'_>,
+    asked: Asked<'_>,
+    start: Instant,
+) -> Result<(Fit, State), Failure> {
+    let derived = derive(graph)?;
+    let settings = settings(graph, request)?;
+    let compiled_in = start.elapsed().as_secs_f64();
+    stage::enter("data");
+    let start = Instant::now();
+    lvmc_runtime::nested::add_columns(graph, &mut table, &request.bind.binds, &[])?;
+    let binding = pipeline::bind(graph, &table, &request.bind)?;
+    let data = Data::new(graph, &binding, &table, settings.precision)?;
+    drop(table);
+    let read_in = start.elapsed().as_secs_f64();
+    stage::enter("fit");
+    let start = Instant::now();
+    let make = |program: Program, capacity: usize, precision: Precision, seed: u64| {
+        executor(program, capacity, precision, seed, settings.threads, request.how.interpret)
+    };
+    let watch = Watch {
+        progress: asked.progress,
+        stop: hooks.stop,
+    };
+    let fitted = gradient::fit(
+        graph,
+        derived,
+        &binding.sizes,
+        &data,
+        &settings,
+        asked.from,
+        &make,
+        watch,
+    )
+    .map_err(|e| failure(e, &graph.source))?;
+    let seconds = Seconds {
+        read: read_in,
+        compile: compiled_in,
+        fit: start.elapsed().as_secs_f64(),
+        errors: 0.0,
+    };
+    let fit = summarise(graph, &binding, &data, &fitted, &settings, request.settings.set.clone(), seconds);
+    Ok((fit, fitted.state))
+}
+
+fn failure(e: GradientError, source: &Source) -> Failure {
+    match e {
+        GradientError::Data(e) => e.into(),
+        GradientError::Bug(b) => b.into(),
+        e => Failure::in_source(e.exit(), e, source),
+    }
+}

@@ -1,0 +1,285 @@
+//! A derivation and sizes, lowered: the program of a training step, and programs of other terms.
+
+use lvmc_base::Bug;
+use lvmc_dense::ir::{ArrayId, Noise, Role};
+use lvmc_dense::{Leaf, LowerError, Lowered, Root, lower};
+use lvmc_derive::guided::{Aim, Free, Guided, Random, Source, Written};
+use lvmc_model::graph::ModelGraph;
+use lvmc_term::{Array, DimId, Env, EvalError, Size, Store, SymId, SymKind, Term};
+use std::collections::{BTreeMap, HashMap};
+
+use crate::terms;
+
+/// What gradients are taken of, and the programs for it.
+#[derive(Debug)]
+pub struct Problem {
+    /// The derivation.
+    pub guided: Guided,
+    /// Its objective.
+    pub written: Written,
+    /// Sizes and constants, tables of a noising chain among them.
+    pub known: Known,
+    /// Loss and gradients of a batch.
+    pub step: Step,
+}
+
+/// The program of a training step: loss = −(rate Σₙ objective + share · log prior).
+#[derive(Debug)]
+pub struct Step {
+    /// The program.
+    pub lowered: Lowered,
+    /// The loss, one number.
+    pub loss: ArrayId,
+    /// Each parameter's array of free coordinates, and that of its gradient.
+    pub params: Vec<(ArrayId, ArrayId)>,
+    /// One over the rows of the batch.
+    pub rate: Option<ArrayId>,
+    /// One over the rows of the data.
+    pub share: Option<ArrayId>,
+    /// The divergence's weight.
+    pub beta: Option<ArrayId>,
+    /// Weights of rows.
+    pub weight: Option<ArrayId>,
+}
+
+/// Sizes and values that no fit changes.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Every size.
+    pub sizes: BTreeMap<DimId, usize>,
+    /// Constants.
+    pub constants: Vec<(SymId, Array)>,
+}
+
+fn bug(message: String) -> Bug {
+    Bug {
+        stage: "gradient",
+        message,
+        ir: String::new(),
+    }
+}
+
+impl Known {
+    /// Of a model: its constants, and the tables that its derivation defines.
+    ///
+    /// # Errors
+    /// A table that cannot be computed.
+    pub fn new(graph: &ModelGraph, guided: &Guided, sizes: &BTreeMap<DimId, usize>) -> Result<Self, Bug> {
+        let mut known = Self {
+            sizes: sizes.clone(),
+            constants: terms::constants(graph, sizes),
+        };
+        let Some(n) = &guided.noising else { return Ok(known) };
+        let mut env = known.environment();
+        let length = env
+            .size(&guided.store, &n.length)
+            .map_err(|e| bug(format!("the length of the chain: {e}")))?;
+        for table in &n.tables {
+            let mut values = vec![table.first];
+            for t in 1..length {
+                // entries before are there; the rest is not looked at
+                let mut so_far = values.clone();
+                so_far.resize(length, 0.0);
+                env.set(table.sym, Array::vector(so_far)).set_index(n.index, t);
+                let x = guided
+                    .store
+                    .eval_scalar(table.value, &env)
+                    .map_err(|e| bug(format!("{} at {t}: {e}", table.meaning)))?;
+                values.push(x);
+            }
+            let values = Array::vector(values);
+            env.set(table.sym, values.clone());
+            known.constants.push((table.sym, values));
+        }
+        Ok(known)
+    }
+
+    /// An environment with the sizes and constants.
+    #[must_use]
+    pub fn environment(&self) -> Env<'static> {
+        let mut env = Env::new();
+        for (&d, &n) in &self.sizes {
+            env.set_dim(d, n);
+        }
+        for (s, value) in &self.constants {
+            env.set(*s, value.clone());
+        }
+        env
+    }
+
+    /// A size as a number.
+    ///
+    /// # Errors
+    /// Where it has no value.
+    pub fn size(&self, store: &Store, n: &Size) -> Result<usize, EvalError> {
+        self.environment().size(store, n)
+    }
+
+    /// The values of a constant.
+    #[must_use]
+    pub fn constant(&self, sym: SymId) -> Option<&Array> {
+        self.constants.iter().find(|c| c.0 == sym).map(|c| &c.1)
+    }
+
+    /// Lowers terms over a batch; symbols are what their kinds say, or what `inputs` makes of them.
+    ///
+    /// # Errors
+    /// Where a term has a form that array programs lack.
+    pub fn lower(
+        &self,
+        store: &mut Store,
+        roots: &[Root],
+        noise: &[Source],
+        inputs: &[SymId],
+    ) -> Result<Lowered, LowerError> {
+        let constants: HashMap<SymId, &Array> = self.constants.iter().map(|(s, a)| (*s, a)).collect();
+        let mut draws = HashMap::new();
+        for source in noise {
+            let random = match &source.random {
+                Random::Normal => Noise::Normal,
+                Random::Uniform => Noise::Uniform,
+                Random::Step(n) => Noise::Index(u32::try_from(self.size(store, n)?.saturating_sub(1)).unwrap_or(u32::MAX)),
+            };
+            draws.insert(source.sym, random);
+        }
+        let dims = self.sizes.clone();
+        let size = move |s: &Store, n: &Size| size_of(&dims, s, n);
+        let leaf = |s: &Store, sym: SymId| {
+            if inputs.contains(&sym) {
+                return Leaf::Array(Role::Input);
+            }
+            if let Some(value) = constants.get(&sym) {
+                return Leaf::Constant(value.data.clone());
+            }
+            if let Some(&noise) = draws.get(&sym) {
+                return Leaf::Array(Role::Noise(noise));
+            }
+            Leaf::Array(match s.sym(sym).kind {
+                SymKind::Param => Role::Param,
+                _ => Role::Input,
+            })
+        };
+        lower(store, roots, &size, &leaf)
+    }
+}
+
+fn size_of(dims: &BTreeMap<DimId, usize>, s: &Store, n: &Size) -> Result<usize, EvalError> {
+    match n {
+        Size::Const(n) => Ok(*n),
+        Size::Dim(d) => dims
+            .get(d)
+            .copied()
+            .ok_or_else(|| EvalError::Size(s.dim(*d).name.clone())),
+        Size::Sum(parts) => parts.iter().map(|p| size_of(dims, s, p)).sum(),
+    }
+}
+
+impl Problem {
+    /// Lowers the training step.
+    ///
+    /// # Errors
+    /// A term without a gradient, or a form that array programs lack: bugs, or models that the caller refuses before.
+    pub fn new(
+        graph: &ModelGraph,
+        mut guided: Guided,
+        sizes: &BTreeMap<DimId, usize>,
+        aim: Aim,
+        draws: usize,
+        weighted: bool,
+    ) -> Result<Self, ProblemError> {
+        let known = Known::new(graph, &guided, sizes)?;
+        let written = guided.written(graph, aim, draws).map_err(ProblemError::Aim)?;
+        let step = step(&mut guided, &known, &written, weighted)?;
+        Ok(Self {
+            guided,
+            written,
+            known,
+            step,
+        })
+    }
+
+    /// A program of other terms: nets without dropout, parameters in free coordinates.
+    ///
+    /// # Errors
+    /// A form that array programs lack.
+    pub fn program(
+        &mut self,
+        graph: &ModelGraph,
+        terms: &[(String, Term)],
+        noise: &[Source],
+        inputs: &[SymId],
+    ) -> Result<Lowered, LowerError> {
+        let roots: Vec<Root> = terms
+            .iter()
+            .map(|(name, t)| Root {
+                name: name.clone(),
+                term: self.guided.evaluated(graph, *t, &self.written.free),
+            })
+            .collect();
+        self.known.lower(&mut self.guided.store, &roots, noise, inputs)
+    }
+}
+
+/// Why there is no program.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ProblemError {
+    /// The model has no such objective.
+    #[error("{0}")]
+    Aim(&'static str),
+    /// A form that array programs lack.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    /// A bug.
+    #[error(transparent)]
+    Bug(#[from] Bug),
+}
+
+fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -> Result<Step, ProblemError> {
+    let (rate, share) = (guided.once("1/B"), guided.once("1/N"));
+    let weight = weighted.then(|| guided.row_weight());
+    let s = &mut guided.store;
+    let row = match weight {
+        Some(w) => {
+            let w = s.var(w);
+            s.mul(w, written.row)
+        }
+        None => written.row,
+    };
+    let (rate_term, share_term) = (s.var(rate), s.var(share));
+    let rows = s.row_sum(row);
+    let mean = s.mul(rate_term, rows);
+    let prior = s.mul(share_term, written.prior);
+    let objective = s.add(mean, prior);
+    let loss = s.neg(objective);
+    let free: Vec<Term> = written.free.iter().map(|f: &Free| s.var(f.free)).collect();
+    let gradients = s
+        .try_gradient(loss, &free)
+        .map_err(|e| bug(format!("the objective has no gradient: {e}")))?;
+    let mut roots = vec![Root {
+        name: "loss".into(),
+        term: loss,
+    }];
+    for (f, g) in written.free.iter().zip(gradients) {
+        roots.push(Root {
+            name: format!("gradient of {}", s.sym(f.free).name),
+            term: g,
+        });
+    }
+    let lowered = known.lower(s, &roots, &written.noise, &[])?;
+    let params = written
+        .free
+        .iter()
+        .zip(&lowered.roots[1..])
+        .filter_map(|(f, &g)| Some((*lowered.symbols.get(&f.free)?, g)))
+        .collect();
+    let find = |sym: Option<SymId>| sym.and_then(|s| lowered.symbols.get(&s).copied());
+    Ok(Step {
+        loss: lowered.roots[0],
+        params,
+        rate: find(Some(rate)),
+        share: find(Some(share)),
+        beta: find(written.beta),
+        weight: find(weight),
+        lowered,
+    })
+}

@@ -1,0 +1,341 @@
+//! The loop: batches, steps of the optimiser, epochs, and what to do when a step fails.
+//!
+//! The order of the rows depends on (seed, epoch) and noise on (seed, step), so that a run that is stopped and continued is
+//! the run that was never stopped, bit for bit.
+
+use super::data::Data;
+use super::problem::Step;
+use super::settings::{Aim, Optimiser, Settings};
+use crate::random::{Purpose, below, keyed};
+use lvmc_dense::{Executor, Method, Moments, OptimiserStep, Trained};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How often the learning rate is halved before a fit that diverges is given up.
+const RESCUES: u32 = 6;
+
+/// Everything that a run needs to go on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Free coordinates of every parameter.
+    pub params: Vec<Vec<f64>>,
+    /// The optimiser's memory.
+    pub moments: Vec<Moments>,
+    /// Batches so far.
+    pub step: u64,
+    /// Updates since the optimiser began (again).
+    pub updates: u64,
+    /// What the learning rate was multiplied by after failures.
+    pub factor: f64,
+    /// Failures so far.
+    pub rescues: u32,
+    /// Sum of the losses of this epoch's batches, times their rows.
+    pub loss: f64,
+    /// Of every epoch: the mean objective of its batches.
+    pub trace: Vec<f64>,
+    /// Of every epoch: the held-out score, where rows are held out.
+    pub held: Vec<f64>,
+    /// The best held-out score and its epoch.
+    pub best: Option<(f64, usize)>,
+    /// Parameters there.
+    pub best_params: Vec<Vec<f64>>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All epochs were run.
+    Finished,
+    /// The held-out score did not improve.
+    Stopped,
+    /// Interrupted.
+    Interrupted,
+    /// Every rate that was tried diverged.
+    Diverged,
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Epochs done, with fractions.
+    pub epochs: f64,
+    /// Of so many.
+    pub of: usize,
+    /// The mean objective of the last epoch (of this one, in the first).
+    pub objective: f64,
+    /// The last held-out score.
+    pub held: Option<f64>,
+}
+
+/// What a run reports to and stops by.
+#[derive(Clone, Copy, Default)]
+pub struct Watch<'a> {
+    /// Called every now and then.
+    pub progress: Option<&'a dyn Fn(Progress)>,
+    /// Stops at the next step where it is true.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+/// A training step and its rows.
+pub struct Trainer<'a> {
+    /// The step's arrays.
+    pub step: &'a Step,
+    /// Runs it.
+    pub executor: &'a mut dyn Executor,
+    /// The rows.
+    pub data: &'a Data,
+    /// Which of them are trained on.
+    pub rows: &'a [u32],
+    /// What was chosen.
+    pub settings: &'a Settings,
+    trained: Vec<Trained>,
+    method: Method,
+    batch: Vec<u32>,
+    order: Vec<u32>,
+    ordered: Option<u64>,
+    weights: Vec<f64>,
+}
+
+impl<'a> Trainer<'a> {
+    /// Ready to run.
+    #[must_use]
+    pub fn new(
+        step: &'a Step,
+        executor: &'a mut dyn Executor,
+        data: &'a Data,
+        rows: &'a [u32],
+        settings: &'a Settings,
+    ) -> Self {
+        let (method, decay) = match settings.optimiser {
+            Optimiser::Adam {
+                beta1,
+                beta2,
+                eps,
+                decay,
+            } => (
+                Method::Adam {
+                    beta1,
+                    beta2,
+                    epsilon: eps,
+                    decoupled: true,
+                },
+                decay,
+            ),
+            Optimiser::Sgd { momentum, decay } => (
+                Method::Sgd {
+                    momentum,
+                    nesterov: false,
+                },
+                decay,
+            ),
+            Optimiser::Lbfgs { .. } => (
+                Method::Sgd {
+                    momentum: 0.0,
+                    nesterov: false,
+                },
+                0.0,
+            ),
+        };
+        let trained = step
+            .params
+            .iter()
+            .map(|&(param, gradient)| Trained { param, gradient, decay })
+            .collect();
+        let mut trainer = Self {
+            step,
+            executor,
+            data,
+            rows,
+            settings,
+            trained,
+            method,
+            batch: Vec::with_capacity(settings.batch),
+            order: rows.to_vec(),
+            ordered: None,
+            weights: Vec::with_capacity(settings.batch),
+        };
+        for (id, values) in &step.lowered.constants {
+            trainer.executor.set(*id, values);
+        }
+        trainer
+    }
+
+    /// Batches of an epoch.
+    #[must_use]
+    pub fn per_epoch(&self) -> u64 {
+        (self.rows.len().div_ceil(self.settings.batch.max(1))).max(1) as u64
+    }
+
+    /// Puts a state into the executor.
+    pub fn enter(&mut self, state: &State) {
+        for (&(id, _), values) in self.step.params.iter().zip(&state.params) {
+            self.executor.set(id, values);
+        }
+        if !state.moments.is_empty() {
+            self.executor.set_state(&state.moments);
+        }
+    }
+
+    /// Takes the parameters out of the executor.
+    #[must_use]
+    pub fn params(&self) -> Vec<Vec<f64>> {
+        self.step.params.iter().map(|&(id, _)| self.executor.get(id)).collect()
+    }
+
+    fn leave(&self, state: &mut State) {
+        state.params = self.params();
+        state.moments = self.executor.state();
+    }
+
+    /// The rows of a batch, in the order of its epoch.
+    fn fill_batch(&mut self, step: u64) -> usize {
+        let per_epoch = self.per_epoch();
+        let (epoch, at) = (step / per_epoch, (step % per_epoch) as usize);
+        if self.ordered != Some(epoch) {
+            self.order.copy_from_slice(self.rows);
+            let mut rng = keyed(self.settings.seed, Purpose::Rows, epoch);
+            for i in (1..self.order.len()).rev() {
+                self.order.swap(i, below(&mut rng, i + 1));
+            }
+            self.ordered = Some(epoch);
+        }
+        let size = self.settings.batch.max(1);
+        let part = self.order.chunks(size).nth(at).unwrap_or(&[]);
+        self.batch.clear();
+        self.batch.extend_from_slice(part);
+        self.batch.len()
+    }
+
+    /// Loss and gradients of one batch.
+    fn evaluate(&mut self, state: &State) -> f64 {
+        let n = self.fill_batch(state.step);
+        for m in &self.data.variables {
+            if let Some(&id) = self.step.lowered.symbols.get(&m.sym) {
+                self.executor.set_rows_from(id, &m.columns(), &self.batch);
+            }
+        }
+        if let (Some(id), Some(w)) = (self.step.weight, &self.data.weights) {
+            self.weights.clear();
+            self.weights.extend(self.batch.iter().map(|&r| w[r as usize]));
+            self.executor.set(id, &self.weights);
+        }
+        if let Some(id) = self.step.rate {
+            self.executor.set(id, &[1.0 / n as f64]);
+        }
+        if let Some(id) = self.step.share {
+            self.executor.set(id, &[1.0 / self.rows.len().max(1) as f64]);
+        }
+        if let (Some(id), Aim::Beta { beta, warmup }) = (self.step.beta, self.settings.aim) {
+            let epoch = state.step as f64 / self.per_epoch() as f64;
+            let rise = if warmup > 0.0 { (epoch / warmup).min(1.0) } else { 1.0 };
+            self.executor.set(id, &[beta * rise]);
+        }
+        self.executor.run(n, state.step);
+        let mut loss = [0.0];
+        self.executor.read(self.step.loss, &mut loss);
+        loss[0]
+    }
+
+    fn update(&mut self, state: &mut State) -> bool {
+        let total = self.per_epoch() * self.settings.epochs as u64;
+        let warm = self.settings.warmup;
+        let rise = if state.step < warm { (state.step + 1) as f64 / warm as f64 } else { 1.0 };
+        let rate = self.settings.rate
+            * state.factor
+            * rise
+            * self.settings.schedule.factor(state.step, total, self.per_epoch());
+        let mut scale = 1.0;
+        if let Some(limit) = self.settings.clip {
+            let norm = self.executor.gradient_norm(&self.trained);
+            if !norm.is_finite() {
+                return false;
+            }
+            if norm > limit {
+                scale = limit / norm;
+            }
+        }
+        state.updates += 1;
+        self.executor.optimise(&OptimiserStep {
+            method: self.method,
+            rate,
+            scale,
+            step: state.updates,
+            trained: &self.trained,
+        });
+        true
+    }
+
+    /// Runs until the epochs are over, the score stops improving, or something stops it.
+    pub fn run(&mut self, state: &mut State, watch: Watch<'_>, held: &mut dyn FnMut(&[Vec<f64>]) -> Option<f64>) -> Ended {
+        self.enter(state);
+        let per_epoch = self.per_epoch();
+        let total = per_epoch * self.settings.epochs as u64;
+        // where to go back to when a step fails
+        let mut good = state.clone();
+        let mut ended = Ended::Finished;
+        while state.step < total {
+            if watch.stop.is_some_and(|s| s.load(Ordering::Relaxed)) {
+                ended = Ended::Interrupted;
+                break;
+            }
+            let loss = self.evaluate(state);
+            if !(loss.is_finite() && self.update(state)) {
+                if state.rescues >= RESCUES {
+                    *state = good;
+                    self.enter(state);
+                    return Ended::Diverged;
+                }
+                let rescues = state.rescues + 1;
+                *state = good.clone();
+                state.rescues = rescues;
+                state.factor *= 0.5;
+                good.factor = state.factor;
+                good.rescues = rescues;
+                self.enter(state);
+                continue;
+            }
+            state.loss += loss * self.batch.len() as f64;
+            state.step += 1;
+            if state.step % 16 == 0
+                && let Some(tell) = watch.progress
+            {
+                tell(self.progress(state));
+            }
+            if state.step % per_epoch == 0 {
+                self.leave(state);
+                state.trace.push(-state.loss / self.rows.len() as f64);
+                state.loss = 0.0;
+                // parameters may have failed at the last step of the epoch
+                if state.params.iter().flatten().all(|x| x.is_finite()) {
+                    good = state.clone();
+                }
+                if let Some(score) = held(&state.params) {
+                    state.held.push(score);
+                    let epoch = state.trace.len();
+                    if state.best.is_none_or(|(b, _)| score > b) {
+                        state.best = Some((score, epoch));
+                        state.best_params.clone_from(&state.params);
+                    } else if let (Some(p), Some((_, at))) = (self.settings.patience, state.best)
+                        && epoch >= at + p
+                    {
+                        return Ended::Stopped;
+                    }
+                    good = state.clone();
+                }
+            }
+        }
+        self.leave(state);
+        ended
+    }
+
+    fn progress(&self, state: &State) -> Progress {
+        let per_epoch = self.per_epoch();
+        let within = (state.step % per_epoch).max(1) * self.settings.batch as u64;
+        Progress {
+            epochs: state.step as f64 / per_epoch as f64,
+            of: self.settings.epochs,
+            objective: state.trace.last().copied().unwrap_or(-state.loss / within as f64),
+            held: state.held.last().copied(),
+        }
+    }
+}
