@@ -3,7 +3,15 @@
 //! between them. Gradients are terms like any other (reverse mode happens in the algebra), so forward and backward are
 //! one program, and what is printed is what runs.
 
+mod exec;
+mod interp;
 pub mod ir;
 mod lower;
 
 pub use lower::{Leaf, LowerError, Lowered, Root, lower};
+pub mod text;
+mod verify;
+
+pub use exec::{Build, Columns, Executor, Factors, Method, Moments, Numbers, OptimiserStep, Trained};
+pub use interp::{Interpreter, algebra, clamp_code, law, param_index};
+pub use verify::verify;

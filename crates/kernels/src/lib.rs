@@ -1,5 +1,6 @@
 //! Numerics without IR: special functions, SIMD block kernels chosen once for this machine, small dense linear algebra.
 
+pub mod array;
 pub mod block;
 pub mod chain;
 pub mod denormals;

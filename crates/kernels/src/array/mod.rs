@@ -1,0 +1,8 @@
+//! Kernels of array programs: noise, element-wise tapes in f32 and f64, matrix products, optimiser updates.
+//!
+//! Everything here gives each element the same bits wherever it stands in a slice, so that work can be split at will.
+
+// loops over lanes name their indices
+#![allow(clippy::needless_range_loop)]
+
+pub mod noise;
