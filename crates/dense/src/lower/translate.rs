@@ -370,9 +370,11 @@ impl<'a> Translate<'a> {
             Node::LogDet(a) => self.algebra(t, Algebra::LogDet, a),
             Node::Quad(m, v) => {
                 let inverse = self.store.inv(m);
-                let w = self.store.matvec(inverse, v);
-                let q = self.store.dot(v, w);
-                self.value(q)
+                let (m, v) = (self.value(inverse)?, self.value(v)?);
+                let (row, shape) = (self.as_matrix(v, false), self.values[v].shape.clone());
+                let w = self.matrix_product(operand(row), operand(m), shape);
+                let vw = self.binary(Binary::Mul, v, w);
+                Ok(self.reduce(Over::Elements, vw))
             }
             Node::Stack { parts, .. } => {
                 let parts: Vec<ValueId> = parts.iter().map(|&p| self.value(p)).collect::<Result<_, _>>()?;
