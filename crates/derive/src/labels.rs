@@ -318,7 +318,14 @@ impl Class {
                 };
                 vec![axis; 2]
             }
-            Node::Stack { .. } | Node::Net { .. } | Node::Slice(..) | Node::Resp(_) | Node::At(..) => {
+            Node::Stack { .. }
+            | Node::Net { .. }
+            | Node::Slice(..)
+            | Node::Resp(_)
+            | Node::At(..)
+            | Node::Reshape(..)
+            | Node::Pick { .. }
+            | Node::Unpick { .. } => {
                 parts.iter().try_for_each(|p| self.no_labels(p))?;
                 vec![Axis::Other; rank]
             }

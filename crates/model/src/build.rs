@@ -1,7 +1,7 @@
 //! The passes in order, and the graph they end in.
 
 use crate::errors::{ModelError, ModelErrors};
-use crate::graph::{Guide, ModelGraph, Net, Plate, PlateId, Role, Var, VarId};
+use crate::graph::{Guide, ModelGraph, Plate, PlateId, Role, Var, VarId};
 use crate::lower::Lower;
 use crate::tables::{EntId, Kind, PlateKind, Tables};
 use crate::{Settings, walk};
@@ -149,9 +149,9 @@ impl<'a> Lower<'a> {
             span,
         });
         let mut vars = self.vars(&order);
+        let made = self.lower_nets();
         let consts = self.consts(&mut vars);
-        self.check_nets();
-        let nets = self.nets();
+        let nets = self.net_vars(made, &mut vars);
         let var_of = self.var_of.clone();
         let mut dims = std::mem::take(&mut self.dims);
         dims.sources(&self.t, &var_of);
@@ -285,20 +285,6 @@ impl<'a> Lower<'a> {
                     ranges: vec![],
                 });
             }
-        }
-        out
-    }
-
-    fn nets(&mut self) -> Vec<Net> {
-        let infos = self.t.nets.clone();
-        let mut out = vec![];
-        for n in infos {
-            out.push(Net {
-                syntax: n.syntax.clone(),
-                inputs: n.inputs.iter().map(|(_, s)| self.shape(s)).collect(),
-                outputs: n.outputs.iter().map(|(_, s)| self.shape(s)).collect(),
-                output_supports: n.outputs.iter().map(|(s, _)| s.clone()).collect(),
-            });
         }
         out
     }

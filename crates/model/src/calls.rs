@@ -107,7 +107,7 @@ impl<'a> Lower<'a> {
         });
     }
 
-    fn rank_fits(&mut self, f: &Function, t: Term, at: Span) -> Option<()> {
+    pub(crate) fn rank_fits(&mut self, f: &Function, t: Term, at: Span) -> Option<()> {
         let shape = self.shape_of(t);
         let scalar_will_do = matches!(f.op, Op::Inv | Op::LogDet | Op::Trace) && shape.is_empty();
         let bad = match (f.rank, f.op) {
@@ -143,7 +143,7 @@ impl<'a> Lower<'a> {
         None
     }
 
-    fn apply(&mut self, f: &Function, args: &'a [(Option<Ident>, Expr)], x: &[Term]) -> Option<Term> {
+    pub(crate) fn apply(&mut self, f: &Function, args: &'a [(Option<Ident>, Expr)], x: &[Term]) -> Option<Term> {
         if let (Op::Dot | Op::Max | Op::Min | Op::Pow, [a, b]) = (f.op, x) {
             self.fit(f.name, (args[0].1.span, *a), (args[1].1.span, *b))?;
         }
@@ -256,7 +256,7 @@ impl<'a> Lower<'a> {
     }
 
     /// The constant vector 0, 1, …, n − 1.
-    fn counts(&mut self, n: &Size) -> Term {
+    pub(crate) fn counts(&mut self, n: &Size) -> Term {
         let sym = match self.counts.iter().find(|(m, ..)| m == n) {
             Some((_, sym, _)) => *sym,
             None => {

@@ -128,15 +128,21 @@ pub(crate) const FUNCTIONS: &[Function] = &[
 ];
 
 /// Functions of nets' bodies only.
-pub(crate) const NET_FUNCTIONS: [&str; 8] = [
+pub(crate) const NET_FUNCTIONS: [&str; 14] = [
     "dense",
     "silu",
     "gelu",
+    "identity",
     "layernorm",
     "sinusoidal",
     "dropout",
     "residual",
     "embed",
+    "embedding",
+    "conv2d",
+    "conv_transpose2d",
+    "flatten",
+    "reshape",
 ];
 
 /// The function of that name.

@@ -287,7 +287,44 @@ pub struct RowChain {
     pub span: Span,
 }
 
-/// A net, kept as syntax with checked sizes until nets are derived.
+/// How a weight of a net starts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Start {
+    /// Uniform on ±1/√n, n the number of inputs: their sum keeps the inputs' scale (as PyTorch's layers start).
+    Uniform {
+        /// Inputs of one element of the layer.
+        fan_in: Size,
+    },
+    /// 0.
+    Zero,
+    /// 1.
+    One,
+    /// Normal around 0.
+    Normal {
+        /// Standard deviation.
+        sd: f64,
+    },
+}
+
+/// An array of weights of a net.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weight {
+    /// A parameter of the model: `decoder.h.W`.
+    pub var: VarId,
+    /// Where it starts.
+    pub start: Start,
+}
+
+/// A dropout layer of a net.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dropout {
+    /// The factor of each element, 0 or 1/(1 − rate); an application of the net puts its own noise in its place.
+    pub mask: SymId,
+    /// The probability of 0, a scalar term.
+    pub rate: Term,
+}
+
+/// A net: a function of the language with weights of its own.
 #[derive(Debug, Clone)]
 pub struct Net {
     /// As written.
@@ -298,6 +335,14 @@ pub struct Net {
     pub outputs: Vec<Vec<Size>>,
     /// Output supports, as their types say.
     pub output_supports: Vec<Support>,
+    /// One symbol an input, one value a row; a category's value is the written one, from 1.
+    pub arguments: Vec<SymId>,
+    /// One term an output, over the arguments, the weights, masks of dropout, constants, and applications of other nets.
+    pub results: Vec<Term>,
+    /// Weights, in the order in which the layers stand.
+    pub weights: Vec<Weight>,
+    /// Dropout layers.
+    pub noises: Vec<Dropout>,
 }
 
 /// A guide: q's own factors.
@@ -364,6 +409,11 @@ impl ModelGraph {
     #[must_use]
     pub fn var_of(&self, sym: SymId) -> Option<VarId> {
         self.vars.iter().position(|v| v.sym == sym).map(VarId::from_index)
+    }
+    /// The net that a parameter is a weight of.
+    #[must_use]
+    pub fn net_of_weight(&self, id: VarId) -> Option<&Net> {
+        self.nets.iter().find(|n| n.weights.iter().any(|w| w.var == id))
     }
     /// A variable.
     #[must_use]

@@ -15,6 +15,7 @@ mod collect;
 mod definitions;
 mod dims;
 mod errors;
+mod expand_nets;
 mod factors;
 mod free;
 mod functions;
@@ -44,8 +45,9 @@ mod walk;
 pub use blocks::fit_option;
 pub use build::build;
 pub use errors::{ModelError, ModelErrors};
+pub use expand_nets::NetExpansion;
 pub use graph::ModelGraph;
-pub use text::{name_text, print_graph, role_text, type_text};
+pub use text::{name_text, net_type_text, print_graph, role_text, type_text};
 pub use verify::verify;
 
 /// What `--set` and the caller give before shapes are inferred.

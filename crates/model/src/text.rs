@@ -1,6 +1,6 @@
 //! Types as they are written, and the graph as text.
 
-use crate::graph::{Dist, Factor, ModelGraph, Plate, PlateId, Role, VarId};
+use crate::graph::{Dist, Factor, ModelGraph, Net, Plate, PlateId, Role, Start, VarId};
 use crate::lower::size_text;
 use lvmc_term::{Size, Support, Term};
 use std::fmt::Write;
@@ -36,6 +36,16 @@ pub fn type_text(graph: &ModelGraph, var: VarId) -> String {
         Support::Count => format!("count{}", list(own)),
         Support::Binary => format!("binary{}", list(own)),
     }
+}
+
+/// A net's inputs and outputs: `real[Q] → unit[D]`.
+#[must_use]
+pub fn net_type_text(graph: &ModelGraph, net: &Net) -> String {
+    let list = |list: &[(lvmc_syntax::ast::Ident, lvmc_syntax::ast::Type)]| {
+        let types: Vec<&str> = list.iter().map(|(_, ty)| graph.source.slice(ty.span)).collect();
+        types.join(", ")
+    };
+    format!("{} → {}", list(&net.syntax.inputs), list(&net.syntax.outputs))
 }
 
 /// The name with its family sizes: `mu[K]`, `x[0..T]`.
@@ -102,6 +112,9 @@ pub fn print_graph(graph: &ModelGraph) -> String {
     }
     for (i, v) in graph.vars.iter().enumerate() {
         let id = VarId::from_index(i);
+        if graph.net_of_weight(id).is_some() {
+            continue;
+        }
         let (name, ty) = (name_text(graph, id), type_text(graph, id));
         let plate = plate_text(graph, v.plate);
         let _ = writeln!(out, "{} {name} : {ty} per {plate}   # {}", role_text(v.role), v.because);
@@ -121,6 +134,7 @@ pub fn print_graph(graph: &ModelGraph) -> String {
         let groups: String = c.groups.iter().map(|g| format!("for each {g} ")).collect();
         let _ = writeln!(out, "{groups}chain {}{by} over the rows", c.index);
     }
+    graph.nets.iter().for_each(|n| net(&mut out, graph, n));
     for f in &graph.factors {
         factor(&mut out, graph, f);
     }
@@ -143,11 +157,40 @@ pub fn print_graph(graph: &ModelGraph) -> String {
     out
 }
 
+fn net(out: &mut String, graph: &ModelGraph, net: &Net) {
+    let names = |list: &[(lvmc_syntax::ast::Ident, lvmc_syntax::ast::Type)]| {
+        let names: Vec<&str> = list.iter().map(|(n, _)| n.name.as_str()).collect();
+        names.join(", ")
+    };
+    let head = (names(&net.syntax.inputs), names(&net.syntax.outputs));
+    let _ = writeln!(out, "net {}({}) -> {}", net.syntax.name.name, head.0, head.1);
+    for w in &net.weights {
+        let start = match &w.start {
+            Start::Uniform { fan_in } => format!("uniform on ±1/√{}", size_text(&graph.store, fan_in)),
+            Start::Zero => "0".into(),
+            Start::One => "1".into(),
+            Start::Normal { sd } => format!("normal with standard deviation {sd}"),
+        };
+        let _ = writeln!(
+            out,
+            "  {} : {}   # {start}",
+            graph.var(w.var).name,
+            type_text(graph, w.var)
+        );
+    }
+    for d in &net.noises {
+        let _ = writeln!(out, "  {} drops {}", graph.store.sym(d.mask).name, term(graph, d.rate));
+    }
+    for (&t, (name, _)) in net.results.iter().zip(&net.syntax.outputs) {
+        let _ = writeln!(out, "  {} = {}", name.name, term(graph, t));
+    }
+}
+
 /// Terms longer than this are cut: this text is for people.
 const LONGEST: usize = 2000;
 
 fn term(graph: &ModelGraph, t: Term) -> String {
-    let mut text = graph.store.print_debug(t);
+    let mut text = graph.store.print_debug_short(t, LONGEST);
     if text.len() > LONGEST {
         let mut at = LONGEST;
         while !text.is_char_boundary(at) {

@@ -1,10 +1,12 @@
 //! `lvmc check`: what was inferred, and the inference plan.
 
 use crate::layout::{Align, table, wrap};
+use crate::numbers::count;
 use crate::words::{Inference, Remark};
-use lvmc_model::graph::{ModelGraph, Role, VarId};
-use lvmc_model::{name_text, role_text, type_text};
+use lvmc_model::graph::{ModelGraph, Net, Role, VarId, Weight};
+use lvmc_model::{name_text, net_type_text, role_text, type_text};
 use lvmc_runtime::bind::Binding;
+use lvmc_term::Size;
 use serde_json::{Value, json};
 
 /// One line of the table of names.
@@ -52,6 +54,9 @@ pub fn names(known: Known<'_>) -> Vec<Row> {
         if known.graph.chain.as_ref().is_some_and(|c| c.makes(id)) {
             continue;
         }
+        if known.graph.net_of_weight(id).is_some() {
+            continue;
+        }
         let columns = known.binding.and_then(|b| b.var(var.sym));
         let because = match columns {
             Some(b) if b.automatic => format!("{} (all numeric columns left)", few(&b.column_names)),
@@ -66,7 +71,46 @@ pub fn names(known: Known<'_>) -> Vec<Row> {
             because: if set { "--set".into() } else { because },
         });
     }
+    rows.extend(known.graph.nets.iter().map(|n| net(known, n)));
     rows
+}
+
+/// A net's line: from what to what, and how many weights.
+fn net(known: Known<'_>, net: &Net) -> Row {
+    let graph = known.graph;
+    let size = |n: &Size| size_of(known, n);
+    let elements = |w: &Weight| -> Option<usize> {
+        let shape = &graph.store.sym(graph.var(w.var).sym).shape;
+        shape.iter().map(size).product()
+    };
+    let arrays = match net.weights.len() {
+        0 => "no weights".to_owned(),
+        1 => "1 array".into(),
+        n => format!("{n} arrays"),
+    };
+    let because = match net.weights.iter().map(elements).sum::<Option<usize>>() {
+        Some(n) if n > 0 => format!("{} weights in {arrays}", count(n)),
+        Some(_) => arrays,
+        None => format!("{arrays} of weights"),
+    };
+    Row {
+        name: net.syntax.name.name.clone(),
+        role: "net",
+        ty: net_type_text(graph, net),
+        because,
+    }
+}
+
+/// A size's value, where it is set or bound.
+fn size_of(known: Known<'_>, n: &Size) -> Option<usize> {
+    match n {
+        Size::Const(n) => Some(*n),
+        Size::Dim(d) => {
+            let bound = known.binding.and_then(|b| b.sizes.get(d).copied());
+            bound.or_else(|| known.graph.dims.iter().find(|i| i.id == *d)?.default)
+        }
+        Size::Sum(parts) => parts.iter().map(|p| size_of(known, p)).sum(),
+    }
 }
 
 /// At most six names.

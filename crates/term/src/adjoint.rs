@@ -122,6 +122,9 @@ impl Store {
                 let i = self.eye(self.shape(a)[0].clone());
                 vec![(a, self.mul(g, i))]
             }
+            Node::Reshape(a, _) => vec![(a, self.reshape(g, self.shape(a).clone()))],
+            Node::Pick { of, map, .. } => vec![(of, self.unpick(g, map, self.shape(of).clone()))],
+            Node::Unpick { of, map, .. } => vec![(of, self.pick(g, map, self.shape(of).clone()))],
             Node::LogSumExp(a) => {
                 let p = self.softmax(a);
                 vec![(a, self.mul(g, p))]

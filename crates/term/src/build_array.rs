@@ -45,7 +45,7 @@ impl Store {
                 let n = self.count(&shape);
                 self.mul(n, c)
             }
-            Node::Diag(v) | Node::Transpose(v) => self.total(v),
+            Node::Diag(v) | Node::Transpose(v) | Node::Reshape(v, _) => self.total(v),
             Node::Eye(n) => self.size(n),
             Node::Outer(u, v) => {
                 let (u, v) = (self.total(u), self.total(v));

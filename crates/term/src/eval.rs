@@ -2,7 +2,7 @@
 
 use crate::array::Array;
 use crate::env::{Env, EvalError, Value};
-use crate::node::{Cmp, IxId, Node, SymId, Term};
+use crate::node::{Cmp, IxId, NOWHERE, Node, SymId, Term};
 use crate::shape::Size;
 use crate::store::Store;
 use std::collections::HashMap;
@@ -177,6 +177,32 @@ impl Run<'_, '_> {
                 let m = self.term(*a)?;
                 Array::scalar((0..m.rows()).map(|i| m.at2(i, i)).sum())
             }
+            Node::Reshape(a, shape) => {
+                let data = self.term(*a)?.data;
+                self.shaped(data, shape)?
+            }
+            Node::Pick { of, map, shape } => {
+                let from = self.term(*of)?.data;
+                let value = |&p: &u32| {
+                    if p == NOWHERE {
+                        Some(0.0)
+                    } else {
+                        from.get(p as usize).copied()
+                    }
+                };
+                let data: Option<Vec<f64>> = map.iter().map(value).collect();
+                let data = data.ok_or_else(|| outside(map, from.len()))?;
+                self.shaped(data, shape)?
+            }
+            Node::Unpick { of, map, shape } => {
+                let from = self.term(*of)?.data;
+                let mut data = vec![0.0; self.sizes(shape)?.iter().product()];
+                let len = data.len();
+                for (x, &p) in from.iter().zip(map.iter()).filter(|(_, p)| **p != NOWHERE) {
+                    *data.get_mut(p as usize).ok_or_else(|| outside(map, len))? += x;
+                }
+                self.shaped(data, shape)?
+            }
             Node::LogSumExp(a) => Array::scalar(log_sum_exp(&self.term(*a)?.data)),
             Node::Softmax(a) => {
                 let v = self.term(*a)?;
@@ -185,6 +211,16 @@ impl Run<'_, '_> {
             }
             other => unreachable!("{other:?} is handled above"),
         })
+    }
+
+    /// Those numbers in that shape.
+    fn shaped(&self, data: Vec<f64>, shape: &[Size]) -> Value1 {
+        let wanted = self.sizes(shape)?;
+        if wanted.iter().product::<usize>() != data.len() {
+            let found = vec![data.len()];
+            return Err(EvalError::Shape { found, wanted });
+        }
+        Ok(Array { shape: wanted, data })
     }
 
     fn fold(&mut self, t: Term, ts: &[Term], zero: f64, f: fn(f64, f64) -> f64) -> Value1 {
@@ -280,6 +316,16 @@ fn position(i: f64, len: usize) -> Result<usize, EvalError> {
     } else {
         Err(EvalError::OutOfRange { at: at as i64, len })
     }
+}
+
+/// A map that picks outside of its array.
+fn outside(map: &[u32], len: usize) -> EvalError {
+    let at = map
+        .iter()
+        .filter(|&&p| p != NOWHERE)
+        .max()
+        .map_or(-1, |&p| i64::from(p));
+    EvalError::OutOfRange { at, len }
 }
 
 fn log_sum_exp(xs: &[f64]) -> f64 {

@@ -48,6 +48,7 @@ impl Store {
             | Node::IxSum(_, a)
             | Node::Hold(a)
             | Node::Transpose(a)
+            | Node::Reshape(a, _)
             | Node::Slice(a, ..)
             | Node::At(a, _) => self.is_positive(*a),
             Node::Dot(a, b) | Node::Select(_, a, b) => self.is_positive(*a) && self.is_positive(*b),
@@ -90,6 +91,9 @@ impl Store {
             | Node::Transpose(a)
             | Node::Diag(a)
             | Node::DiagOf(a)
+            | Node::Reshape(a, _)
+            | Node::Pick { of: a, .. }
+            | Node::Unpick { of: a, .. }
             | Node::Slice(a, ..)
             | Node::At(a, _) => self.is_nonneg(*a),
             Node::Dot(a, b) => (self.is_nonneg(*a) && self.is_nonneg(*b)) || a == b,
@@ -114,7 +118,9 @@ impl Store {
             | Node::Fun(Fun::Sigmoid | Fun::NormalCdf | Fun::Not, _) => true,
             Node::Mul(ts) => ts.iter().all(|&x| self.is_unit(x)),
             Node::Add(ts) => self.is_one_minus_unit(ts),
-            Node::At(a, _) | Node::Fill(a, _) | Node::Hold(a) => self.is_unit(*a),
+            Node::At(a, _) | Node::Fill(a, _) | Node::Hold(a) | Node::Reshape(a, _) | Node::Pick { of: a, .. } => {
+                self.is_unit(*a)
+            }
             Node::Pow(a, p) => self.is_unit(*a) && self.is_nonneg(*p),
             _ => false,
         }

@@ -2,6 +2,7 @@
 
 use crate::shape::{Shape, Size};
 use lvmc_base::id;
+use std::sync::Arc;
 
 id!(
     /// A term: equal ids are equal terms (of one [`crate::Store`]).
@@ -156,6 +157,9 @@ pub enum Cmp {
     Eq,
 }
 
+/// In the map of a [`Node::Pick`]: no element, but 0.
+pub const NOWHERE: u32 = u32::MAX;
+
 /// One node. Elementwise operators broadcast scalars, and nothing else: operands have equal shapes or are scalars.
 /// Constructors on [`crate::Store`] check shapes and rewrite as they build, so that equal terms get equal ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -223,6 +227,28 @@ pub enum Node {
         rows: bool,
         /// The parts.
         parts: Box<[Term]>,
+    },
+    /// The same numbers in row-major order, in another shape.
+    Reshape(Term, Shape),
+    /// Elements picked by position: `out[j] = of[map[j]]`, both in row-major order; [`NOWHERE`] gives 0. Patches of
+    /// an image, a channel's bias at every pixel, another order of axes.
+    Pick {
+        /// From.
+        of: Term,
+        /// One position of `of` for each element of the result.
+        map: Arc<[u32]>,
+        /// Shape of the result.
+        shape: Shape,
+    },
+    /// The transpose of a pick: `out[map[j]] += of[j]`, both in row-major order, of an `out` of zeros; [`NOWHERE`] is left
+    /// out.
+    Unpick {
+        /// From.
+        of: Term,
+        /// One position of the result for each element of `of`.
+        map: Arc<[u32]>,
+        /// Shape of the result.
+        shape: Shape,
     },
     /// log Σ exp of a vector.
     LogSumExp(Term),

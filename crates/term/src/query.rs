@@ -160,19 +160,46 @@ impl Store {
     /// The term as nested constructors, for debugging; `print::unicode` is for people.
     #[must_use]
     pub fn print_debug(&self, t: Term) -> String {
+        self.print_debug_short(t, usize::MAX)
+    }
+
+    /// As [`Store::print_debug`], cut after about so many bytes: written out, shared parts may be many.
+    #[must_use]
+    pub fn print_debug_short(&self, t: Term, longest: usize) -> String {
+        let mut out = String::new();
+        self.write_debug(&mut out, t, longest);
+        out
+    }
+
+    fn write_debug(&self, out: &mut String, t: Term, longest: usize) {
+        if out.len() > longest {
+            return;
+        }
         let node = self.node(t);
-        let parts: Vec<String> = children(node).into_iter().map(|c| self.print_debug(c)).collect();
         match node {
-            Node::Num(x) => format!("{}", x.get()),
-            Node::Size(n) => format!("{n:?}"),
-            Node::Sym(s) => self.sym(*s).name.clone(),
-            Node::Ix(i) => format!("{}#{}", self.ix(*i).name, i.0),
-            Node::IxSum(i, _) => format!("IxSum({}#{}, {})", self.ix(*i).name, i.0, parts[0]),
-            Node::Fun(f, _) => format!("{f:?}({})", parts[0]),
-            other => {
-                let text = format!("{other:?}");
-                let head: String = text.chars().take_while(|c| c.is_alphanumeric()).collect();
-                format!("{head}({})", parts.join(", "))
+            Node::Num(x) => out.push_str(&format!("{}", x.get())),
+            Node::Size(n) => out.push_str(&format!("{n:?}")),
+            Node::Sym(s) => out.push_str(&self.sym(*s).name),
+            Node::Ix(i) => out.push_str(&format!("{}#{}", self.ix(*i).name, i.0)),
+            _ => {
+                match node {
+                    Node::IxSum(i, _) => out.push_str(&format!("IxSum({}#{}, ", self.ix(*i).name, i.0)),
+                    Node::Fun(f, _) => out.push_str(&format!("{f:?}(")),
+                    Node::Pick { map, .. } => out.push_str(&format!("Pick({} positions, ", map.len())),
+                    Node::Unpick { map, .. } => out.push_str(&format!("Unpick({} positions, ", map.len())),
+                    other => {
+                        let text = format!("{other:?}");
+                        out.extend(text.chars().take_while(|c| c.is_alphanumeric()));
+                        out.push('(');
+                    }
+                }
+                for (i, c) in children(node).into_iter().enumerate() {
+                    if i > 0 {
+                        out.push_str(", ");
+                    }
+                    self.write_debug(out, c, longest);
+                }
+                out.push(')');
             }
         }
     }

@@ -37,7 +37,11 @@ pub(crate) fn shape_of(s: &Store, node: &Node) -> Shape {
         Node::Diag(v) => vec![sh(*v)[0].clone(), sh(*v)[0].clone()],
         Node::DiagOf(m) => vec![sh(*m)[0].clone()],
         Node::Eye(n) => vec![n.clone(), n.clone()],
-        Node::Fill(_, shape) | Node::Net { shape, .. } => shape.clone(),
+        Node::Fill(_, shape)
+        | Node::Net { shape, .. }
+        | Node::Reshape(_, shape)
+        | Node::Pick { shape, .. }
+        | Node::Unpick { shape, .. } => shape.clone(),
         Node::Stack { rows, parts } => crate::shape::stacked(*rows, parts.iter().map(|&p| s.shape(p))),
         Node::Num(_)
         | Node::Size(_)

@@ -34,6 +34,9 @@ pub fn children(node: &Node) -> Vec<Term> {
         | Node::LogDet(a)
         | Node::Trace(a)
         | Node::LogSumExp(a)
+        | Node::Reshape(a, _)
+        | Node::Pick { of: a, .. }
+        | Node::Unpick { of: a, .. }
         | Node::Softmax(a)
         | Node::RowSum(a)
         | Node::IxSum(_, a)
@@ -81,6 +84,9 @@ impl Store {
             Node::Trace(_) => self.trace(parts[0]),
             Node::Stack { rows: true, .. } => self.stack_rows(parts),
             Node::Stack { rows: false, .. } => self.stack(parts),
+            Node::Reshape(_, shape) => self.reshape(parts[0], shape.clone()),
+            Node::Pick { map, shape, .. } => self.pick(parts[0], map.clone(), shape.clone()),
+            Node::Unpick { map, shape, .. } => self.unpick(parts[0], map.clone(), shape.clone()),
             Node::LogSumExp(_) => self.log_sum_exp(parts[0]),
             Node::Softmax(_) => self.softmax(parts[0]),
             Node::Net { net, output, shape, .. } => self.net(*net, *output, parts, shape.clone()),

@@ -75,6 +75,10 @@ impl Builder<'_> {
                 let parts = parts.iter().map(|&p| self.part(p, &[])).collect();
                 subscripted(Math::List(parts, if *rows { "; " } else { ", " }), e)
             }
+            Node::Reshape(a, _) if e.is_empty() => self.part(*a, &[]),
+            Node::Reshape(a, _) => subscripted(self.part(*a, &[]), e),
+            Node::Pick { of, .. } => subscripted(Math::Call("pick".into(), vec![self.part(*of, &[])]), e),
+            Node::Unpick { of, .. } => subscripted(Math::Call("unpick".into(), vec![self.part(*of, &[])]), e),
             Node::Slice(base, from, len) => self.slice(*base, *from, len, e),
             _ => self.linear(t, e),
         }
