@@ -397,6 +397,20 @@ impl<'a> Translate<'a> {
             Node::RowSum(body) => self.row_sum(body),
             Node::IxSum(i, body) => self.ix_sum(t, i, body),
             Node::Hold(a) => self.value(a),
+            Node::Reshape(a, _) => {
+                let (v, shape) = (self.value(a)?, self.shape(t)?);
+                Ok(self.reshaped(v, shape))
+            }
+            Node::Pick { of, map, .. } => {
+                let (v, shape) = (self.value(of)?, self.shape(t)?);
+                let extent = self.values[v].extent;
+                Ok(self.push(extent, shape, Kind::Pick(v, map)))
+            }
+            Node::Unpick { of, map, .. } => {
+                let (v, shape) = (self.value(of)?, self.shape(t)?);
+                let extent = self.values[v].extent;
+                Ok(self.push(extent, shape, Kind::Unpick(v, map)))
+            }
             Node::Product(a) => self.all_multiplied(t, a),
             Node::Net { .. } => self.unsupported("a net that was not written out", t),
             Node::Resp(_) => self.unsupported("a responsibility", t),

@@ -226,7 +226,11 @@ impl<'a> Builder<'a> {
     /// A fixed chain away from the data: the bound is its own.
     fn noising(&mut self) -> Result<(), DeriveError> {
         let n = noising::derive(self.graph, &mut self.g.store)?;
-        for f in self.graph.factors.iter().filter(|f| self.is_global(f)) {
+        let graph = self.graph;
+        for f in &graph.factors {
+            if !self.is_global(f) {
+                continue;
+            }
             let written = self.density(f);
             let body = f.ranges.iter().rev().fold(written, |t, &i| self.g.store.ix_sum(i, t));
             self.g.prior.push(body);

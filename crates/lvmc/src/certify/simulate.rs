@@ -337,5 +337,6 @@ fn fit(graph: &ModelGraph, lowered: &Lowered, sizes: &BTreeMap<DimId, usize>, tr
         selection: None,
         seed: 0,
         seconds: Seconds::default(),
+        training: None,
     }
 }

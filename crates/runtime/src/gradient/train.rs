@@ -141,7 +141,10 @@ impl<'a> Trainer<'a> {
             .iter()
             .map(|&(param, gradient)| Trained { param, gradient, decay })
             .collect();
-        let mut trainer = Self {
+        for (id, values) in &step.lowered.constants {
+            executor.set(*id, values);
+        }
+        Self {
             step,
             executor,
             data,
@@ -153,11 +156,7 @@ impl<'a> Trainer<'a> {
             order: rows.to_vec(),
             ordered: None,
             weights: Vec::with_capacity(settings.batch),
-        };
-        for (id, values) in &step.lowered.constants {
-            trainer.executor.set(*id, values);
         }
-        trainer
     }
 
     /// Batches of an epoch.
