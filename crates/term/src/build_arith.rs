@@ -109,7 +109,7 @@ impl Store {
             }
         }
         let mut out = vec![];
-        let mut again = false;
+        let mut again = self.pair_softplus(&mut parts);
         for (core, c) in parts {
             if c != 0.0 {
                 let t = if c == 1.0 { core } else { self.scale(c, core) };

@@ -38,16 +38,6 @@ static RULES: &[Rule] = &[
         apply: log_of_power,
     },
     Rule {
-        name: "log-of-softmax",
-        statement: "log softmax(v)ₖ = vₖ − log Σ exp v",
-        apply: log_of_softmax,
-    },
-    Rule {
-        name: "log-of-sigmoid",
-        statement: "log sigmoid(x) = −log(1 + e⁻ˣ)",
-        apply: log_of_sigmoid,
-    },
-    Rule {
         name: "log-of-choice",
         statement: "log(if c then a else b) = if c then log a else log b",
         apply: log_of_choice,
@@ -179,34 +169,6 @@ fn log_of_power(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {
     };
     let l = s.log(a);
     Some(s.mul(p, l))
-}
-
-fn log_of_softmax(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {
-    let Node::Fun(Fun::Log, x) = *s.node(t) else {
-        return None;
-    };
-    let (v, picked) = match s.node(x).clone() {
-        Node::Softmax(v) => (v, v),
-        Node::At(p, at) => match *s.node(p) {
-            Node::Softmax(v) => (v, s.at(v, &at)),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let l = s.log_sum_exp(v);
-    Some(s.sub(picked, l))
-}
-
-fn log_of_sigmoid(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {
-    let Node::Fun(Fun::Log, x) = *s.node(t) else {
-        return None;
-    };
-    let Node::Fun(Fun::Sigmoid, a) = *s.node(x) else {
-        return None;
-    };
-    let minus = s.neg(a);
-    let l = s.fun(Fun::Softplus, minus);
-    Some(s.neg(l))
 }
 
 fn log_of_choice(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {

@@ -40,7 +40,10 @@ impl Store {
             | Node::Fun(Fun::Exp | Fun::Sigmoid | Fun::Softplus | Fun::Trigamma, _) => true,
             Node::Mul(ts) => all(ts),
             Node::Stack { parts, .. } => all(parts),
-            Node::Add(ts) => ts.iter().all(|&x| self.is_nonneg(x)) && ts.iter().any(|&x| self.is_positive(x)),
+            Node::Add(ts) => {
+                let some = |s: &Self| ts.iter().any(|&x| s.is_positive(x));
+                (ts.iter().all(|&x| self.is_nonneg(x)) && some(self)) || self.complement_of_sigmoid(ts).is_some()
+            }
             Node::Pow(a, _)
             | Node::Total(a)
             | Node::Product(a)
@@ -129,6 +132,21 @@ impl Store {
     /// 1 − u for a u in [0, 1].
     fn is_one_minus_unit(&self, addends: &[Term]) -> bool {
         self.known_sign(addends) == Some(true)
+    }
+
+    /// x of 1 − σ(x).
+    pub(crate) fn complement_of_sigmoid(&self, addends: &[Term]) -> Option<Term> {
+        let [one, rest] = addends else { return None };
+        let Node::Mul(factors) = self.node(*rest) else {
+            return None;
+        };
+        match (self.as_num(*one), &factors[..]) {
+            (Some(1.0), &[c, sigmoid]) if self.as_num(c) == Some(-1.0) => match self.node(sigmoid) {
+                Node::Fun(Fun::Sigmoid, x) => Some(*x),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// `true` for 1 − u and `false` for u − 1, with a u in [0, 1].

@@ -21,6 +21,7 @@ mod build_index;
 mod build_linear;
 mod build_pick;
 mod build_pow;
+mod build_softplus;
 mod collect;
 mod env;
 mod eval;

@@ -2,6 +2,8 @@
 
 mod constructors;
 mod gradients;
+mod logits;
+mod picks;
 mod printing;
 mod rewrites;
 mod world;
