@@ -8,14 +8,19 @@ use lvmc_dense::ir::{Precision, Program};
 use lvmc_dense::{Build, Executor, Interpreter};
 use lvmc_derive::guided::{self, Guided};
 use lvmc_model::ModelGraph;
+use lvmc_model::graph::Dist;
 use lvmc_runtime::data::Table;
 use lvmc_runtime::fit::Hooks;
+use lvmc_runtime::gradient::apply::Restored;
 use lvmc_runtime::gradient::data::Data;
 use lvmc_runtime::gradient::outcome::summarise;
+use lvmc_runtime::gradient::problem::Problem;
 use lvmc_runtime::gradient::settings::{Overrides, SettingError, Settings};
 use lvmc_runtime::gradient::train::{Progress, State, Watch};
 use lvmc_runtime::gradient::{self, GradientError};
 use lvmc_runtime::result::{Fit, Seconds};
+use lvmc_term::DimId;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// What a fit by gradients may be asked besides.
@@ -102,7 +107,7 @@ pub fn fit(
     let start = Instant::now();
     lvmc_runtime::nested::add_columns(graph, &mut table, &request.bind.binds, &[])?;
     let binding = pipeline::bind(graph, &table, &request.bind)?;
-    let data = Data::new(graph, &binding, &table, settings.precision)?;
+    let data = Data::new(graph, &binding, &table, settings.precision)?.named_by(&derived);
     drop(table);
     let read_in = start.elapsed().as_secs_f64();
     stage::enter("fit");
@@ -133,6 +138,68 @@ pub fn fit(
     };
     let fit = summarise(graph, &binding, &data, &fitted, &settings, request.settings.set.clone(), seconds);
     Ok((fit, fitted.state))
+}
+
+/// The program of a training step, as text.
+///
+/// # Errors
+/// A term that cannot be computed over a batch.
+pub fn emit(graph: &ModelGraph, guided: Guided, sizes: &BTreeMap<DimId, usize>) -> Result<String, Failure> {
+    let problem = Problem::new(graph, guided, sizes, guided::Aim::Bound, 1, false)
+        .map_err(|e| failure(e.into(), &graph.source))?;
+    Ok(lvmc_dense::text::program(&problem.step.lowered.program))
+}
+
+/// A fit put to use: `then` gets it with its derivation made again.
+///
+/// # Errors
+/// A fit of another version of the language; what `then` says.
+pub fn restored<T>(
+    fit: &Fit,
+    how: pipeline::How,
+    threads: usize,
+    then: impl FnOnce(&mut Restored<'_>) -> Result<T, GradientError>,
+) -> Result<T, Failure> {
+    let graph = pipeline::graph_of(fit)?;
+    let derived = derive(&graph)?;
+    let mut settings = Settings::read(&graph.fit, &Overrides::default()).map_err(|e| setting(e, &graph.source))?;
+    settings.precision = match &fit.training {
+        Some(t) if t.precision == "f64" => Precision::F64,
+        _ => Precision::F32,
+    };
+    let make = |program: Program, capacity: usize, precision: Precision, seed: u64| {
+        executor(program, capacity, precision, seed, threads, how.interpret)
+    };
+    let mut r = Restored::new(&graph, fit, derived, settings, &make).map_err(|e| failure(e, &graph.source))?;
+    then(&mut r).map_err(|e| failure(e, &graph.source))
+}
+
+/// A fit of a chain back from noise.
+///
+/// # Errors
+/// A fit of another version of the language.
+pub fn is_chain(fit: &Fit) -> Result<bool, Failure> {
+    Ok(guided::noising::is_noising(&pipeline::graph_of(fit)?))
+}
+
+/// A fit's graph with its nets as terms, so that whatever reads statements can evaluate them.
+#[must_use]
+pub fn written_out(fit: &Fit, mut graph: ModelGraph) -> ModelGraph {
+    if fit.training.is_none() {
+        return graph;
+    }
+    let mut store = graph.store.clone();
+    let mut factors = graph.factors.clone();
+    for f in &mut factors {
+        if let Dist::Family { args, .. } = &mut f.dist {
+            for a in args {
+                *a = graph.expand_nets_without_dropout(&mut store, *a);
+            }
+        }
+    }
+    graph.factors = factors;
+    graph.store = store;
+    graph
 }
 
 fn failure(e: GradientError, source: &Source) -> Failure {

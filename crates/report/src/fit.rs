@@ -2,7 +2,7 @@
 
 use crate::numbers::{counted, fixed};
 use crate::parameters::parameters;
-use crate::selection;
+use crate::{selection, training};
 use lvmc_runtime::holdout::Holdout;
 use lvmc_runtime::result::Fit;
 use serde_json::{Map, Value, json};
@@ -12,6 +12,15 @@ use serde_json::{Map, Value, json};
 pub fn text(fit: &Fit, errors: bool) -> String {
     let mut out = fit.selection.as_ref().map(selection::text).unwrap_or_default();
     out.push_str(&head(fit));
+    if let Some(t) = &fit.training {
+        out.push_str(&format!("  {}\n  {}\n", training::figures(fit, t), training::search(t)));
+        let shown = training::shown(fit);
+        if !shown.is_empty() {
+            out.push('\n');
+            out.push_str(&parameters(&shown, errors));
+        }
+        return out;
+    }
     out.push_str(&format!("  {}\n", figures(fit)));
     if let Some(h) = &fit.holdout {
         out.push_str(&format!("  {}\n", held_out(h)));
@@ -141,9 +150,10 @@ fn effects(fit: &Fit) -> Value {
 
 /// `log-likelihood`, or the bound by its name.
 fn objective_kind(fit: &Fit) -> String {
-    let what = match &fit.bound {
-        Some(q) => crate::words::bound(q),
-        None => "log-likelihood".into(),
+    let what = match (&fit.bound, &fit.training) {
+        (_, Some(t)) => t.objective.clone(),
+        (Some(q), _) => crate::words::bound(q),
+        (None, _) => "log-likelihood".into(),
     };
     if fit.penalised {
         format!("{what} + log prior")
@@ -190,6 +200,7 @@ pub fn json(fit: &Fit) -> Value {
         "label_order": fit.label_order,
         "holdout": fit.holdout,
         "selection": fit.selection.as_ref().map(selection::json),
+        "training": fit.training,
         "effects": effects(fit),
         "warnings": fit.warnings,
         "remarks": fit.remarks.iter().chain(&fit.error_remarks).collect::<Vec<_>>(),

@@ -15,4 +15,5 @@ pub mod page;
 pub mod parameters;
 pub mod selection;
 pub mod stages;
+pub mod training;
 pub mod words;

@@ -8,6 +8,7 @@
 //! - Information: the curvature that standard errors come from, against differences of those densities.
 //! - Native code: the interpreter and the JIT agree.
 
+pub mod gradient;
 mod nodes;
 mod oracle;
 mod paths;

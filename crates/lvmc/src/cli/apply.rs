@@ -4,6 +4,7 @@ use super::args::{Apply, Impute, Predict, Sample, Score};
 use super::fit::{how, read, threads};
 use super::output;
 use crate::failure::Failure;
+use crate::gradient;
 use crate::pipeline::{self, Restored};
 use crate::stage;
 use lvmc_base::Exit;
@@ -12,21 +13,60 @@ use lvmc_report::words;
 use lvmc_runtime::data::Table;
 use lvmc_runtime::fitfile;
 use lvmc_runtime::forecast as forecasting;
+use lvmc_runtime::gradient::chain::{self, Walk};
+use lvmc_runtime::gradient::predict as guided;
 use lvmc_runtime::future;
 use lvmc_runtime::impute as imputing;
 use lvmc_runtime::predict::{Cell, Predictions, predict as predicted};
 use lvmc_runtime::sample::{self as sampling};
 use lvmc_runtime::score::score as scored;
+use lvmc_runtime::result::Fit;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// The fit's model for the rows of the data, and the data.
-fn restored(args: &Apply) -> Result<(Restored, Table), Failure> {
+fn restored(fit: Fit, table: &mut Table, args: &Apply) -> Result<Restored, Failure> {
+    pipeline::restore(fit, table, &args.bind, how(&args.run), threads(&args.run))
+}
+
+/// The fit and the data.
+fn loaded(args: &Apply) -> Result<(Fit, Table), Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
-    let mut table = read(&args.data)?;
-    let restored = pipeline::restore(fit, &mut table, &args.bind, how(&args.run), threads(&args.run))?;
-    Ok((restored, table))
+    Ok((fit, read(&args.data)?))
+}
+
+/// The importance-weighted bound of every row of a fit by gradients.
+fn guided_score(fit: &Fit, table: &Table, args: &Apply, draws: usize, seed: u64) -> Result<Exit, Failure> {
+    stage::enter("score");
+    let out = gradient::restored(fit, how(&args.run), threads(&args.run), |r| {
+        guided::score(r, table, &args.bind, draws, seed)
+    })?;
+    if args.json {
+        let object = json!({
+            "rows": out.rows, "standard_errors": out.errors, "total": out.total, "standard_error": out.error,
+            "draws": out.draws, "score": out.what,
+        });
+        output::write(args.out.as_deref(), &format!("{object:#}\n"))?;
+    } else {
+        let mut text = String::from("row,score,se\n");
+        for (i, (x, e)) in out.rows.iter().zip(&out.errors).enumerate() {
+            text.push_str(&format!("{},{x},{e}\n", i + 1));
+        }
+        output::write(args.out.as_deref(), &text)?;
+    }
+    if !args.quiet && !args.json {
+        let rows = counted(out.rows.len(), "row");
+        let each = fixed(out.total / out.rows.len().max(1) as f64, 4);
+        let by = if out.draws > 1 { format!(", {} draws", out.draws) } else { String::new() };
+        output::remark(&format!(
+            "{} {} ± {} ({rows}, {each} each{by})",
+            out.what,
+            fixed(out.total, 3),
+            fixed(out.error, 3)
+        ));
+    }
+    Ok(Exit::Fine)
 }
 
 /// The posterior of every unobserved variable, row by row; with `--ahead`, of the rows after the last.
@@ -34,7 +74,17 @@ pub fn predict(args: &Predict) -> Result<Exit, Failure> {
     if let Some(ahead) = args.ahead {
         return forecast(args, ahead);
     }
-    let (restored, table) = restored(&args.apply)?;
+    let (fit, mut table) = loaded(&args.apply)?;
+    if fit.training.is_some() {
+        stage::enter("predict");
+        let apply = &args.apply;
+        let out = gradient::restored(&fit, how(&apply.run), threads(&apply.run), |r| {
+            guided::predict(r, &table, &apply.bind)
+        })?;
+        written(&out, apply)?;
+        return Ok(Exit::Fine);
+    }
+    let restored = restored(fit, &mut table, &args.apply)?;
     stage::enter("predict");
     let out = predicted(restored.model(), table, &args.apply.bind)?;
     if let Some(path) = &args.groups {
@@ -124,8 +174,13 @@ fn forecast(args: &Predict, ahead: usize) -> Result<Exit, Failure> {
 
 /// The log-likelihood of every row, and the total.
 pub fn score(args: &Score) -> Result<Exit, Failure> {
+    let (draws, seed) = (args.draws, args.seed);
     let args = &args.apply;
-    let (restored, table) = restored(args)?;
+    let (fit, mut table) = loaded(args)?;
+    if fit.training.is_some() {
+        return guided_score(&fit, &table, args, draws, seed);
+    }
+    let restored = restored(fit, &mut table, args)?;
     stage::enter("score");
     let out = scored(restored.model(), table, &args.bind)?;
     if args.json {
@@ -183,7 +238,10 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
 pub fn sample(args: &Sample) -> Result<Exit, Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
-    let graph = pipeline::graph_of(&fit)?;
+    if fit.training.is_some() && gradient::is_chain(&fit)? {
+        return chain_sample(&fit, args);
+    }
+    let graph = gradient::written_out(&fit, pipeline::graph_of(&fit)?);
     let mut given = args.given.as_deref().map(read).transpose()?;
     if let Some(table) = &mut given {
         lvmc_runtime::nested::add_columns(&graph, table, &args.bind, &fit.binding)?;
@@ -199,6 +257,30 @@ pub fn sample(args: &Sample) -> Result<Exit, Failure> {
     sampling::sample(&graph, &fit, given.as_ref(), &request, &mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let text = if args.json { as_json(&text) } else { text.into_owned() };
+    output::write(args.out.as_deref(), &text)?;
+    Ok(Exit::Fine)
+}
+
+/// Rows drawn along a chain back from noise.
+fn chain_sample(fit: &Fit, args: &Sample) -> Result<Exit, Failure> {
+    stage::enter("sample");
+    let walk = match args.steps {
+        Some(n) => Walk::Deterministic(n),
+        None => Walk::Ancestral,
+    };
+    let (values, width) = gradient::restored(fit, how(&args.run), threads(&args.run), |r| {
+        chain::sample(r, args.rows, args.seed, walk)
+    })?;
+    let names = fit.binding.first().map(|b| b.1.clone()).filter(|n| n.len() == width);
+    let names = names.unwrap_or_else(|| (1..=width).map(|i| format!("x_{i}")).collect());
+    let mut text = names.join(",");
+    text.push('\n');
+    for row in values.chunks(width.max(1)) {
+        let cells: Vec<String> = row.iter().map(|x| lvmc_runtime::data::show_number(*x)).collect();
+        text.push_str(&cells.join(","));
+        text.push('\n');
+    }
+    let text = if args.json { as_json(&text) } else { text };
     output::write(args.out.as_deref(), &text)?;
     Ok(Exit::Fine)
 }

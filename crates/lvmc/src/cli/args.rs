@@ -224,6 +224,12 @@ pub struct Score {
     /// What to use.
     #[command(flatten)]
     pub apply: Apply,
+    /// Draws of q for each row, where a guide's bound is drawn (importance-weighted)
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value = "100")]
+    pub draws: usize,
+    /// Seed of those draws
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// `lvmc predict`.
@@ -315,6 +321,12 @@ pub struct Sample {
     /// Write the latent variables too
     #[arg(long)]
     pub latents: bool,
+    /// Of a chain back from noise: that many steps without noise, instead of every step with it
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub steps: Option<usize>,
+    /// Run options.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -4,11 +4,11 @@ use super::args::{BindArgs, Check};
 use super::fit::read;
 use super::{load, output};
 use crate::failure::Failure;
-use crate::{advice, certify, pipeline, stage};
+use crate::{advice, certify, gradient, pipeline, stage};
 use lvmc_base::{Bug, Exit};
 use lvmc_model::ModelGraph;
 use lvmc_report::check::{self, Known};
-use lvmc_report::{stages, words};
+use lvmc_report::{stages, training, words};
 use lvmc_runtime::bind::{self, Binding};
 use lvmc_syntax::ast;
 
@@ -24,6 +24,9 @@ pub fn run(args: &Check) -> Result<Exit, Failure> {
     };
     if !args.model.json {
         output::print(&check::head(known))?;
+    }
+    if gradient::applies(&graph) {
+        return guided(args, known, &graph, binding.as_ref());
     }
     let missing = super::derive::missing(&graph, &args.missing)?;
     let plan = pipeline::derive_with(&graph, &missing)?;
@@ -70,6 +73,42 @@ pub fn run(args: &Check) -> Result<Exit, Failure> {
             stage: "derive",
             message: format!("the certificate `{} {}` fails: {}", c.part, c.of, c.what),
             ir: stages::plan(&graph, &plan),
+        })),
+    }
+}
+
+/// Of a model with nets or a guide.
+fn guided(args: &Check, known: Known<'_>, graph: &ModelGraph, binding: Option<&Binding>) -> Result<Exit, Failure> {
+    let derived = gradient::derive(graph)?;
+    gradient::settings(graph, &pipeline::Request::default())?;
+    stage::enter("report");
+    let inference = training::inference(graph, &derived);
+    let certificates = if args.numeric {
+        Some(certify::gradient::certify(graph, derived, args.seed)?)
+    } else {
+        None
+    };
+    stage::enter("report");
+    if args.model.json {
+        let mut object = check::json(known, &inference, &[]);
+        if let (Some(list), Some(map)) = (&certificates, object.as_object_mut()) {
+            map.insert("certificates".into(), certify::as_json(list));
+        }
+        output::print_json(&object)?;
+    } else {
+        let mut remarks = graph.remarks.clone();
+        remarks.extend(binding.iter().flat_map(|b| b.remarks.iter().cloned()));
+        output::print(&check::plan(&inference, &[], &remarks))?;
+        if let Some(list) = &certificates {
+            output::print(&certify::text(list, certify::gradient::ROWS, args.seed))?;
+        }
+    }
+    match certificates.iter().flatten().find(|c| !c.ok) {
+        None => Ok(Exit::Fine),
+        Some(c) => Err(Failure::from(Bug {
+            stage: "derive",
+            message: format!("the certificate `{} {}` fails: {}", c.part, c.of, c.what),
+            ir: String::new(),
         })),
     }
 }

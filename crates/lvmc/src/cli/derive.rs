@@ -3,12 +3,13 @@
 use super::args::{Derive, Format};
 use super::{load, output};
 use crate::failure::Failure;
-use crate::{pipeline, stage};
+use crate::{gradient, pipeline, stage};
 use lvmc_base::Exit;
 use lvmc_derive::{Gaps, Missing};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::Role;
-use lvmc_report::derivation::derivation;
+use lvmc_report::derivation::{Derivation, derivation};
+use lvmc_report::guided::derivation as guided_page;
 use lvmc_report::math::Style;
 use lvmc_report::page;
 use std::collections::BTreeMap;
@@ -43,23 +44,27 @@ pub fn run(args: &Derive) -> Result<Exit, Failure> {
     let loaded = load::load(&args.files, &args.model, "derive MODEL", 0)?;
     let ast = pipeline::parse(&loaded.source)?;
     let graph = pipeline::graph(&ast, &loaded.source, &loaded.settings)?;
+    if gradient::applies(&graph) {
+        let guided = gradient::derive(&graph)?;
+        stage::enter("report");
+        return page_of(args, |style| guided_page(&graph, &guided, style));
+    }
     let plan = pipeline::derive_with(&graph, &missing(&graph, &args.missing)?)?;
     stage::enter("report");
+    page_of(args, |style| derivation(&graph, &plan, style))
+}
+
+/// Prints a derivation in the format asked for.
+fn page_of(args: &Derive, of: impl Fn(Style) -> Derivation) -> Result<Exit, Failure> {
     let format = match (args.format, args.model.json) {
         (Some(format), _) => format,
         (None, true) => Format::Json,
         (None, false) => Format::Unicode,
     };
     match format {
-        Format::Unicode => output::print(&page::unicode(&derivation(&graph, &plan, Style::Unicode)))?,
-        Format::Latex => output::print(&page::latex(&derivation(&graph, &plan, Style::Latex)))?,
-        Format::Json => {
-            let (u, l) = (
-                derivation(&graph, &plan, Style::Unicode),
-                derivation(&graph, &plan, Style::Latex),
-            );
-            output::print_json(&page::json(&u, &l))?;
-        }
+        Format::Unicode => output::print(&page::unicode(&of(Style::Unicode)))?,
+        Format::Latex => output::print(&page::latex(&of(Style::Latex)))?,
+        Format::Json => output::print_json(&page::json(&of(Style::Unicode), &of(Style::Latex)))?,
     }
     Ok(Exit::Fine)
 }

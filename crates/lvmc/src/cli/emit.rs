@@ -4,7 +4,7 @@ use super::args::{Emit, Stage};
 use super::fit::code;
 use super::{check, load, output};
 use crate::failure::Failure;
-use crate::pipeline;
+use crate::{gradient, pipeline};
 use lvmc_base::Exit;
 use lvmc_model::ModelGraph;
 use lvmc_report::stages;
@@ -21,6 +21,9 @@ pub fn run(args: &Emit) -> Result<Exit, Failure> {
         lvmc_syntax::print_ast(&ast)
     } else {
         let (graph, binding) = check::with_data(&ast, &loaded, loaded.rest.first().map(String::as_str), &args.bind)?;
+        if gradient::applies(&graph) && !matches!(args.stage, Stage::Ast | Stage::Graph) {
+            return guided(args, &graph, binding.map(|b| b.sizes));
+        }
         let missing = super::derive::missing(&graph, &args.missing)?;
         match args.stage {
             Stage::Ast => String::new(),
@@ -43,6 +46,31 @@ pub fn run(args: &Emit) -> Result<Exit, Failure> {
                     _ => lvmc_loops::program_text(&program, &code),
                 }
             }
+        }
+    };
+    if args.model.json {
+        let stage = format!("{:?}", args.stage).to_lowercase();
+        output::print_json(&json!({ "stage": stage, "text": text }))?;
+    } else {
+        output::print(&text)?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// Stages of a model with nets or a guide.
+fn guided(args: &Emit, graph: &ModelGraph, sizes: Option<BTreeMap<DimId, usize>>) -> Result<Exit, Failure> {
+    let derived = gradient::derive(graph)?;
+    let text = match args.stage {
+        Stage::Loops | Stage::Clif | Stage::Asm => {
+            let sizes = match sizes {
+                Some(sizes) => sizes,
+                None => declared_sizes(graph)?,
+            };
+            gradient::emit(graph, derived, &sizes)?
+        }
+        _ => {
+            let page = lvmc_report::guided::derivation(graph, &derived, lvmc_report::math::Style::Unicode);
+            lvmc_report::page::unicode(&page)
         }
     };
     if args.model.json {

@@ -3,10 +3,10 @@
 use super::args::Explain;
 use super::{load, output};
 use crate::failure::Failure;
-use crate::{advice, pipeline, stage};
+use crate::{advice, gradient, pipeline, stage};
 use lvmc_base::{Exit, closest};
 use lvmc_model::graph::Role;
-use lvmc_report::explain;
+use lvmc_report::{explain, training};
 
 /// Prints how one variable is found.
 pub fn run(args: &Explain) -> Result<Exit, Failure> {
@@ -27,6 +27,21 @@ pub fn run(args: &Explain) -> Result<Exit, Failure> {
         };
         return Err(Failure::usage(format!("the model has no {name}"), help));
     };
+    if gradient::applies(&graph) {
+        let guided = gradient::derive(&graph)?;
+        let found = training::inference(&graph, &guided);
+        let line = found.iter().find(|l| l.names.contains(name)).or(found.last());
+        let how = line.map_or(String::new(), |l| match l.rule.as_str() {
+            "" => l.how.clone(),
+            rule => format!("{}   ({rule})", l.how),
+        });
+        if args.model.json {
+            output::print_json(&serde_json::json!({ "name": name, "how": how }))?;
+        } else {
+            output::print(&format!("{name}: {how}\n"))?;
+        }
+        return Ok(Exit::Fine);
+    }
     let plan = pipeline::derive(&graph)?;
     stage::enter("report");
     let mut said = explain::explain(&graph, &plan, var);

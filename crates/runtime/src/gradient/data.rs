@@ -5,6 +5,7 @@ use crate::data::{DataError, Table};
 use crate::dataset::computed;
 use lvmc_dense::ir::Precision;
 use lvmc_dense::{Columns, Numbers};
+use lvmc_derive::guided::Guided;
 use lvmc_model::graph::{ModelGraph, Role};
 use lvmc_term::SymId;
 
@@ -53,6 +54,19 @@ pub struct Data {
 }
 
 impl Data {
+    /// As a derivation names them: of a chain, the data are x₀.
+    #[must_use]
+    pub fn named_by(mut self, guided: &Guided) -> Self {
+        if let Some(n) = &guided.noising {
+            for m in &mut self.variables {
+                if m.sym == n.variable {
+                    m.sym = n.data;
+                }
+            }
+        }
+        self
+    }
+
     /// From a bound table.
     ///
     /// # Errors
@@ -64,6 +78,11 @@ impl Data {
             Precision::F64 => Store::F64(numbers),
         };
         for var in graph.vars.iter().filter(|v| v.observed_as.is_some()) {
+            let Some(term) = var.observed_as else { continue };
+            let symbols = graph.store.symbols(term);
+            if symbols.iter().all(|&s| binding.var(s).is_none()) {
+                continue;
+            }
             let shape = &graph.store.sym(var.sym).shape;
             let env = crate::terms::environment(graph, &binding.sizes);
             let width = shape.iter().map(|n| env.size(&graph.store, n).unwrap_or(1)).product();

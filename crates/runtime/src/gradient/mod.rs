@@ -1,8 +1,11 @@
 //! Fits by gradients: models with nets or a guide.
 
+pub mod apply;
+pub mod chain;
 pub mod checkpoint;
 pub mod data;
 pub mod outcome;
+pub mod predict;
 pub mod problem;
 pub mod score;
 pub mod settings;

@@ -1,0 +1,368 @@
+//! Certificates of models that are fitted by gradients. The oracle is the reference evaluator of the algebra: it knows
+//! nothing of array programs, of closed forms, or of native code.
+
+use super::{Certificate, simulate};
+use crate::failure::Failure;
+use crate::gradient::executor;
+use lvmc_base::Bug;
+use lvmc_dense::Executor;
+use lvmc_dense::ir::Precision;
+use lvmc_derive::guided::{Aim, Guided, Noising, Random, Source, Taken};
+use lvmc_model::ModelGraph;
+use lvmc_runtime::gradient::problem::Problem;
+use lvmc_runtime::gradient::start;
+use lvmc_term::{Array, Env, Support, SymId, SymKind, Term};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::collections::HashMap;
+
+/// Rows that certificates look at.
+pub const ROWS: usize = 4;
+/// Elements of a parameter whose derivative is compared.
+const ELEMENTS: usize = 6;
+/// Draws of q that a closed form is compared with.
+const DRAWS: usize = 2000;
+/// Steps of a noising chain that are joined into one Gaussian.
+const STEPS: usize = 24;
+
+fn bug(message: String) -> Failure {
+    Bug {
+        stage: "certify",
+        message,
+        ir: String::new(),
+    }
+    .into()
+}
+
+/// Certifies a derivation on random rows and random parameters.
+///
+/// # Errors
+/// A model that cannot be lowered.
+pub fn certify(graph: &ModelGraph, guided: Guided, seed: u64) -> Result<Vec<Certificate>, Failure> {
+    let sizes = simulate::sizes(graph);
+    let mut out = vec![];
+    let chain = guided.noising.clone();
+    let problem = Problem::new(graph, guided, &sizes, Aim::Bound, 1, false).map_err(|e| bug(e.to_string()))?;
+    let mut world = World::new(graph, problem, seed)?;
+    out.push(world.native()?);
+    out.push(world.objective()?);
+    out.push(world.gradients()?);
+    out.extend(world.closed_forms(graph)?);
+    if let Some(n) = chain {
+        out.extend(world.noising(&n)?);
+    }
+    Ok(out)
+}
+
+struct World {
+    problem: Problem,
+    run: Box<dyn Executor>,
+    native: Box<dyn Executor>,
+    /// Values of the rows' data and noise.
+    rows: HashMap<SymId, Vec<Array>>,
+    /// Free coordinates.
+    params: Vec<Vec<f64>>,
+    rng: StdRng,
+}
+
+fn shape(p: &Problem, sym: SymId) -> Vec<usize> {
+    let s = &p.guided.store;
+    s.sym(sym).shape.iter().map(|n| p.known.size(s, n).unwrap_or(1)).collect()
+}
+
+fn normal(rng: &mut StdRng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+impl World {
+    fn new(graph: &ModelGraph, problem: Problem, seed: u64) -> Result<Self, Failure> {
+        let program = problem.step.lowered.program.clone();
+        let run = executor(program.clone(), ROWS, Precision::F64, seed, 1, true)?;
+        let native = executor(program, ROWS, Precision::F64, seed, 1, false)?;
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut params = start::start(graph, &problem, seed);
+        // off the starting values, where biases are 0
+        for x in params.iter_mut().flatten() {
+            *x += 0.1 * normal(&mut rng);
+        }
+        let mut w = Self {
+            problem,
+            run,
+            native,
+            rows: HashMap::new(),
+            params,
+            rng,
+        };
+        w.fill();
+        Ok(w)
+    }
+
+    /// Random data; the noise of the first draw.
+    fn fill(&mut self) {
+        let symbols = self.problem.step.lowered.symbols.clone();
+        let mut sorted: Vec<(SymId, usize)> = symbols.into_iter().collect();
+        sorted.sort_unstable();
+        for (sym, id) in &sorted {
+            let info = self.problem.guided.store.sym(*sym).clone();
+            if !info.per_row || info.kind == SymKind::Noise {
+                continue;
+            }
+            let shape = shape(&self.problem, *sym);
+            let category = match &info.support {
+                Support::Category(n) => self.problem.known.size(&self.problem.guided.store, n).unwrap_or(1),
+                _ => 1,
+            };
+            let rng = &mut self.rng;
+            let values: Vec<Array> = (0..ROWS)
+                .map(|_| {
+                    Array::from_fn(&shape, |_| match &info.support {
+                        Support::Binary => f64::from(rng.random::<f64>() < 0.5),
+                        Support::Unit | Support::Simplex => rng.random::<f64>(),
+                        Support::Category(_) => (rng.random::<f64>() * category as f64).floor(),
+                        Support::Count | Support::Int => (rng.random::<f64>() * 5.0).floor(),
+                        Support::Positive | Support::NonNegative => 0.2 + rng.random::<f64>(),
+                        _ => normal(rng),
+                    })
+                })
+                .collect();
+            let flat: Vec<f64> = values.iter().flat_map(|a| a.data.iter().copied()).collect();
+            self.run.set(*id, &flat);
+            self.native.set(*id, &flat);
+            self.rows.insert(*sym, values);
+        }
+        for executor in [&mut self.run, &mut self.native] {
+            for (id, values) in &self.problem.step.lowered.constants {
+                executor.set(*id, values);
+            }
+            for (&(id, _), values) in self.problem.step.params.iter().zip(&self.params) {
+                executor.set(id, values);
+            }
+            for (id, x) in [(self.problem.step.rate, 1.0 / ROWS as f64), (self.problem.step.share, 0.25)] {
+                if let Some(id) = id {
+                    executor.set(id, &[x]);
+                }
+            }
+            executor.run(ROWS, 0);
+        }
+        for source in self.problem.written.noise.clone() {
+            let Some(&id) = self.problem.step.lowered.symbols.get(&source.sym) else {
+                continue;
+            };
+            let (flat, shape) = (self.run.get(id), shape(&self.problem, source.sym));
+            let n = flat.len() / ROWS;
+            let values = flat
+                .chunks(n.max(1))
+                .map(|c| Array {
+                    shape: shape.clone(),
+                    data: c.to_vec(),
+                })
+                .collect();
+            self.rows.insert(source.sym, values);
+        }
+    }
+
+    /// The evaluator's world at some free coordinates.
+    fn env(&self, params: &[Vec<f64>]) -> Env<'static> {
+        let mut env = self.problem.known.environment();
+        env.set_row_count(ROWS);
+        for (&sym, values) in &self.rows {
+            env.set_rows(sym, values.clone());
+        }
+        for (f, values) in self.problem.written.free.iter().zip(params) {
+            env.set(
+                f.free,
+                Array {
+                    shape: shape(&self.problem, f.free),
+                    data: values.clone(),
+                },
+            );
+        }
+        env
+    }
+
+    fn row_value(&self, t: Term, env: &mut Env<'_>, row: usize) -> Result<f64, Failure> {
+        env.set_row(row);
+        let s = &self.problem.guided.store;
+        s.eval_scalar(t, env).map_err(|e| bug(format!("the evaluator: {e}")))
+    }
+
+    /// The loss by the evaluator.
+    fn loss(&self, params: &[Vec<f64>]) -> Result<f64, Failure> {
+        let mut env = self.env(params);
+        let mut sum = 0.0;
+        for row in 0..ROWS {
+            sum += self.row_value(self.problem.written.row, &mut env, row)?;
+        }
+        let s = &self.problem.guided.store;
+        let prior = s
+            .eval_scalar(self.problem.written.prior, &env)
+            .map_err(|e| bug(format!("the evaluator: {e}")))?;
+        Ok(-(sum / ROWS as f64 + 0.25 * prior))
+    }
+
+    fn native(&self) -> Result<Certificate, Failure> {
+        let mut worst = 0.0_f64;
+        for &id in &self.problem.step.lowered.roots {
+            for (a, b) in self.run.get(id).iter().zip(self.native.get(id)) {
+                worst = worst.max((a - b).abs() / (1.0 + a.abs().max(b.abs())));
+            }
+        }
+        Ok(certificate("native code", "", "interpreter and JIT agree", worst, 1e-9))
+    }
+
+    fn objective(&self) -> Result<Certificate, Failure> {
+        let (by_program, by_terms) = (self.run.get(self.problem.step.loss)[0], self.loss(&self.params)?);
+        let error = (by_program - by_terms).abs() / (1.0 + by_terms.abs());
+        Ok(certificate("objective", "", "array program and algebra agree", error, 1e-9))
+    }
+
+    /// Derivatives against central differences with Richardson's extrapolation.
+    fn gradients(&mut self) -> Result<Certificate, Failure> {
+        let mut worst = 0.0_f64;
+        let mut params = self.params.clone();
+        for (i, &(_, gradient)) in self.problem.step.params.iter().enumerate() {
+            let found = self.run.get(gradient);
+            let scale = found.iter().fold(0.0_f64, |m, x| m.max(x.abs())).max(1e-3);
+            let n = found.len();
+            for k in 0..ELEMENTS.min(n) {
+                let at = if n <= ELEMENTS { k } else { (self.rng.random::<f64>() * n as f64) as usize % n };
+                let x = params[i][at];
+                let mut slope = |h: f64| -> Result<f64, Failure> {
+                    params[i][at] = x + h;
+                    let up = self.loss(&params)?;
+                    params[i][at] = x - h;
+                    let down = self.loss(&params)?;
+                    params[i][at] = x;
+                    Ok((up - down) / (2.0 * h))
+                };
+                let (coarse, fine) = (slope(2e-4)?, slope(1e-4)?);
+                let best = (4.0 * fine - coarse) / 3.0;
+                // a kink of a piecewise function between the two
+                if (coarse - fine).abs() > 1e-3 * scale {
+                    continue;
+                }
+                worst = worst.max((best - found[at]).abs() / scale);
+            }
+        }
+        Ok(certificate("gradient", "", "reverse mode and central differences", worst, 1e-6))
+    }
+
+    /// Closed forms of expectations against the mean of draws of q, in standard errors.
+    fn closed_forms(&mut self, graph: &ModelGraph) -> Result<Vec<Certificate>, Failure> {
+        let mut out = vec![];
+        for t in self.problem.guided.terms.clone() {
+            if t.taken != Taken::Moments {
+                continue;
+            }
+            let g = &mut self.problem.guided;
+            let drawn = g.drawn(t.written);
+            let sign = if t.guide { -1.0 } else { 1.0 };
+            let free = self.problem.written.free.clone();
+            let g = &mut self.problem.guided;
+            let expected = g.evaluated(graph, t.expected, &free);
+            let drawn = g.evaluated(graph, drawn, &free);
+            let name = self.problem.guided.store.sym(t.of).name.clone();
+            let noise: Vec<Source> = self.problem.guided.noise.clone();
+            let mut env = self.env(&self.params);
+            let exact = self.row_value(expected, &mut env, 0)?;
+            let (mut sum, mut square) = (0.0, 0.0);
+            for _ in 0..DRAWS {
+                for source in &noise {
+                    let shape = shape(&self.problem, source.sym);
+                    let rng = &mut self.rng;
+                    let value = Array::from_fn(&shape, |_| match source.random {
+                        Random::Normal => normal(rng),
+                        _ => rng.random::<f64>(),
+                    });
+                    env.set_rows(source.sym, vec![value; ROWS]);
+                }
+                let x = sign * self.row_value(drawn, &mut env, 0)?;
+                sum += x;
+                square += x * x;
+            }
+            let n = DRAWS as f64;
+            let mean = sum / n;
+            let se = ((square / n - mean * mean).max(0.0) / n).sqrt().max(1e-9 * (1.0 + mean.abs()));
+            let of = if t.guide { format!("log q({name})") } else { format!("log p({name})") };
+            let apart = (exact - mean).abs() / se;
+            out.push(Certificate {
+                part: "expectation",
+                of,
+                what: format!("closed form and {DRAWS} draws, in standard errors"),
+                value: apart,
+                ok: apart < 5.5,
+            });
+        }
+        Ok(out)
+    }
+
+    /// The tables of a noising chain against one joint Gaussian, and the target against the posterior's mean.
+    fn noising(&mut self, n: &Noising) -> Result<Vec<Certificate>, Failure> {
+        let known = |sym: SymId| -> Vec<f64> { self.problem.known.constant(sym).map(|a| a.data.clone()).unwrap_or_default() };
+        let (a, s) = (known(n.tables[0].sym), known(n.tables[1].sym));
+        let (big_a, big_v) = (known(n.marginal.0), known(n.marginal.1));
+        let (c, e, u) = (known(n.posterior.0), known(n.posterior.1), known(n.posterior.2));
+        let steps = STEPS.min(a.len() - 1);
+        // x_t = m_t x_0 + Σ noise: loadings of x_1 … on the noise of each step
+        let mut mean = vec![1.0];
+        let mut load = vec![vec![0.0; steps + 1]];
+        for t in 1..=steps {
+            let mut row: Vec<f64> = load[t - 1].iter().map(|l| a[t] * l).collect();
+            row[t] = s[t].sqrt();
+            load.push(row);
+            mean.push(a[t] * mean[t - 1]);
+        }
+        let cov = |i: usize, j: usize| -> f64 { load[i].iter().zip(&load[j]).map(|(x, y)| x * y).sum() };
+        let (mut marginal, mut posterior) = (0.0_f64, 0.0_f64);
+        let apart = |x: f64, y: f64| (x - y).abs() / (1e-3 + y.abs());
+        for t in 1..=steps {
+            marginal = marginal.max(apart(big_a[t], mean[t])).max(apart(big_v[t], cov(t, t)));
+            // of x_{t−1} given x_t and x_0
+            let gain = cov(t - 1, t) / cov(t, t);
+            let rest = cov(t - 1, t - 1) - gain * cov(t, t - 1);
+            posterior = posterior
+                .max(apart(c[t], gain))
+                .max(apart(e[t], mean[t - 1] - gain * mean[t]))
+                .max((u[t] - rest).abs() / (1e-3 + rest.abs()));
+        }
+        let mut out = vec![
+            certificate("marginal", "q(x_t | x_0)", "recursion and one joint Gaussian", marginal, 1e-9),
+            certificate("posterior", "q(x_{t-1} | x_t, x_0)", "product rule and conditioning", posterior, 1e-9),
+        ];
+        if let Some(p) = &n.predicted {
+            let (tu, tw) = (known(p.data), known(p.noise));
+            let mut env = self.problem.known.environment();
+            let mut worst = 0.0_f64;
+            for t in 1..a.len() {
+                env.set(n.time, Array::scalar(t as f64));
+                let store = &self.problem.guided.store;
+                let value = |x: Term| store.eval_scalar(x, &env).map_err(|e| bug(e.to_string()));
+                let (state, gain) = (value(p.state)?, value(p.gain)?);
+                let (x0, noise) = (0.7, -1.3);
+                let x = big_a[t] * x0 + big_v[t].sqrt() * noise;
+                let model = state * x + gain * (tu[t] * x0 + tw[t] * noise);
+                let exact = c[t] * x + e[t] * x0;
+                worst = worst.max((model - exact).abs() / (1.0 + exact.abs()));
+            }
+            out.push(certificate(
+                "target",
+                "the net",
+                "with it the model's mean is the posterior's, at every t",
+                worst,
+                1e-9,
+            ));
+        }
+        Ok(out)
+    }
+}
+
+fn certificate(part: &'static str, of: &str, what: &str, value: f64, limit: f64) -> Certificate {
+    Certificate {
+        part,
+        of: of.into(),
+        what: what.into(),
+        value,
+        ok: value <= limit,
+    }
+}
