@@ -2,9 +2,10 @@
 
 use crate::derivation::{Derivation, Line, Part};
 use crate::math::{Style, statement, term};
-use lvmc_derive::guided::{BoundTerm, Guided, Objective, Taken};
+use lvmc_derive::guided::{BoundTerm, Guided, Noising, Objective, Taken};
 use lvmc_model::graph::ModelGraph;
-use lvmc_term::{Store, SymId, Term};
+use lvmc_term::{Node, Store, SymId, Term, children};
+use std::collections::HashMap;
 
 /// Writes the derivation.
 #[must_use]
@@ -20,6 +21,13 @@ pub fn derivation(graph: &ModelGraph, guided: &Guided, style: Style) -> Derivati
         s: guided.store.clone(),
         style,
     };
+    if let Some(n) = guided.noising.clone() {
+        return Derivation {
+            model: graph.name.clone(),
+            statements,
+            parts: w.noising(graph, &n),
+        };
+    }
     let mut parts = vec![w.joint()];
     if graph.guide.is_some() {
         let lines = guide
@@ -56,6 +64,33 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn text(&self, t: Term) -> String {
         term(&self.s, t, self.style)
+    }
+
+    /// Families that count from 1 at the position that a reader counts: β_t, whose entry stands at t − 1.
+    fn counted(&mut self, graph: &ModelGraph, t: Term, memo: &mut HashMap<Term, Term>) -> Term {
+        if let Some(&done) = memo.get(&t) {
+            return done;
+        }
+        let from_one = |s: &Store, base: Term| {
+            let var = s.as_symbol(base).and_then(|(sym, _)| graph.var_of(sym)).map(|v| graph.var(v));
+            var.is_some_and(|v| v.family_first.first() == Some(&1))
+        };
+        let out = match self.s.node(t).clone() {
+            Node::At(base, at) if at.len() == 1 && from_one(&self.s, base) => {
+                let one = self.s.num(1.0);
+                let i = self.s.add(at[0], one);
+                self.s.at(base, &[i])
+            }
+            node => {
+                let parts: Vec<Term> = children(&node)
+                    .into_iter()
+                    .map(|c| self.counted(graph, c, memo))
+                    .collect();
+                if parts == children(&node) { t } else { self.s.rebuild(&node, &parts) }
+            }
+        };
+        memo.insert(t, out);
+        out
     }
 
     fn name(&mut self, sym: SymId) -> String {
@@ -223,5 +258,164 @@ impl Writer<'_> {
                 ..Line::default()
             }],
         }
+    }
+
+    fn of(&mut self, graph: &ModelGraph, t: Term) -> String {
+        let t = self.counted(graph, t, &mut HashMap::new());
+        self.text(t)
+    }
+
+    /// A fixed chain away from the data, and the chain back.
+    fn noising(&mut self, graph: &ModelGraph, n: &Noising) -> Vec<Part> {
+        let line = |left: String, right: String, rule: &str, remark: &str| Line {
+            left,
+            right,
+            rule: rule.into(),
+            remark: remark.into(),
+            ..Line::default()
+        };
+        let part = |title: &str, lines: Vec<Line>| Part {
+            title: title.into(),
+            with: vec![],
+            lines,
+        };
+        let guide = graph.guide.iter().flat_map(|g| &g.factors);
+        let statements = guide.map(|f| line(String::new(), statement(&graph.store, f, self.style), "", ""));
+        let mut parts = vec![part("Guide: a fixed chain away from the data", statements.collect())];
+        let latex = self.style == Style::Latex;
+        let table = |w: &mut Self, sym: SymId, rule: &str| -> Line {
+            let (left, right, first) = {
+                let t = n.tables.iter().find(|t| t.sym == sym);
+                let value = t.map(|t| t.value);
+                let (base, ix) = (w.s.var(sym), w.s.index(n.index));
+                let entry = w.s.at(base, &[ix]);
+                let right = value.map_or(String::new(), |v| w.of(graph, v));
+                (w.text(entry), right, t.map_or(0.0, |t| t.first))
+            };
+            let remark = if right.contains(&left.replace('ₜ', "ₜ₋₁")) || rule == "recursion" {
+                format!("{} at t = 0", first)
+            } else {
+                String::new()
+            };
+            line(left, right, "", &remark)
+        };
+        let head = |text: &str, tex: &str| if latex { tex.to_owned() } else { text.to_owned() };
+        let mut lines = vec![line(
+            String::new(),
+            head("q(xₜ | x₀) = N(Aₜ x₀, Vₜ I)", "q(x_t \\mid x_0) = \\mathcal{N}(A_t x_0, V_t I)"),
+            "linear-Gaussian marginal",
+            "",
+        )];
+        lines.push(table(self, n.tables[0].sym, ""));
+        lines.push(table(self, n.tables[1].sym, ""));
+        lines.push(table(self, n.marginal.0, "recursion"));
+        lines.push(table(self, n.marginal.1, "recursion"));
+        parts.push(part("Marginals", lines));
+        let mut lines = vec![line(
+            String::new(),
+            head(
+                "q(xₜ₋₁ | xₜ, x₀) = N(Cₜ xₜ + Eₜ x₀, Uₜ I)",
+                "q(x_{t-1} \\mid x_t, x_0) = \\mathcal{N}(C_t x_t + E_t x_0, U_t I)",
+            ),
+            "product of Gaussians",
+            "",
+        )];
+        for sym in [n.posterior.0, n.posterior.1, n.posterior.2] {
+            lines.push(table(self, sym, ""));
+        }
+        parts.push(part("Posteriors", lines));
+        let mut s = self.s.clone();
+        let (start, cost, error) = (n.start(&mut s), n.cost(&mut s), n.error(&mut s));
+        let draw = n.draw(&mut s);
+        self.s = s;
+        parts.push(part(
+            "Bound, one row",
+            vec![
+                line(
+                    "−ELBO".into(),
+                    head(
+                        "KL(q(x_T | x₀) ‖ p(x_T)) + Σₜ Lₜ",
+                        "\\mathrm{KL}(q(x_T \\mid x_0) \\,\\|\\, p(x_T)) + \\sum_t L_t",
+                    ),
+                    "",
+                    "Lₜ = KL(q(xₜ₋₁ | xₜ, x₀) ‖ p(xₜ₋₁ | xₜ)) for t ≥ 2; L₁ = −log p(x₀ | x₁)",
+                ),
+                line(head("KL_T", "\\mathrm{KL}_T"), self.of(graph, start), "gaussian-expectation", ""),
+            ],
+        ));
+        let mut lines = vec![line(
+            {
+                let x = self.s.var(n.state);
+                self.text(x)
+            },
+            self.of(graph, draw),
+            "reparametrisation",
+            "",
+        )];
+        if let Some(p) = n.predicted.clone() {
+            let call = self.of(graph, p.call);
+            let (state, gain) = (self.of(graph, p.state), self.of(graph, p.gain));
+            lines.push(line(
+                head("mean of p(xₜ₋₁ | xₜ)", "\\text{mean of } p(x_{t-1} \\mid x_t)"),
+                head(&format!("P xₜ + G {call}"), &format!("P x_t + G\\, {call}")),
+                "affine in one net",
+                "",
+            ));
+            lines.push(line("P".into(), state, "", ""));
+            lines.push(line("G".into(), gain, "", ""));
+            let mut s = self.s.clone();
+            let target = n.target(&mut s, &p);
+            self.s = s;
+            let target = self.of(graph, target);
+            lines.push(line("τ".into(), target, "", "what the net predicts: the posterior's mean is P xₜ + G τ"));
+            lines.push(table(self, p.data, ""));
+            lines.push(table(self, p.noise, ""));
+            if let Some(w) = p.weight {
+                lines.push(table(self, w, ""));
+            }
+        }
+        lines.push(line(head("Lₜ", "L_t"), self.of(graph, cost), "gaussian-expectation", ""));
+        parts.push(part("Each term as a squared error", lines));
+        parts.push(part(
+            "Training",
+            vec![
+                line(
+                    head("simple objective", "\\text{simple objective}"),
+                    self.of(graph, error),
+                    "",
+                    "to be made small; t uniform on 1 … T, ε standard normal",
+                ),
+                line(
+                    "θ".into(),
+                    head(
+                        "θ − η step( ∇θ 1/B Σₙ Lₜ or its simple objective )",
+                        "\\theta - \\eta\\, \\mathrm{step}(\\nabla_\\theta\\, \\tfrac1B \\sum_n L_t)",
+                    ),
+                    "reverse-mode",
+                    "",
+                ),
+            ],
+        ));
+        parts.push(part(
+            "Sampling",
+            vec![
+                line(
+                    head("x_T", "x_T"),
+                    head("a draw of p(x_T)", "\\text{a draw of } p(x_T)"),
+                    "",
+                    "",
+                ),
+                line(
+                    head("xₜ₋₁", "x_{t-1}"),
+                    {
+                        let (m, v) = (self.of(graph, n.mean), self.of(graph, n.variance));
+                        head(&format!("{m} + √({v}) ε"), &format!("{m} + \\sqrt{{{v}}}\\, \\varepsilon"))
+                    },
+                    "",
+                    "t = T … 1; the last step is its mean",
+                ),
+            ],
+        ));
+        parts
     }
 }

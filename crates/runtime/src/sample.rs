@@ -121,7 +121,13 @@ pub fn sample(
 fn is_used(graph: &ModelGraph, sym: SymId) -> bool {
     let by = graph.chain.as_ref().and_then(|c| c.by.as_ref());
     let orders = by.is_some_and(|by| *by == graph.store.sym(sym).name);
-    !orders || graph.factors.iter().any(|f| f.dist.mentions(&graph.store, sym))
+    let mentioned = graph.factors.iter().any(|f| f.dist.mentions(&graph.store, sym));
+    // a column that data are computed from is not needed to draw them
+    let source = graph
+        .vars
+        .iter()
+        .any(|v| v.observed_as.is_some_and(|t| graph.store.depends_on_sym(t, sym)));
+    mentioned || !(orders || source)
 }
 
 /// Columns that name or order sequences and are no variables of the model.

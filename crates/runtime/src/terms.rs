@@ -1,7 +1,7 @@
 //! Values for the reference evaluator: sizes, constants and parameters of a model.
 
 use lvmc_model::graph::ModelGraph;
-use lvmc_term::{Array, DimId, Env, SymId};
+use lvmc_term::{Array, DimId, Env, IxId, SymId, Term};
 use std::collections::BTreeMap;
 
 /// An environment with the model's sizes and those constants that can be computed from them.
@@ -43,4 +43,52 @@ pub fn constants(graph: &ModelGraph, sizes: &BTreeMap<DimId, usize>) -> Vec<(Sym
         }
     }
     out
+}
+
+/// The values of the model's constants, families among them: `const beta[t in 1..T] = …` is an array of T.
+#[must_use]
+pub fn tabulated(graph: &ModelGraph, sizes: &BTreeMap<DimId, usize>) -> Vec<(SymId, Array)> {
+    let mut env = Env::new();
+    for (&d, &n) in sizes {
+        env.set_dim(d, n);
+    }
+    let mut out: Vec<(SymId, Array)> = vec![];
+    for _ in 0..graph.consts.len() {
+        let before = out.len();
+        for (var, term) in &graph.consts {
+            let var = graph.var(*var);
+            let known = out.iter().any(|(s, _)| *s == var.sym);
+            if let (false, Some(term)) = (known, *term)
+                && let Some(value) = table(graph, &var.ranges, term, &mut env)
+            {
+                env.set(var.sym, value.clone());
+                out.push((var.sym, value));
+            }
+        }
+        if out.len() == before {
+            break;
+        }
+    }
+    out
+}
+
+/// The term at every position of its indices, the last one fastest.
+fn table(graph: &ModelGraph, ranges: &[IxId], term: Term, env: &mut Env<'_>) -> Option<Array> {
+    let Some((&ix, rest)) = ranges.split_first() else {
+        return graph.store.eval(term, env).ok();
+    };
+    let n = env.size(&graph.store, &graph.store.ix(ix).size).ok()?;
+    let mut out = Array {
+        shape: vec![n],
+        data: vec![],
+    };
+    for i in 0..n {
+        env.set_index(ix, i);
+        let part = table(graph, rest, term, env)?;
+        if i == 0 {
+            out.shape.extend(&part.shape);
+        }
+        out.data.extend(part.data);
+    }
+    Some(out)
 }

@@ -1,6 +1,6 @@
 //! Free coordinates of constrained parameters, as terms: gradients move freely, and the parameter stays in its support.
 
-use lvmc_term::{Fun, Store, Support, Sym, SymId, SymKind, Term};
+use lvmc_term::{Cmp, Fun, Size, Store, Support, Sym, SymId, SymKind, Term};
 use std::collections::HashMap;
 
 /// A parameter as a function of numbers without constraints.
@@ -14,12 +14,52 @@ pub struct Free {
     pub value: Term,
 }
 
-/// Coordinates of every parameter. Positive numbers are exponentials, numbers in (0, 1) sigmoids, simplices softmaxes.
-pub(super) fn free(s: &mut Store, params: &[SymId]) -> Vec<Free> {
-    params.iter().map(|&p| one(s, p)).collect()
+/// A constant vector 0, 1, …, n − 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    /// Its symbol.
+    pub sym: SymId,
+    /// n.
+    pub len: Size,
 }
 
-fn one(s: &mut Store, param: SymId) -> Free {
+/// Coordinates of every parameter. Positive numbers are exponentials, numbers in (0, 1) sigmoids, simplices softmaxes, and a
+/// covariance is L Lᵀ, L lower triangular with exponentials on its diagonal.
+pub(super) fn free(s: &mut Store, params: &[SymId], positions: &mut Vec<Positions>) -> Vec<Free> {
+    params.iter().map(|&p| one(s, p, positions)).collect()
+}
+
+/// L of a square matrix of coordinates: its entries below the diagonal, and exponentials of those on it.
+fn lower(s: &mut Store, u: Term, positions: &mut Vec<Positions>) -> Term {
+    let len = s.shape(u)[0].clone();
+    let sym = match positions.iter().find(|p| p.len == len) {
+        Some(p) => p.sym,
+        None => {
+            let sym = s.add_sym(Sym {
+                name: "positions".into(),
+                kind: SymKind::Const,
+                shape: vec![len.clone()],
+                family: 0,
+                per_row: false,
+                support: Support::Count,
+            });
+            positions.push(Positions { sym, len: len.clone() });
+            sym
+        }
+    };
+    let (c, one) = (s.var(sym), s.num(1.0));
+    let ones = s.fill(one, vec![len]);
+    // column < row
+    let (column, row) = (s.outer(ones, c), s.outer(c, ones));
+    let below = s.cmp(Cmp::Lt, column, row);
+    let below = s.mul(below, u);
+    let d = s.diag_of(u);
+    let d = s.exp(d);
+    let d = s.diag(d);
+    s.add(below, d)
+}
+
+fn one(s: &mut Store, param: SymId, positions: &mut Vec<Positions>) -> Free {
     let sym = s.sym(param).clone();
     if sym.support == Support::Real {
         let value = s.var(param);
@@ -40,6 +80,11 @@ fn one(s: &mut Store, param: SymId) -> Free {
         Support::Positive | Support::NonNegative => s.exp(u),
         Support::Unit => s.fun(Fun::Sigmoid, u),
         Support::Simplex if sym.shape.len() == 1 => s.softmax(u),
+        Support::Cov if sym.shape.len() == 2 => {
+            let l = lower(s, u, positions);
+            let lt = s.transpose(l);
+            s.matmul(l, lt)
+        }
         _ => u,
     };
     Free { param, free, value }
@@ -52,6 +97,17 @@ pub fn coordinate(support: &Support, x: f64) -> f64 {
         Support::Positive | Support::NonNegative | Support::Simplex => x.ln(),
         Support::Unit => (x / (1.0 - x)).ln(),
         _ => x,
+    }
+}
+
+/// A support whose parameters have coordinates here; of families of simplices and covariances there are none yet.
+#[must_use]
+pub fn has_coordinates(support: &Support, rank: usize) -> bool {
+    match support {
+        Support::Simplex => rank == 1,
+        Support::Cov => rank == 2,
+        Support::Ordered | Support::Corr => false,
+        _ => true,
     }
 }
 

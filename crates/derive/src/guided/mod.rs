@@ -21,7 +21,7 @@ use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role};
 use lvmc_term::{IxId, Node, Size, Store, Support, Sym, SymId, SymKind, Term};
 use std::collections::HashMap;
 
-pub use free::{Free, coordinate};
+pub use free::{Free, Positions, coordinate};
 pub use noising::Noising;
 
 /// What the objective is.
@@ -167,6 +167,8 @@ pub struct Written {
     pub prior: Term,
     /// Free coordinates of the parameters.
     pub free: Vec<Free>,
+    /// Constants that they use.
+    pub positions: Vec<Positions>,
     /// Noise of the draws and of the nets.
     pub noise: Vec<Source>,
     /// The divergence's weight, held once, where the aim has one.
@@ -200,6 +202,7 @@ pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
     };
     if noising::is_noising(graph) {
         b.noising()?;
+        b.coordinates()?;
         return Ok(b.g);
     }
     b.refuse()?;
@@ -210,6 +213,7 @@ pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
     b.parts();
     b.weigh();
     b.g.params = b.params();
+    b.coordinates()?;
     Ok(b.g)
 }
 
@@ -248,6 +252,22 @@ impl<'a> Builder<'a> {
         let params = self.graph.vars.iter().filter(|v| v.role == Role::Param);
         self.g.params = params.map(|v| v.sym).filter(|s| used.contains(s)).collect();
         self.g.noising = Some(n);
+        Ok(())
+    }
+
+    fn coordinates(&self) -> Result<(), DeriveError> {
+        for &p in &self.g.params {
+            let sym = self.g.store.sym(p);
+            if !free::has_coordinates(&sym.support, sym.shape.len()) {
+                let var = self.graph.var_of(p).map(|v| self.graph.var(v));
+                return Err(DeriveError::MissingRule {
+                    what: format!("a gradient step on `{}`, whose values are constrained as a whole", sym.name),
+                    rule: "free-coordinates".into(),
+                    span: var.map_or_else(|| self.graph.factors[0].span, |v| v.span),
+                    help: "parameters that are real, positive, unit, one simplex or one covariance take gradient steps".into(),
+                });
+            }
+        }
         Ok(())
     }
 
@@ -678,11 +698,13 @@ impl Guided {
             sym,
             random: Random::Uniform,
         }));
-        let free = free::free(&mut self.store, &self.params);
+        let mut positions = vec![];
+        let free = free::free(&mut self.store, &self.params, &mut positions);
         Ok(Written {
             row: free::replace(&mut self.store, row, &free),
             prior: free::replace(&mut self.store, prior, &free),
             free,
+            positions,
             noise,
             beta,
         })

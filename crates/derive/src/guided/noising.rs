@@ -246,8 +246,13 @@ impl Deriver<'_> {
         Ok(Linear { scale, spread })
     }
 
+    /// 0, or a product with 0 (which the algebra keeps where another factor may be infinite; tables are finite).
     fn is_zero(&self, t: Term) -> bool {
-        self.s.as_num(t) == Some(0.0) || matches!(self.s.node(t), Node::Fill(c, _) if self.s.as_num(*c) == Some(0.0))
+        match self.s.node(t) {
+            Node::Fill(c, _) | Node::Hold(c) => self.is_zero(*c),
+            Node::Mul(ts) => ts.iter().any(|&x| self.is_zero(x)),
+            _ => self.s.as_num(t) == Some(0.0),
+        }
     }
 
     /// c where `t` is c · x plus what does not mention x, and c is a number.

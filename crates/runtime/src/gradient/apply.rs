@@ -53,10 +53,11 @@ impl<'a> Restored<'a> {
     /// A model that cannot be derived (which the fit's could), or a fit without one of its parameters.
     pub fn new(graph: &'a ModelGraph, fit: &'a Fit, mut guided: Guided, settings: Settings, make: Make<'a>) -> Result<Self, GradientError> {
         let sizes = sizes(graph, fit);
-        let known = Known::new(graph, &guided, &sizes)?;
+        let mut known = Known::new(graph, &guided, &sizes)?;
         let written = guided
             .written(graph, guided::Aim::Bound, 1)
             .map_err(|e| super::ProblemError::Aim(e))?;
+        known.add_positions(&guided.store, &written);
         let mut params = vec![];
         for f in &written.free {
             let sym = guided.store.sym(f.param);
@@ -68,7 +69,7 @@ impl<'a> Restored<'a> {
                 }
                 .into());
             };
-            params.push(free(&sym.support, &p.values));
+            params.push(free(&sym.support, &p.shape, &p.values));
         }
         Ok(Self {
             graph,

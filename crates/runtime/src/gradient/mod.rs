@@ -4,6 +4,7 @@ pub mod apply;
 pub mod chain;
 pub mod checkpoint;
 pub mod data;
+mod lbfgs;
 pub mod outcome;
 pub mod predict;
 pub mod problem;
@@ -23,7 +24,7 @@ use lvmc_model::graph::ModelGraph;
 use miette::Diagnostic;
 use problem::{Problem, ProblemError};
 use score::{Score, Scorer};
-use settings::{Aim, SettingError, Settings};
+use settings::{Aim, Optimiser, SettingError, Settings};
 use std::collections::BTreeMap;
 use thiserror::Error;
 use train::{Ended, State, Trainer, Watch};
@@ -148,7 +149,12 @@ pub fn fit(
     let problem = Problem::new(graph, guided, sizes, aim, settings.draws, data.weights.is_some())?;
     let (rows, held) = split(data.rows, settings);
     let mut bound = Scorer::new(graph, &problem, settings, make, SCORED.min(data.rows.max(1)))?;
-    let capacity = settings.batch.min(rows.len()).max(1);
+    let capacity = match settings.optimiser {
+        Optimiser::Lbfgs { .. } => SCORED,
+        _ => settings.batch,
+    }
+    .min(rows.len())
+    .max(1);
     let mut executor = make(
         problem.step.lowered.program.clone(),
         capacity,
@@ -165,7 +171,10 @@ pub fn fit(
     let mut score_held = |params: &[Vec<f64>]| {
         (!held.is_empty()).then(|| bound.score(&problem, params, data, &held, 1).mean())
     };
-    let ended = trainer.run(&mut state, watch, &mut score_held);
+    let ended = match settings.optimiser {
+        Optimiser::Lbfgs { memory } => lbfgs::run(&mut trainer, &mut state, memory, watch),
+        _ => trainer.run(&mut state, watch, &mut score_held),
+    };
     if ended == Ended::Diverged && fresh && state.step == 0 {
         return Err(GradientError::Start {
             batch: capacity,

@@ -9,7 +9,7 @@ use crate::result::{FORMAT, Fit, Parameter, Seconds};
 use lvmc_derive::guided::Objective;
 use lvmc_dense::ir::Precision;
 use lvmc_model::graph::ModelGraph;
-use lvmc_term::Support;
+use lvmc_term::{Array, Support};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -62,13 +62,39 @@ pub fn constrained(support: &Support, shape: &[usize], free: &[f64]) -> Vec<f64>
                 })
                 .collect()
         }
+        Support::Cov => {
+            let n = shape.last().copied().unwrap_or(1).max(1);
+            let mut out = vec![];
+            for u in free.chunks(n * n) {
+                let l = Array::from_fn(&[n, n], |k| match (k / n).cmp(&(k % n)) {
+                    std::cmp::Ordering::Greater => u[k],
+                    std::cmp::Ordering::Equal => u[k].exp(),
+                    std::cmp::Ordering::Less => 0.0,
+                });
+                out.extend(l.matmul(&l.transposed()).data);
+            }
+            out
+        }
         _ => free.to_vec(),
     }
 }
 
 /// The coordinates of a parameter's values.
 #[must_use]
-pub fn free(support: &Support, values: &[f64]) -> Vec<f64> {
+pub fn free(support: &Support, shape: &[usize], values: &[f64]) -> Vec<f64> {
+    if *support == Support::Cov {
+        let n = shape.last().copied().unwrap_or(1).max(1);
+        return values
+            .chunks(n * n)
+            .flat_map(|m| match Array::matrix(n, n, m.to_vec()).cholesky() {
+                Some(mut l) => {
+                    (0..n).for_each(|i| l.data[i * n + i] = l.data[i * n + i].ln());
+                    l.data
+                }
+                None => vec![f64::NAN; n * n],
+            })
+            .collect();
+    }
     values
         .iter()
         .map(|&x| lvmc_derive::guided::coordinate(support, x))
@@ -106,6 +132,10 @@ pub fn summarise(
         }
         free_parameters += match sym.support {
             Support::Simplex => values.len() - values.len() / shape.last().copied().unwrap_or(1).max(1),
+            Support::Cov => {
+                let n = shape.last().copied().unwrap_or(1).max(1);
+                values.len() / (n * n) * (n * (n + 1) / 2)
+            }
             _ => values.len(),
         };
         parameters.push(Parameter {

@@ -67,7 +67,7 @@ impl Known {
     pub fn new(graph: &ModelGraph, guided: &Guided, sizes: &BTreeMap<DimId, usize>) -> Result<Self, Bug> {
         let mut known = Self {
             sizes: sizes.clone(),
-            constants: terms::constants(graph, sizes),
+            constants: terms::tabulated(graph, sizes),
         };
         let Some(n) = &guided.noising else { return Ok(known) };
         let mut env = known.environment();
@@ -92,6 +92,15 @@ impl Known {
             known.constants.push((table.sym, values));
         }
         Ok(known)
+    }
+
+    /// Adds the positions that free coordinates use.
+    pub fn add_positions(&mut self, store: &Store, written: &Written) {
+        for p in &written.positions {
+            let n = self.size(store, &p.len).unwrap_or(0);
+            let values = (0..n).map(|i| i as f64).collect();
+            self.constants.push((p.sym, Array::vector(values)));
+        }
     }
 
     /// An environment with the sizes and constants.
@@ -187,8 +196,9 @@ impl Problem {
         draws: usize,
         weighted: bool,
     ) -> Result<Self, ProblemError> {
-        let known = Known::new(graph, &guided, sizes)?;
+        let mut known = Known::new(graph, &guided, sizes)?;
         let written = guided.written(graph, aim, draws).map_err(ProblemError::Aim)?;
+        known.add_positions(&guided.store, &written);
         let step = step(&mut guided, &known, &written, weighted)?;
         Ok(Self {
             guided,

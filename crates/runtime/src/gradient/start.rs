@@ -33,7 +33,8 @@ pub fn start(graph: &ModelGraph, problem: &Problem, seed: u64) -> Vec<Vec<f64>> 
                 Support::Real if shape.len() >= 2 => spread(1.0 / (shape[shape.len() - 1].max(1) as f64).sqrt()),
                 Support::Real => vec![0.0; len],
                 Support::Unit => vec![0.0; len],
-                Support::Simplex => vec![0.0; len],
+                // uniform shares; the identity
+                Support::Simplex | Support::Cov => vec![0.0; len],
                 support => vec![coordinate(support, 1.0); len],
             },
         });

@@ -205,9 +205,43 @@ impl<'a> Trainer<'a> {
         self.batch.len()
     }
 
-    /// Loss and gradients of one batch.
-    fn evaluate(&mut self, state: &State) -> f64 {
-        let n = self.fill_batch(state.step);
+    /// Loss and gradients of all rows at some parameters, with the noise of one fixed draw.
+    pub(super) fn whole(&mut self, params: &[Vec<f64>]) -> (f64, Vec<f64>) {
+        for (&(id, _), values) in self.step.params.iter().zip(params) {
+            self.executor.set(id, values);
+        }
+        let all = self.rows.len();
+        let mut gradient = vec![0.0; params.iter().map(Vec::len).sum()];
+        let mut loss = 0.0;
+        for (k, chunk) in self.rows.chunks(self.executor.capacity()).enumerate() {
+            self.batch.clear();
+            self.batch.extend_from_slice(chunk);
+            self.set_rows();
+            let share = if k == 0 { 1.0 / all as f64 } else { 0.0 };
+            for (id, x) in [(self.step.rate, 1.0 / all as f64), (self.step.share, share)] {
+                if let Some(id) = id {
+                    self.executor.set(id, &[x]);
+                }
+            }
+            if let (Some(id), Aim::Beta { beta, .. }) = (self.step.beta, self.settings.aim) {
+                self.executor.set(id, &[beta]);
+            }
+            self.executor.run(chunk.len(), k as u64);
+            loss += self.executor.get(self.step.loss)[0];
+            let mut at = 0;
+            for &(_, g) in &self.step.params {
+                let part = self.executor.get(g);
+                for (sum, x) in gradient[at..].iter_mut().zip(&part) {
+                    *sum += x;
+                }
+                at += part.len();
+            }
+        }
+        (loss, gradient)
+    }
+
+    /// Data and weights of the batch.
+    fn set_rows(&mut self) {
         for m in &self.data.variables {
             if let Some(&id) = self.step.lowered.symbols.get(&m.sym) {
                 self.executor.set_rows_from(id, &m.columns(), &self.batch);
@@ -218,6 +252,12 @@ impl<'a> Trainer<'a> {
             self.weights.extend(self.batch.iter().map(|&r| w[r as usize]));
             self.executor.set(id, &self.weights);
         }
+    }
+
+    /// Loss and gradients of one batch.
+    fn evaluate(&mut self, state: &State) -> f64 {
+        let n = self.fill_batch(state.step);
+        self.set_rows();
         if let Some(id) = self.step.rate {
             self.executor.set(id, &[1.0 / n as f64]);
         }
