@@ -324,12 +324,13 @@ impl<'a> Lower<'a> {
             return None;
         }
         let mut terms = vec![];
-        for ((_, a), (_, want)) in args.iter().zip(inputs) {
+        for (i, ((_, a), (_, want))) in args.iter().zip(inputs).enumerate() {
             let t = self.term(a, env)?;
+            self.whole_argument(net, i, t, a.span)?;
             let (want, have) = (self.shape(&want), self.shape_of(t));
             if have.is_empty() {
                 terms.push(self.store.fill(t, want));
-            } else if have == want {
+            } else if let Some(t) = self.aligned(t, &want) {
                 terms.push(t);
             } else {
                 let help = "the net's input type says what it takes";

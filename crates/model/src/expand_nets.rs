@@ -28,17 +28,23 @@ impl NetExpansion {
         }
     }
 
-    /// `t` with every application of a net replaced, applications inside nets too. Shared parts are expanded once.
+    /// `t` with every application of a net replaced, applications inside nets too, and logs of its softmax written in
+    /// logits. Shared parts are expanded once.
     pub fn expand(&mut self, graph: &ModelGraph, store: &mut Store, t: Term) -> Term {
+        let out = self.replaced(graph, store, t);
+        if out == t { t } else { store.in_logits(out) }
+    }
+
+    fn replaced(&mut self, graph: &ModelGraph, store: &mut Store, t: Term) -> Term {
         if let Some(&done) = self.memo.get(&t) {
             return done;
         }
         let out = match store.node(t).clone() {
             Node::Net { net, output, args, .. } => {
-                let args: Box<[Term]> = args.iter().map(|&a| self.expand(graph, store, a)).collect();
+                let args: Box<[Term]> = args.iter().map(|&a| self.replaced(graph, store, a)).collect();
                 self.results(graph, store, net, args)[output as usize]
             }
-            _ => store.map_children(t, |s, c| self.expand(graph, s, c)),
+            _ => store.map_children(t, |s, c| self.replaced(graph, s, c)),
         };
         self.memo.insert(t, out);
         out
@@ -57,7 +63,7 @@ impl NetExpansion {
         let mut out = vec![];
         for &t in &net.results {
             let applied = store.substitute(t, &with);
-            out.push(self.expand(graph, store, applied));
+            out.push(self.replaced(graph, store, applied));
         }
         self.calls.insert((n, args), out.clone());
         out

@@ -166,7 +166,10 @@ fn net(out: &mut String, graph: &ModelGraph, net: &Net) {
     let _ = writeln!(out, "net {}({}) -> {}", net.syntax.name.name, head.0, head.1);
     for w in &net.weights {
         let start = match &w.start {
-            Start::Uniform { fan_in } => format!("uniform on ±1/√{}", size_text(&graph.store, fan_in)),
+            Start::Uniform { fan_in } => match fan_in {
+                Size::Sum(_) => format!("uniform on ±1/√({})", size_text(&graph.store, fan_in)),
+                _ => format!("uniform on ±1/√{}", size_text(&graph.store, fan_in)),
+            },
             Start::Zero => "0".into(),
             Start::One => "1".into(),
             Start::Normal { sd } => format!("normal with standard deviation {sd}"),

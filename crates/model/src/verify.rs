@@ -5,9 +5,10 @@
 //! 3. a factor's arguments have the shapes its signature asks for, its value that of its event;
 //! 4. conditions are scalar;
 //! 5. factors belong to variables that may have them, each latent and data variable has one;
-//! 6. plates: the first is global, the second the rows, parents come before their children.
+//! 6. a net's results are terms over its arguments, its masks, its weights and constants, and have its outputs' shapes;
+//! 7. plates: the first is global, the second the rows, parents come before their children.
 
-use crate::graph::{Dist, Factor, ModelGraph, Plate, PlateId, Role};
+use crate::graph::{Dist, Factor, ModelGraph, Net, Plate, PlateId, Role};
 use crate::text::print_graph;
 use lvmc_base::Bug;
 use lvmc_families::Event;
@@ -68,6 +69,9 @@ fn check(g: &ModelGraph) -> Result<(), String> {
             symbols(g, t)?;
         }
     }
+    for n in &g.nets {
+        net(g, n)?;
+    }
     for (var, value) in &g.consts {
         let Some(t) = value else { continue };
         symbols(g, *t)?;
@@ -78,6 +82,32 @@ fn check(g: &ModelGraph) -> Result<(), String> {
                 g.var(*var).name,
                 g.store.ix(ix).name
             ));
+        }
+    }
+    Ok(())
+}
+
+fn net(g: &ModelGraph, n: &Net) -> Result<(), String> {
+    let name = &n.syntax.name.name;
+    if n.arguments.len() != n.inputs.len() || n.results.len() != n.outputs.len() {
+        return Err(format!(
+            "the net {name} has other arguments or results than its head says"
+        ));
+    }
+    for (&t, want) in n.results.iter().zip(&n.outputs) {
+        if g.store.shape(t) != want {
+            return Err(format!(
+                "a result of the net {name} has the shape {:?}",
+                g.store.shape(t)
+            ));
+        }
+        for s in g.store.symbols(t) {
+            let own = n.arguments.contains(&s) || n.noises.iter().any(|d| d.mask == s);
+            let var = g.var_of(s);
+            let weight = |v| n.weights.iter().any(|w| w.var == v);
+            if !own && !var.is_some_and(|v| weight(v) || g.var(v).role == Role::Const) {
+                return Err(format!("the net {name} mentions {}", g.store.sym(s).name));
+            }
         }
     }
     Ok(())

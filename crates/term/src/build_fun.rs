@@ -29,8 +29,8 @@ impl Store {
         }
     }
 
-    /// log a, elementwise; log exp a → a. Of probabilities made from numbers, by these: log σ(x) → −log(1 + e⁻ˣ),
-    /// log(1 − σ(x)) → −log(1 + eˣ), log softmax(v)ₖ → vₖ − log Σ exp v, which keep the digits that 1 − p loses.
+    /// log a, elementwise; log exp a → a. Of a probability made from a number, by that: log σ(x) → −log(1 + e⁻ˣ),
+    /// log(1 − σ(x)) → −log(1 + eˣ), which keep the digits that 1 − p loses.
     pub fn log(&mut self, a: Term) -> Term {
         self.fun(Fun::Log, a)
     }
@@ -47,19 +47,6 @@ impl Store {
             Node::Add(ts) if self.complement_of_sigmoid(ts).is_some() => {
                 let x = self.complement_of_sigmoid(ts).unwrap_or(a);
                 self.minus_softplus(x)
-            }
-            Node::Softmax(v) => {
-                let v = *v;
-                let l = self.log_sum_exp(v);
-                self.sub(v, l)
-            }
-            Node::At(p, at) if matches!(self.node(*p), Node::Softmax(_)) => {
-                let (p, at) = (*p, at.clone());
-                let Node::Softmax(v) = *self.node(p) else {
-                    return self.intern(Node::Fun(Fun::Log, a));
-                };
-                let (picked, l) = (self.at(v, &at), self.log_sum_exp(v));
-                self.sub(picked, l)
             }
             Node::Num(x) if x.get() == 0.0 => self.num(f64::NEG_INFINITY),
             Node::Num(x) if x.get() == f64::INFINITY => self.num(f64::INFINITY),

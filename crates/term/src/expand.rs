@@ -16,6 +16,12 @@ fn few(lengths: impl Iterator<Item = usize>) -> bool {
     lengths.fold(1usize, usize::saturating_mul) <= MOST_ADDENDS
 }
 
+const LOG_OF_SOFTMAX: Rule = Rule {
+    name: "log-of-softmax",
+    statement: "log softmax(v)ₖ = vₖ − log Σ exp v",
+    apply: log_of_softmax,
+};
+
 static RULES: &[Rule] = &[
     Rule {
         name: "product-over-sum",
@@ -37,6 +43,7 @@ static RULES: &[Rule] = &[
         statement: "log aᵖ = p log a",
         apply: log_of_power,
     },
+    LOG_OF_SOFTMAX,
     Rule {
         name: "log-of-choice",
         statement: "log(if c then a else b) = if c then log a else log b",
@@ -74,6 +81,13 @@ impl Store {
     /// not depend on it stays together. `depends` must hold for a term if it holds for a part of it.
     pub fn expand_in(&mut self, t: Term, depends: Depends<'_>) -> Term {
         self.expand_with(t, &Split { depends: Some(depends) })
+    }
+
+    /// `t` with log softmax(v)ₖ written as vₖ − log Σ exp v, which keeps the digits of small probabilities; everything else
+    /// stays as it is.
+    pub fn in_logits(&mut self, t: Term) -> Term {
+        let split = Split { depends: None };
+        self.rewrite(t, &[&LOG_OF_SOFTMAX], &split, &|n| matches!(n, Node::Hold(_)))
     }
 
     fn expand_with(&mut self, t: Term, split: &Split<'_>) -> Term {
@@ -169,6 +183,22 @@ fn log_of_power(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {
     };
     let l = s.log(a);
     Some(s.mul(p, l))
+}
+
+fn log_of_softmax(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {
+    let Node::Fun(Fun::Log, x) = *s.node(t) else {
+        return None;
+    };
+    let (v, picked) = match s.node(x).clone() {
+        Node::Softmax(v) => (v, v),
+        Node::At(p, at) => match *s.node(p) {
+            Node::Softmax(v) => (v, s.at(v, &at)),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let l = s.log_sum_exp(v);
+    Some(s.sub(picked, l))
 }
 
 fn log_of_choice(s: &mut Store, t: Term, _: &Split<'_>) -> Option<Term> {

@@ -183,6 +183,7 @@ impl Store {
             Node::Num(x) => x.get().fract() == 0.0,
             Node::Size(_) | Node::Ix(_) | Node::Cmp(..) | Node::Fun(Fun::Floor | Fun::Sign | Fun::Not, _) => true,
             Node::Add(ts) | Node::Mul(ts) => ts.iter().all(|&x| self.is_integer(x)),
+            Node::Fill(a, _) | Node::Hold(a) | Node::Reshape(a, _) => self.is_integer(*a),
             _ => false,
         }
     }

@@ -346,11 +346,12 @@ impl<'a> Lower<'a> {
             return None;
         }
         let mut terms = vec![];
-        for ((_, a), (_, want)) in args.iter().zip(&info.inputs) {
+        for (i, ((_, a), (_, want))) in args.iter().zip(&info.inputs).enumerate() {
             let want = self.shape(want);
             let v = self.net_value(body, a)?;
             let have = self.value_shape(&v);
             let t = self.settled(&v);
+            self.whole_argument(net, i, t, a.span)?;
             let fits = match have.is_empty() {
                 true => Some(self.store.fill(t, want.clone())),
                 false => self.aligned(t, &want),

@@ -13,9 +13,9 @@ mod value;
 use crate::errors::ModelError;
 use crate::graph::{Dropout, Net, PlateId, Role, Start, Var, VarId, Weight};
 use crate::lower::Lower;
-use lvmc_base::{Limit, Span};
+use lvmc_base::Span;
 use lvmc_syntax::ast;
-use lvmc_term::{Node, Shape, Size, Support, Sym, SymId, SymKind, Term};
+use lvmc_term::{Node, Shape, Size, Support, Sym, SymId, SymKind, Term, children};
 use std::collections::HashMap;
 use value::Value;
 
@@ -26,6 +26,9 @@ const ACTIVATIONS: [&str; 9] = [
 
 /// A net may apply others, and these others, so often in all.
 const MOST_CALLS: usize = 10_000;
+
+/// Functions of functions, so deep at most, nets inside nets included.
+const DEEPEST: usize = 3000;
 
 /// One net while it is lowered.
 struct Body<'a> {
@@ -144,7 +147,8 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// An input: a value of each row. A category's value is the written one, from 1.
+    /// An input: a value of each row, of which no more is known than that it is a whole number: what is put in its place
+    /// brings its own support. A category's value is the written one, from 1.
     fn net_argument(&mut self, body: &Body<'_>, name: &str, shape: Shape, support: &Support) -> SymId {
         self.store.add_sym(Sym {
             name: format!("{}.{name}", body.net),
@@ -152,11 +156,26 @@ impl<'a> Lower<'a> {
             shape,
             family: 0,
             per_row: true,
-            support: match support {
-                Support::Category(_) => Support::Int,
-                other => other.clone(),
-            },
+            support: if whole(support) { Support::Int } else { Support::Real },
         })
+    }
+
+    /// An input of whole numbers gets some.
+    pub(crate) fn whole_argument(&mut self, net: usize, input: usize, t: Term, at: Span) -> Option<()> {
+        let info = &self.t.nets[net];
+        let is_whole = info.inputs.get(input).is_some_and(|(support, _)| whole(support));
+        if !is_whole || self.store.is_integer(t) {
+            return Some(());
+        }
+        let (name, input) = (&info.syntax.name.name, &info.syntax.inputs[input].0);
+        let error = ModelError::Net {
+            net: name.clone(),
+            what: format!("its input `{}` is a whole number, and this may be none", input.name),
+            at,
+            help: format!("round it, floor({}), or declare {} : real", self.t.text(at), input.name),
+        };
+        self.t.error(error);
+        None
     }
 
     fn net_line(&mut self, body: &mut Body<'a>, targets: &'a [ast::Ident], e: &'a ast::Expr, span: Span) {
@@ -199,31 +218,59 @@ impl<'a> Lower<'a> {
     fn applied_often(&mut self, made: &[Made]) {
         let inner: Vec<Vec<usize>> = made.iter().map(|m| self.nets_in(&m.net.results)).collect();
         let mut calls: Vec<Option<usize>> = vec![None; made.len()];
+        let mut depths: Vec<Option<usize>> = vec![None; made.len()];
         for n in 0..made.len() {
-            let name = &made[n].net.syntax.name;
-            match count(n, &inner, &mut calls, &mut vec![false; made.len()]) {
-                None => {
-                    let what = "it applies itself, and so never ends".to_string();
-                    self.t.error(ModelError::Net {
-                        net: name.name.clone(),
-                        what,
-                        at: name.span,
-                        help: "several layers of one kind: a line each, with weights of its own".into(),
-                    });
-                    return;
-                }
-                Some(often) if often > MOST_CALLS => {
-                    self.t.error(ModelError::Limit(Limit {
-                        what: format!("how often the net `{}` applies nets, one inside another", name.name),
-                        found: format!("{often}"),
-                        limit: format!("{MOST_CALLS}"),
-                        advice: "name a result and use it twice, instead of computing it twice".into(),
-                    }));
-                    return;
-                }
-                Some(_) => {}
+            let name = made[n].net.syntax.name.clone();
+            let Some(often) = count(n, &inner, &mut calls, &mut vec![false; made.len()]) else {
+                self.t.error(ModelError::Net {
+                    net: name.name,
+                    what: "it applies itself, and so never ends".into(),
+                    at: name.span,
+                    help: "several layers of one kind: a line each, with weights of its own".into(),
+                });
+                return;
+            };
+            if often > MOST_CALLS {
+                let what = format!("how often the net `{}` applies nets, one inside another", name.name);
+                self.too_large(&what, often, MOST_CALLS);
+                return;
+            }
+            let deep = self.net_depth(n, made, &mut depths);
+            if deep > DEEPEST {
+                let what = format!("how deep the functions of the net `{}` are nested", name.name);
+                self.too_large(&what, deep, DEEPEST);
+                return;
             }
         }
+    }
+
+    /// The longest path from a result to a leaf, through the nets it applies.
+    fn net_depth(&self, n: usize, made: &[Made], done: &mut [Option<usize>]) -> usize {
+        if let Some(depth) = done[n] {
+            return depth;
+        }
+        let mut deepest = 0;
+        let mut at: HashMap<Term, usize> = HashMap::new();
+        for &t in &made[n].net.results {
+            for x in self.store.subterms(t) {
+                let node = self.store.node(x);
+                let parts = children(node)
+                    .iter()
+                    .filter_map(|c| at.get(c))
+                    .max()
+                    .copied()
+                    .unwrap_or(0);
+                let own = match node {
+                    Node::Net { net, .. } => self.net_depth(*net as usize, made, done),
+                    _ => 1,
+                };
+                let depth = parts.saturating_add(own);
+                at.insert(x, depth);
+                deepest = deepest.max(depth);
+            }
+        }
+        done[n] = Some(deepest);
+        deepest
     }
 
     fn nets_in(&self, results: &[Term]) -> Vec<usize> {
@@ -240,6 +287,14 @@ impl<'a> Lower<'a> {
         }
         found
     }
+}
+
+/// The support is one of whole numbers.
+fn whole(support: &Support) -> bool {
+    matches!(
+        support,
+        Support::Int | Support::Count | Support::Binary | Support::Category(_)
+    )
 }
 
 /// How many applications one application of `n` is; `None` where there is a circle.

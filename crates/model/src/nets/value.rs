@@ -46,7 +46,7 @@ impl<'a> Lower<'a> {
 
     /// `t` in that shape, where it has as many elements along the same axes: sizes that are equal numbers, axes of
     /// length 1 more or less.
-    pub(super) fn aligned(&mut self, t: Term, want: &[Size]) -> Option<Term> {
+    pub(crate) fn aligned(&mut self, t: Term, want: &[Size]) -> Option<Term> {
         let have = self.shape_of(t);
         if have == want {
             return Some(t);

@@ -109,6 +109,11 @@ fn example(w: &mut World, c: &mut Choices, rule: &str) -> Term {
             let p = s.square(a);
             s.intern(Node::Fun(Fun::Log, p))
         }
+        "log-of-softmax" => {
+            let (p, i) = (s.intern(Node::Softmax(v)), s.num(2.0));
+            let p = s.at(p, &[i]);
+            s.log(p)
+        }
         "log-of-choice" => {
             let x = chosen(s);
             s.log(x)
