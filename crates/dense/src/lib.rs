@@ -9,6 +9,6 @@ pub mod ir;
 pub mod text;
 mod verify;
 
-pub use exec::{Build, Columns, Executor, Factors, Method, Moments, Numbers, OptimiserStep, Trained};
+pub use exec::{Build, Columns, Executor, Method, Moments, Numbers, OptimiserStep, Trained};
 pub use interp::{Interpreter, algebra, clamp_code, law, param_index};
 pub use verify::verify;
