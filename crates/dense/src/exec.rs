@@ -2,6 +2,7 @@
 
 use crate::ir::{ArrayId, Precision, Program};
 use lvmc_base::Bug;
+use lvmc_kernels::array::update::{Rule, Update};
 
 /// Numbers of a table in memory.
 #[derive(Debug, Clone, Copy)]
@@ -175,57 +176,38 @@ pub trait Build: Executor + Sized {
     fn build(program: Program, capacity: usize, precision: Precision, seed: u64) -> Result<Self, Bug>;
 }
 
-/// The factors by which one Adam or SGD step acts, worked out once a step in f64.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Factors {
-    /// What gradients are multiplied by.
-    pub scale: f64,
-    /// λ added to the gradient.
-    pub coupled: f64,
-    /// What the parameter is multiplied by first.
-    pub shrink: f64,
-    /// β₁, or μ.
-    pub keep1: f64,
-    /// β₂.
-    pub keep2: f64,
-    /// η / (1 − β₁ᵗ), or η.
-    pub rate: f64,
-    /// 1 / (1 − β₂ᵗ).
-    pub unbias2: f64,
-    /// ε.
-    pub epsilon: f64,
-}
-
-impl Factors {
-    /// Of one parameter's update.
+impl OptimiserStep<'_> {
+    /// The rule and its factors for parameters of weight decay `decay`.
     #[must_use]
-    pub fn of(step: &OptimiserStep<'_>, decay: f64) -> Self {
-        let t = step.step.max(1) as f64;
-        match step.method {
+    pub fn update(&self, decay: f64) -> Update {
+        let t = self.step.max(1) as f64;
+        match self.method {
             Method::Adam {
                 beta1,
                 beta2,
                 epsilon,
                 decoupled,
-            } => Self {
-                scale: step.scale,
+            } => Update {
+                rule: Rule::Adam {
+                    beta1,
+                    beta2,
+                    unbias: 1.0 / (1.0 - beta2.powf(t)),
+                    epsilon,
+                },
+                scale: self.scale,
                 coupled: if decoupled { 0.0 } else { decay },
-                shrink: if decoupled { 1.0 - step.rate * decay } else { 1.0 },
-                keep1: beta1,
-                keep2: beta2,
-                rate: step.rate / (1.0 - beta1.powf(t)),
-                unbias2: 1.0 / (1.0 - beta2.powf(t)),
-                epsilon,
+                shrink: if decoupled { 1.0 - self.rate * decay } else { 1.0 },
+                rate: self.rate / (1.0 - beta1.powf(t)),
             },
-            Method::Sgd { momentum, .. } => Self {
-                scale: step.scale,
+            Method::Sgd { momentum, nesterov } => Update {
+                rule: Rule::Momentum {
+                    keep: if self.step <= 1 { 0.0 } else { momentum },
+                    ahead: nesterov.then_some(momentum),
+                },
+                scale: self.scale,
                 coupled: decay,
                 shrink: 1.0,
-                keep1: if step.step <= 1 { 0.0 } else { momentum },
-                keep2: momentum,
-                rate: step.rate,
-                unbias2: 1.0,
-                epsilon: 0.0,
+                rate: self.rate,
             },
         }
     }

@@ -1,12 +1,13 @@
 //! The reference: every step as a plain loop in f64.
 
-use crate::exec::{Build, Columns, Executor, Factors, Method, Moments, Numbers, OptimiserStep, Trained};
+use crate::exec::{Build, Columns, Executor, Moments, Numbers, OptimiserStep, Trained};
 use crate::ir::{
     Access, Algebra, Array, ArrayId, Count, Extent, Fate, Map, Matrix, Noise, Op, Precision, Program, Read, Role, Step,
 };
 use crate::verify::{shape, verify};
 use lvmc_base::Bug;
 use lvmc_kernels::array::noise::{self, Key, Law};
+use lvmc_kernels::array::update::Rule;
 use lvmc_kernels::{block, dense};
 
 /// Runs a program in f64 on one thread.
@@ -149,22 +150,27 @@ impl Executor for Interpreter {
 
     fn optimise(&mut self, step: &OptimiserStep<'_>) {
         for t in step.trained {
-            let f = Factors::of(step, t.decay);
+            let u = step.update(t.decay);
             let index = param_index(&self.program, t.param);
             let gradient = std::mem::take(&mut self.arrays[t.gradient]);
             let [m, v] = &mut self.moments[index];
             for (i, x) in self.arrays[t.param].iter_mut().enumerate() {
-                let g = f.scale * gradient[i] + f.coupled * *x;
-                *x *= f.shrink;
-                match step.method {
-                    Method::Adam { .. } => {
-                        m[i] = f.keep1 * m[i] + (1.0 - f.keep1) * g;
-                        v[i] = f.keep2 * v[i] + (1.0 - f.keep2) * g * g;
-                        *x -= f.rate * m[i] / ((v[i] * f.unbias2).sqrt() + f.epsilon);
+                let g = u.scale * gradient[i] + u.coupled * *x;
+                *x *= u.shrink;
+                match u.rule {
+                    Rule::Adam {
+                        beta1,
+                        beta2,
+                        unbias,
+                        epsilon,
+                    } => {
+                        m[i] = beta1 * m[i] + (1.0 - beta1) * g;
+                        v[i] = beta2 * v[i] + (1.0 - beta2) * g * g;
+                        *x -= u.rate * m[i] / ((v[i] * unbias).sqrt() + epsilon);
                     }
-                    Method::Sgd { nesterov, .. } => {
-                        m[i] = f.keep1 * m[i] + g;
-                        *x -= f.rate * if nesterov { g + f.keep2 * m[i] } else { m[i] };
+                    Rule::Momentum { keep, ahead } => {
+                        m[i] = keep * m[i] + g;
+                        *x -= u.rate * ahead.map_or(m[i], |ahead| g + ahead * m[i]);
                     }
                 }
             }

@@ -12,6 +12,6 @@ pub use lower::{Leaf, LowerError, Lowered, Root, lower};
 pub mod text;
 mod verify;
 
-pub use exec::{Build, Columns, Executor, Factors, Method, Moments, Numbers, OptimiserStep, Trained};
+pub use exec::{Build, Columns, Executor, Method, Moments, Numbers, OptimiserStep, Trained};
 pub use interp::{Interpreter, algebra, clamp_code, law, param_index};
 pub use verify::verify;

@@ -4,6 +4,7 @@
 //! [`lvmc_loops::Machine`], as the interpreter is, on the same memory. Row loops become 128-bit code or calls of wide
 //! block operations, kernels become calls of the block kernels (see [`lvmc_loops::route`](fn@lvmc_loops::route)).
 
+pub mod dense;
 mod emit;
 mod error;
 mod externals;

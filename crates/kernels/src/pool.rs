@@ -32,20 +32,17 @@ struct State {
     job: Mutex<Option<Job>>,
 }
 
-#[derive(Clone)]
 struct Job {
     work: Work,
     index: usize,
-    shared: Arc<Shared>,
+    caller: Thread,
 }
 
-/// What the threads of one call share.
-struct Shared {
-    /// Helpers still at work.
-    left: AtomicUsize,
-    caller: Thread,
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
-}
+/// Helpers still at work for the one call that holds [`POOL`].
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+
+/// A helper's panic.
+static PANIC: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
 
 static POOL: Mutex<Vec<Helper>> = Mutex::new(Vec::new());
 
@@ -67,7 +64,7 @@ pub fn run(threads: usize, work: &(dyn Fn(usize) + Sync)) {
         return;
     }
     // SAFETY: the lifetime is stretched only until this function returns, and it returns (or unwinds) after every helper
-    // has let go of the reference: `left` counts them, and nothing between here and the wait can unwind
+    // has let go of the reference: `LEFT` counts them, and nothing between here and the wait can unwind
     let shared_work: Work = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Work>(work) };
     let mut helpers = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     while helpers.len() < threads - 1 {
@@ -75,16 +72,12 @@ pub fn run(threads: usize, work: &(dyn Fn(usize) + Sync)) {
         helpers.push(helper);
     }
     let used = helpers.len().min(threads - 1);
-    let shared = Arc::new(Shared {
-        left: AtomicUsize::new(used),
-        caller: std::thread::current(),
-        panic: Mutex::new(None),
-    });
+    LEFT.store(used, Ordering::Release);
     for (i, helper) in helpers[..used].iter().enumerate() {
         let job = Job {
             work: shared_work,
             index: i + 1,
-            shared: Arc::clone(&shared),
+            caller: std::thread::current(),
         };
         *helper.state.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
         helper.state.busy.store(true, Ordering::Release);
@@ -96,9 +89,9 @@ pub fn run(threads: usize, work: &(dyn Fn(usize) + Sync)) {
         (used + 1..threads).for_each(work);
     }));
     INSIDE.set(false);
-    wait(|| shared.left.load(Ordering::Acquire) == 0);
+    wait(|| LEFT.load(Ordering::Acquire) == 0);
+    let theirs = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(helpers);
-    let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(panic) = own.err().or(theirs) {
         resume_unwind(panic);
     }
@@ -134,13 +127,11 @@ fn start(number: usize) -> Option<Helper> {
                 let Some(job) = own.job.lock().unwrap_or_else(PoisonError::into_inner).take() else {
                     continue;
                 };
-                let Job { work, index, shared } = job;
+                let Job { work, index, caller } = job;
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(index))) {
-                    *shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+                    *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
                 }
-                // the caller may return once this is 0, so its handle is taken before
-                let caller = shared.caller.clone();
-                if shared.left.fetch_sub(1, Ordering::Release) == 1 {
+                if LEFT.fetch_sub(1, Ordering::Release) == 1 {
                     caller.unpark();
                 }
             }

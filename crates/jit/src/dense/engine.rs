@@ -1,0 +1,396 @@
+//! A program with its memory, its phases and its threads.
+
+use super::map::{Code, Scratch};
+use super::memory::{Memory, is_rows, layout};
+use super::once::Job;
+use super::phases::{Phase, plan};
+use super::rows::{BLOCKS, Context, RowStep, block};
+use super::team::Team;
+use lvmc_dense::ir::{ArrayId, Extent, Program, Role};
+use lvmc_dense::{Columns, Moments, Numbers, OptimiserStep, Trained, param_index};
+use lvmc_kernels::array::Float;
+use lvmc_kernels::pool::MAX_THREADS;
+
+/// Rows of a task, at least a block.
+const TASK_ROWS: usize = 64;
+
+/// Numbers of a task of an optimiser.
+const TASK_NUMBERS: usize = 1 << 14;
+
+/// Less work than this (in something like nanoseconds) is left to one thread.
+const SMALL: f64 = 30_000.0;
+
+/// An executor in one precision.
+pub(super) struct Engine<T> {
+    program: Program,
+    capacity: usize,
+    seed: u64,
+    threads: usize,
+    memory: Memory<T>,
+    phases: Vec<Phase<T>>,
+    team: Team,
+    /// Of the optimiser: one phase.
+    second: Team,
+    scratch: Vec<Scratch<T>>,
+    partials: Vec<f64>,
+    /// Squares of gradients, by tasks.
+    squares: Vec<f64>,
+    moments: Vec<[Vec<T>; 2]>,
+    /// For every array: its place among the parameters.
+    params: Vec<usize>,
+    row_ids: Vec<u32>,
+    rows: usize,
+    /// Work once and for each row.
+    cost: (f64, f64),
+}
+
+/// A pointer that threads share, each for its own part.
+struct Shared<P>(*mut P);
+
+// SAFETY: every use says why parts are apart
+unsafe impl<P> Sync for Shared<P> {}
+
+impl<P> Shared<P> {
+    fn at(&self, i: usize) -> *mut P {
+        self.0.wrapping_add(i)
+    }
+}
+
+impl<T: Float> Engine<T> {
+    pub fn new(program: Program, capacity: usize, seed: u64, threads: usize) -> Self {
+        let (_, behind) = layout::<T>(&program, capacity);
+        let mut plan = plan::<T>(&program, capacity, behind);
+        let memory = Memory::new(&program, capacity, plan.behind);
+        let partials = set_partials(&mut plan.phases);
+        let params = (0..program.arrays.len())
+            .map(|id| match program.arrays[id].role {
+                Role::Param => param_index(&program, id),
+                _ => usize::MAX,
+            })
+            .collect();
+        let trained = program.arrays.iter().filter(|a| a.role == Role::Param);
+        let moments: Vec<_> = trained.map(|a| [vec![T::ZERO; a.len], vec![T::ZERO; a.len]]).collect();
+        let squares = program.arrays.iter().filter(|a| a.extent == Extent::Once);
+        let mut engine = Self {
+            cost: cost(&program, &plan.phases),
+            capacity,
+            seed,
+            threads: 0,
+            memory,
+            team: Team::new(plan.phases.len()),
+            second: Team::new(1),
+            scratch: Vec::new(),
+            partials: vec![0.0; partials],
+            squares: vec![0.0; squares.map(|a| a.len.div_ceil(TASK_NUMBERS)).sum()],
+            moments,
+            params,
+            row_ids: Vec::with_capacity(capacity),
+            rows: 0,
+            phases: plan.phases,
+            program,
+        };
+        engine.set_threads(threads);
+        engine
+    }
+
+    pub fn set_threads(&mut self, threads: usize) {
+        self.threads = threads.clamp(1, MAX_THREADS);
+        let maps = || codes(&self.phases);
+        self.scratch.resize_with(self.threads, || Scratch::new(maps()));
+    }
+
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Numbers of an array for so many rows.
+    fn numbers(&self, array: ArrayId, rows: usize) -> usize {
+        self.program.arrays[array].len * if is_rows(&self.program, array) { rows } else { 1 }
+    }
+
+    pub fn set(&mut self, array: ArrayId, values: &[f64]) {
+        assert!(
+            values.len() <= self.numbers(array, self.capacity),
+            "more numbers than there is room for"
+        );
+        let to = self.memory.slice_mut(array, values.len());
+        to.iter_mut().zip(values).for_each(|(to, &x)| *to = T::from_f64(x));
+    }
+
+    pub fn set_rows_from(&mut self, array: ArrayId, source: &Columns<'_>, rows: &[u32]) {
+        assert!(
+            is_rows(&self.program, array) && rows.len() <= self.capacity,
+            "rows for which there is room"
+        );
+        let len = self.program.arrays[array].len;
+        let to = self.memory.slice_mut(array, rows.len() * len);
+        for (to, &row) in to.chunks_exact_mut(len.max(1)).zip(rows) {
+            let start = row as usize * source.width + source.offset;
+            match source.numbers {
+                Numbers::F32(x) => copy(to, &x[start..start + len]),
+                Numbers::F64(x) => copy(to, &x[start..start + len]),
+            }
+        }
+    }
+
+    pub fn read(&self, array: ArrayId, out: &mut [f64]) {
+        assert!(
+            out.len() <= self.numbers(array, self.capacity),
+            "more numbers than there are"
+        );
+        let from = self.memory.slice(array, out.len());
+        out.iter_mut().zip(from).for_each(|(to, x)| *to = x.to_f64());
+    }
+
+    pub fn get(&self, array: ArrayId) -> Vec<f64> {
+        let mut out = vec![0.0; self.numbers(array, self.rows)];
+        self.read(array, &mut out);
+        out
+    }
+
+    pub fn set_row_ids(&mut self, ids: &[u32]) {
+        assert!(ids.len() <= self.capacity, "rows for which there is room");
+        self.row_ids.clear();
+        self.row_ids.extend_from_slice(ids);
+    }
+
+    /// Runs all phases; noise is drawn where a draw is given.
+    pub fn run(&mut self, rows: usize, draw: Option<u64>) {
+        assert!(rows <= self.capacity, "room for {} rows, not {rows}", self.capacity);
+        self.rows = rows;
+        let threads = if self.cost.0 + self.cost.1 * rows as f64 > SMALL {
+            self.threads
+        } else {
+            1
+        };
+        let size = block(rows);
+        // tasks begin at blocks; how many blocks they have makes no difference to results
+        let share = rows.div_ceil(threads).next_multiple_of(size);
+        let task_rows = share.min(TASK_ROWS.next_multiple_of(size)).max(size);
+        for (p, phase) in self.phases.iter().enumerate() {
+            self.team.set_tasks(
+                p,
+                row_tasks(phase, rows, task_rows) + phase.jobs.iter().map(Job::tasks).sum::<usize>(),
+            );
+        }
+        let context = Context {
+            view: self.memory.view(),
+            rows,
+            draw,
+            seed: self.seed,
+            row_ids: &self.row_ids,
+            partials: self.partials.as_mut_ptr(),
+        };
+        let (phases, scratch) = (&self.phases, Shared(self.scratch.as_mut_ptr()));
+        let task = |p: usize, task: usize, thread: usize| {
+            let phase = &phases[p];
+            // SAFETY: there is scratch for every thread, and this is its thread. The verifier has seen the steps; tasks
+            // of a phase write apart: row steps their rows and blocks, others their parts of arrays that no other step
+            // of the phase touches, which the planner saw to.
+            unsafe {
+                let scratch = &mut *scratch.at(thread);
+                let mut task = task;
+                let first = row_tasks(phase, rows, task_rows);
+                if task < first {
+                    let from = task * task_rows;
+                    let part = from..(from + task_rows).min(rows);
+                    phase
+                        .rows
+                        .iter()
+                        .for_each(|step| step.run(&context, part.clone(), scratch));
+                    return;
+                }
+                task -= first;
+                for job in &phase.jobs {
+                    let tasks = job.tasks();
+                    if task < tasks {
+                        job.run(&context, task, scratch);
+                        return;
+                    }
+                    task -= tasks;
+                }
+            }
+        };
+        let finish = |p: usize| {
+            let blocks = rows.div_ceil(size).max(1);
+            for code in codes_of(&phases[p]).filter(|code| code.has_partials()) {
+                let blocks = if code.extent == Extent::Rows {
+                    blocks
+                } else {
+                    code.tasks()
+                };
+                // SAFETY: all tasks of the phase have ended, and no other thread goes on before this
+                unsafe {
+                    let partials = context.partials(code, 0..blocks);
+                    if rows == 0 {
+                        partials.fill(0.0);
+                    }
+                    code.finish(&context.view, partials);
+                }
+            }
+        };
+        self.team.run(threads, &task, &finish);
+    }
+
+    pub fn gradient_norm(&mut self, trained: &[Trained]) -> f64 {
+        let total = trained
+            .iter()
+            .map(|t| self.program.arrays[t.gradient].len.div_ceil(TASK_NUMBERS))
+            .sum();
+        assert!(total <= self.squares.len(), "gradients held once, each named once");
+        self.second.set_tasks(0, total);
+        let (memory, squares, program) = (&self.memory, Shared(self.squares.as_mut_ptr()), &self.program);
+        let task = |_: usize, task: usize, _: usize| {
+            let len = |t: &Trained| program.arrays[t.gradient].len;
+            let Some((i, range)) = part(trained.iter().map(len), task) else {
+                return;
+            };
+            let g = &memory.slice(trained[i].gradient, range.end)[range];
+            // SAFETY: one task writes one number
+            unsafe { *squares.at(task) = T::squares(g) };
+        };
+        let threads = if total > 2 { self.threads } else { 1 };
+        self.second.run(threads, &task, &|_| {});
+        self.squares[..total].iter().sum::<f64>().sqrt()
+    }
+
+    pub fn optimise(&mut self, step: &OptimiserStep<'_>) {
+        let mut total = 0;
+        for t in step.trained {
+            let len = self.program.arrays[t.param].len;
+            assert!(
+                self.params[t.param] != usize::MAX,
+                "`{}` is no parameter",
+                self.program.arrays[t.param].name
+            );
+            assert!(
+                !is_rows(&self.program, t.gradient) && self.program.arrays[t.gradient].len == len,
+                "its gradient"
+            );
+            total += len.div_ceil(TASK_NUMBERS);
+        }
+        self.second.set_tasks(0, total);
+        let view = self.memory.view();
+        let (program, params, moments) = (&self.program, &self.params, Shared(self.moments.as_mut_ptr()));
+        let task = |_: usize, task: usize, _: usize| {
+            let Some((i, range)) = part(step.trained.iter().map(|t| program.arrays[t.param].len), task) else {
+                return;
+            };
+            let t = &step.trained[i];
+            let update = step.update(t.decay);
+            // SAFETY: parts of one parameter are apart, and parameters are; gradients are not written
+            unsafe {
+                let [m, v] = &mut *moments.at(params[t.param]);
+                let piece = |p: *mut T| std::slice::from_raw_parts_mut(p, range.len());
+                let x = piece(view.at(t.param, 0, range.start));
+                let g = std::slice::from_raw_parts(view.at(t.gradient, 0, range.start), range.len());
+                let [m, v] = [m, v].map(|m| piece(m.as_mut_ptr().add(range.start)));
+                T::update(&update, x, g, m, v);
+            }
+        };
+        let threads = if total > 2 { self.threads } else { 1 };
+        self.second.run(threads, &task, &|_| {});
+    }
+
+    pub fn state(&self) -> Vec<Moments> {
+        let wide = |x: &Vec<T>| x.iter().map(|x| x.to_f64()).collect();
+        self.moments.iter().map(|[m, v]| [wide(m), wide(v)]).collect()
+    }
+
+    pub fn set_state(&mut self, state: &[Moments]) {
+        assert_eq!(state.len(), self.moments.len(), "moments of every parameter");
+        for (to, from) in self.moments.iter_mut().flatten().zip(state.iter().flatten()) {
+            assert_eq!(to.len(), from.len(), "moments of a parameter's numbers");
+            to.iter_mut().zip(from).for_each(|(to, &x)| *to = T::from_f64(x));
+        }
+    }
+}
+
+/// Which of some stretches a task is about, and where in it.
+fn part(lens: impl Iterator<Item = usize>, mut task: usize) -> Option<(usize, std::ops::Range<usize>)> {
+    for (i, len) in lens.enumerate() {
+        let tasks = len.div_ceil(TASK_NUMBERS);
+        if task < tasks {
+            return Some((i, task * TASK_NUMBERS..((task + 1) * TASK_NUMBERS).min(len)));
+        }
+        task -= tasks;
+    }
+    None
+}
+
+/// Numbers of one precision to another.
+fn copy<T: Float, F: Float>(to: &mut [T], from: &[F]) {
+    to.iter_mut()
+        .zip(from)
+        .for_each(|(to, x)| *to = T::from_f64(x.to_f64()));
+}
+
+/// Tasks of a phase's row steps.
+fn row_tasks<T>(phase: &Phase<T>, rows: usize, task_rows: usize) -> usize {
+    if phase.rows.is_empty() {
+        0
+    } else {
+        rows.div_ceil(task_rows)
+    }
+}
+
+/// The maps of a phase.
+fn codes_of<T>(phase: &Phase<T>) -> impl Iterator<Item = &Code<T>> {
+    let rows = phase.rows.iter().filter_map(|step| match step {
+        RowStep::Map(code) => Some(code),
+        _ => None,
+    });
+    rows.chain(phase.jobs.iter().filter_map(|job| match job {
+        Job::Map(code) => Some(code),
+        _ => None,
+    }))
+}
+
+/// All maps.
+fn codes<T>(phases: &[Phase<T>]) -> impl Iterator<Item = &Code<T>> {
+    phases.iter().flat_map(codes_of)
+}
+
+/// Gives maps the places of their partial sums: how many numbers there are.
+fn set_partials<T: Float>(phases: &mut [Phase<T>]) -> usize {
+    let mut end = 0;
+    let mut set = |code: &mut Code<T>| {
+        code.partial_at = end;
+        end += code.partials()
+            * if code.extent == Extent::Rows {
+                BLOCKS
+            } else {
+                code.tasks()
+            };
+    };
+    for phase in phases {
+        for step in &mut phase.rows {
+            if let RowStep::Map(code) = step {
+                set(code);
+            }
+        }
+        for job in &mut phase.jobs {
+            if let Job::Map(code) = job {
+                set(code);
+            }
+        }
+    }
+    end
+}
+
+/// Work once and for each row.
+fn cost<T: Float>(program: &Program, phases: &[Phase<T>]) -> (f64, f64) {
+    let len = |id: ArrayId| program.arrays[id].len;
+    let mut cost = (0.0, 0.0);
+    for phase in phases {
+        cost.1 += phase.rows.iter().map(|step| step.cost(&len)).sum::<f64>();
+        for (once, row) in phase.jobs.iter().map(Job::cost) {
+            cost = (cost.0 + once, cost.1 + row);
+        }
+    }
+    cost
+}

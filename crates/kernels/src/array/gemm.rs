@@ -1,0 +1,434 @@
+//! Matrix products in f32 and f64: c (+)= a b, by tiles of c that stay in registers.
+//!
+//! An element of c is one chain of multiply-adds over each block of [`depth`] of the inner index, blocks in order: its bits
+//! depend on the inner length alone, not on how rows and columns are shared among threads. Rows of a are read where they
+//! stand, with any strides; b either where it stands (adjacent columns) or packed into panels of [`Products::width`]
+//! columns.
+
+use super::Float;
+use crate::block;
+
+/// A vector.
+trait Wide<T>: Copy {
+    /// Its lanes.
+    const W: usize;
+    /// # Safety
+    /// `p` is readable for `W` numbers.
+    unsafe fn load(p: *const T) -> Self;
+    /// # Safety
+    /// `p` is writable for `W` numbers.
+    unsafe fn store(self, p: *mut T);
+    /// # Safety
+    /// The machine has the vector's instructions, as for the two below.
+    unsafe fn set(x: T) -> Self;
+    /// a b + c
+    unsafe fn fma(a: Self, b: Self, c: Self) -> Self;
+    unsafe fn add(a: Self, b: Self) -> Self;
+}
+
+/// What the compiler makes of it, on any machine.
+#[derive(Clone, Copy)]
+struct Portable<T>([T; 4]);
+
+macro_rules! wide {
+    ($t:ty) => {
+        impl Wide<$t> for Portable<$t> {
+            const W: usize = 4;
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                // SAFETY: the caller vouches for four numbers
+                Self(unsafe { p.cast::<[$t; 4]>().read_unaligned() })
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                // SAFETY: as above
+                unsafe { p.cast::<[$t; 4]>().write_unaligned(self.0) }
+            }
+            #[inline(always)]
+            unsafe fn set(x: $t) -> Self {
+                Self([x; 4])
+            }
+            #[inline(always)]
+            unsafe fn fma(a: Self, b: Self, c: Self) -> Self {
+                let fused = |l: usize| {
+                    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                        a.0[l].mul_add(b.0[l], c.0[l])
+                    } else {
+                        a.0[l] * b.0[l] + c.0[l]
+                    }
+                };
+                Self(std::array::from_fn(fused))
+            }
+            #[inline(always)]
+            unsafe fn add(a: Self, b: Self) -> Self {
+                Self(std::array::from_fn(|l| a.0[l] + b.0[l]))
+            }
+        }
+    };
+    ($t:ty, $v:ident, $w:literal, $load:ident, $store:ident, $set:ident, $fma:ident, $add:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        impl Wide<$t> for std::arch::x86_64::$v {
+            const W: usize = $w;
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                // SAFETY: the caller vouches for the place and the machine, as below
+                unsafe { std::arch::x86_64::$load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                // SAFETY: as above
+                unsafe { std::arch::x86_64::$store(p, self) }
+            }
+            #[inline(always)]
+            unsafe fn set(x: $t) -> Self {
+                // SAFETY: as above
+                unsafe { std::arch::x86_64::$set(x) }
+            }
+            #[inline(always)]
+            unsafe fn fma(a: Self, b: Self, c: Self) -> Self {
+                // SAFETY: as above
+                unsafe { std::arch::x86_64::$fma(a, b, c) }
+            }
+            #[inline(always)]
+            unsafe fn add(a: Self, b: Self) -> Self {
+                // SAFETY: as above
+                unsafe { std::arch::x86_64::$add(a, b) }
+            }
+        }
+    };
+}
+
+wide!(f32);
+wide!(f64);
+wide!(
+    f32,
+    __m256,
+    8,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_set1_ps,
+    _mm256_fmadd_ps,
+    _mm256_add_ps
+);
+wide!(
+    f64,
+    __m256d,
+    4,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_set1_pd,
+    _mm256_fmadd_pd,
+    _mm256_add_pd
+);
+wide!(
+    f32,
+    __m512,
+    16,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_set1_ps,
+    _mm512_fmadd_ps,
+    _mm512_add_ps
+);
+wide!(
+    f64,
+    __m512d,
+    8,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_set1_pd,
+    _mm512_fmadd_pd,
+    _mm512_add_pd
+);
+
+/// Length of a block of the inner index: a panel of b stays in the first cache. Blocks of an inner length are equally long,
+/// give or take one.
+#[must_use]
+pub fn depth(inner: usize) -> usize {
+    const MOST: usize = 224;
+    inner.div_ceil(inner.div_ceil(MOST).max(1)).max(1)
+}
+
+/// One product, or some rows of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Product<T> {
+    /// Rows of a and c.
+    pub m: usize,
+    /// Columns of b and c.
+    pub n: usize,
+    /// Inner length.
+    pub k: usize,
+    /// Element (i, l) stands at `a + i · a_row + l · a_col`.
+    pub a: *const T,
+    /// From one row of a to the next.
+    pub a_row: usize,
+    /// From one column of a to the next.
+    pub a_col: usize,
+    /// Element (l, j) stands at `b + l · b_row + j`, or b is packed.
+    pub b: *const T,
+    /// From one row of b to the next; 0 for a packed b.
+    pub b_row: usize,
+    /// Element (i, j) stands at `c + i · c_row + j`.
+    pub c: *mut T,
+    /// From one row of c to the next.
+    pub c_row: usize,
+    /// Add to what stands in c.
+    pub add: bool,
+    /// Room for [`SCRATCH`] numbers of this thread's own.
+    pub scratch: *mut T,
+}
+
+/// Numbers of a product's scratch: a panel and a tile. (Not on the stack: a frame of several pages is probed, and LLVM was
+/// seen to lose a register to that.)
+pub const SCRATCH: usize = PANEL + TILE;
+
+/// The products of one instruction set.
+pub struct Products<T> {
+    /// Columns of a panel.
+    pub width: usize,
+    /// Rows of a tile.
+    pub height: usize,
+    /// # Safety
+    /// Operands are valid for their shapes (a packed b for [`Products::packed_len`]), c is not read by another operand.
+    pub run: unsafe fn(&Product<T>),
+}
+
+impl<T: Float> Products<T> {
+    /// Numbers of a packed b.
+    #[must_use]
+    pub fn packed_len(&self, k: usize, n: usize) -> usize {
+        k * n.next_multiple_of(self.width)
+    }
+
+    /// Packs panels `panels` of b, whose element (l, j) stands at `b + l · row + j · col`: for each block of the inner
+    /// index, one panel after the other, [`Products::width`] numbers for each l, the last panel filled up with 0.
+    ///
+    /// # Safety
+    /// `b` is valid for its shape, `out` for [`Products::packed_len`].
+    pub unsafe fn pack(
+        &self,
+        k: usize,
+        n: usize,
+        b: *const T,
+        row: usize,
+        col: usize,
+        out: *mut T,
+        panels: std::ops::Range<usize>,
+    ) {
+        let (width, block) = (self.width, depth(k));
+        let padded = n.next_multiple_of(width);
+        for first in (0..k).step_by(block) {
+            let len = block.min(k - first);
+            for p in panels.clone() {
+                let used = width.min(n - p * width);
+                // SAFETY: the caller vouches for the operands; indices are inside their shapes
+                unsafe {
+                    let from = b.add(first * row + p * width * col);
+                    let to = out.add(first * padded + p * width * len);
+                    if col == 1 {
+                        for l in 0..len {
+                            let (from, to) = (from.add(l * row), to.add(l * width));
+                            from.copy_to_nonoverlapping(to, used);
+                            (used..width).for_each(|j| *to.add(j) = T::ZERO);
+                        }
+                    } else {
+                        pack_turned(from, row, col, to, width, len, used);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One panel of a b whose columns are apart, in squares that stay in the first cache.
+///
+/// # Safety
+/// As [`Products::pack`].
+unsafe fn pack_turned<T: Float>(
+    from: *const T,
+    row: usize,
+    col: usize,
+    to: *mut T,
+    width: usize,
+    len: usize,
+    used: usize,
+) {
+    const SQUARE: usize = 8;
+    // SAFETY: the caller vouches for the operands
+    unsafe {
+        for l0 in (0..len).step_by(SQUARE) {
+            let l1 = (l0 + SQUARE).min(len);
+            for j in 0..used {
+                for l in l0..l1 {
+                    *to.add(l * width + j) = *from.add(l * row + j * col);
+                }
+            }
+            for l in l0..l1 {
+                (used..width).for_each(|j| *to.add(l * width + j) = T::ZERO);
+            }
+        }
+    }
+}
+
+/// The most numbers of a tile.
+const TILE: usize = 8 * 48;
+
+/// The most numbers of a panel of one block.
+const PANEL: usize = 225 * 48;
+
+/// A tile of c: `m` ≤ `MR` rows, `n` ≤ `NV` vectors of columns.
+///
+/// # Safety
+/// As [`Products::run`]; `b` is readable for whole vectors.
+#[inline(always)]
+unsafe fn tile<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(
+    k: usize,
+    a: *const T,
+    (a_row, a_col): (usize, usize),
+    b: *const T,
+    b_row: usize,
+    c: *mut T,
+    c_row: usize,
+    (m, n): (usize, usize),
+    add: bool,
+    buffer: *mut T,
+) {
+    // SAFETY: the caller vouches for the operands; a row that is not there is read as the first
+    unsafe {
+        let mut acc = [[V::set(T::ZERO); NV]; MR];
+        let rows: [*const T; MR] = std::array::from_fn(|i| if i < m { a.add(i * a_row) } else { a });
+        for l in 0..k {
+            let line = b.add(l * b_row);
+            let right: [V; NV] = std::array::from_fn(|v| V::load(line.add(v * V::W)));
+            for i in 0..MR {
+                let left = V::set(*rows[i].add(l * a_col));
+                for v in 0..NV {
+                    acc[i][v] = V::fma(left, right[v], acc[i][v]);
+                }
+            }
+        }
+        if m == MR && n == NV * V::W {
+            for i in 0..MR {
+                for v in 0..NV {
+                    let place = c.add(i * c_row + v * V::W);
+                    let sum = if add {
+                        V::add(V::load(place), acc[i][v])
+                    } else {
+                        acc[i][v]
+                    };
+                    sum.store(place);
+                }
+            }
+        } else {
+            for i in 0..MR {
+                for v in 0..NV {
+                    acc[i][v].store(buffer.add((i * NV + v) * V::W));
+                }
+            }
+            for i in 0..m {
+                for j in 0..n {
+                    let (place, sum) = (c.add(i * c_row + j), *buffer.add(i * NV * V::W + j));
+                    *place = if add { (*place).plus(sum) } else { sum };
+                }
+            }
+        }
+    }
+}
+
+/// A whole product.
+///
+/// # Safety
+/// As [`Products::run`].
+#[inline(always)]
+unsafe fn product<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(p: &Product<T>) {
+    let width = NV * V::W;
+    let block = depth(p.k);
+    let padded = p.n.next_multiple_of(width);
+    let tail = p.scratch;
+    // SAFETY: the caller vouches for the operands; the last panel of an unpacked b is copied, so that whole vectors of it
+    // can be read
+    unsafe {
+        for first in (0..p.k.max(1)).step_by(block) {
+            let len = block.min(p.k - first);
+            let add = p.add || first > 0;
+            for j in (0..p.n).step_by(width) {
+                let n = width.min(p.n - j);
+                let (b, b_row) = if p.b_row == 0 {
+                    (p.b.add(first * padded + j * len), width)
+                } else if n == width {
+                    (p.b.add(first * p.b_row + j), p.b_row)
+                } else {
+                    for l in 0..len {
+                        let from = p.b.add((first + l) * p.b_row + j);
+                        from.copy_to_nonoverlapping(tail.add(l * width), n);
+                        (n..width).for_each(|j| *tail.add(l * width + j) = T::ZERO);
+                    }
+                    (tail.cast_const(), width)
+                };
+                for i in (0..p.m).step_by(MR) {
+                    tile::<T, V, MR, NV>(
+                        len,
+                        p.a.add(i * p.a_row + first * p.a_col),
+                        (p.a_row, p.a_col),
+                        b,
+                        b_row,
+                        p.c.add(i * p.c_row + j),
+                        p.c_row,
+                        (MR.min(p.m - i), n),
+                        add,
+                        p.scratch.add(PANEL),
+                    );
+                }
+            }
+        }
+    }
+}
+
+macro_rules! products {
+    ($name:ident, $t:ty, $v:ty, $mr:literal, $nv:literal $(, #[$feature:meta])?) => {
+        mod $name {
+            use super::*;
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unused_imports)]
+            use std::arch::x86_64::*;
+
+            $(#[$feature])?
+            unsafe fn run(p: &Product<$t>) {
+                // SAFETY: the caller vouches for the operands
+                unsafe { product::<$t, $v, $mr, $nv>(p) }
+            }
+
+            pub(super) static PRODUCTS: Products<$t> =
+                Products { width: $nv * <$v as Wide<$t>>::W, height: $mr, run };
+        }
+    };
+}
+
+products!(portable32, f32, Portable<f32>, 4, 2);
+products!(portable64, f64, Portable<f64>, 4, 1);
+#[cfg(target_arch = "x86_64")]
+products!(avx2_32, f32, __m256, 6, 2, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+products!(avx2_64, f64, __m256d, 6, 2, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+products!(avx512_32, f32, __m512, 8, 3, #[target_feature(enable = "avx512f,avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+products!(avx512_64, f64, __m512d, 8, 3, #[target_feature(enable = "avx512f,avx2,fma")]);
+
+/// The products of the same instruction set as [`block::kernels`].
+macro_rules! chosen {
+    ($name:ident, $t:ty, $portable:ident, $avx2:ident, $avx512:ident) => {
+        pub(super) fn $name() -> &'static Products<$t> {
+            match block::kernels().name {
+                #[cfg(target_arch = "x86_64")]
+                "avx512" => &$avx512::PRODUCTS,
+                #[cfg(target_arch = "x86_64")]
+                "avx2" => &$avx2::PRODUCTS,
+                _ => &$portable::PRODUCTS,
+            }
+        }
+    };
+}
+
+chosen!(of_f32, f32, portable32, avx2_32, avx512_32);
+chosen!(of_f64, f64, portable64, avx2_64, avx512_64);
