@@ -84,8 +84,12 @@ pub fn executor(
     threads: usize,
     interpret: bool,
 ) -> Result<Box<dyn Executor>, Bug> {
-    let _ = (threads, interpret);
-    Ok(Box::new(Interpreter::build(program, capacity, precision, seed)?))
+    if interpret {
+        return Ok(Box::new(Interpreter::build(program, capacity, precision, seed)?));
+    }
+    let mut native = lvmc_jit::dense::Native::build(program, capacity, precision, seed)?;
+    native.set_threads(threads.max(1));
+    Ok(Box::new(native))
 }
 
 /// Fits a graph to a table; also the state to go on from.

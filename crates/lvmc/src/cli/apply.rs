@@ -236,6 +236,38 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
 
 /// New rows.
 pub fn sample(args: &Sample) -> Result<Exit, Failure> {
+    let mut text = drawn(args)?;
+    if let Some(path) = &args.through {
+        text = through(path, &text, args)?;
+    }
+    let text = if args.json { as_json(&text) } else { text };
+    output::write(args.out.as_deref(), &text)?;
+    Ok(Exit::Fine)
+}
+
+/// Rows of codes decoded by the fit that made them.
+fn through(path: &Path, codes: &str, args: &Sample) -> Result<String, Failure> {
+    stage::enter("decode");
+    let fit = fitfile::read(path)?;
+    if fit.training.is_none() {
+        return Err(Failure::usage(
+            "--through decodes by a fit with a guide, and this one has none",
+            "give the fit whose `predict` wrote the codes",
+        ));
+    }
+    let table = lvmc_runtime::data::read_from(codes.as_bytes(), "codes")?;
+    let columns: Vec<&str> = codes.lines().next().unwrap_or_default().split(',').collect();
+    let out = gradient::restored(&fit, how(&args.run), threads(&args.run), |r| {
+        let code = r.guided.latents.iter().find(|l| !l.auxiliary).map(|l| l.sym);
+        let name = code.map(|c| r.guided.store.sym(c).name.clone()).unwrap_or_default();
+        guided::predict(r, &table, &[format!("{name}={}", columns.join(","))])
+    })?;
+    let mut bytes = Vec::new();
+    out.write(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn drawn(args: &Sample) -> Result<String, Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
     if fit.training.is_some() && gradient::is_chain(&fit)? {
@@ -255,14 +287,11 @@ pub fn sample(args: &Sample) -> Result<Exit, Failure> {
     };
     let mut bytes = Vec::new();
     sampling::sample(&graph, &fit, given.as_ref(), &request, &mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let text = if args.json { as_json(&text) } else { text.into_owned() };
-    output::write(args.out.as_deref(), &text)?;
-    Ok(Exit::Fine)
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Rows drawn along a chain back from noise.
-fn chain_sample(fit: &Fit, args: &Sample) -> Result<Exit, Failure> {
+fn chain_sample(fit: &Fit, args: &Sample) -> Result<String, Failure> {
     stage::enter("sample");
     let walk = match args.steps {
         Some(n) => Walk::Deterministic(n),
@@ -280,9 +309,7 @@ fn chain_sample(fit: &Fit, args: &Sample) -> Result<Exit, Failure> {
         text.push_str(&cells.join(","));
         text.push('\n');
     }
-    let text = if args.json { as_json(&text) } else { text };
-    output::write(args.out.as_deref(), &text)?;
-    Ok(Exit::Fine)
+    Ok(text)
 }
 
 /// The columns of a CSV text.

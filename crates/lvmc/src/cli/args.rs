@@ -321,6 +321,9 @@ pub struct Sample {
     /// Write the latent variables too
     #[arg(long)]
     pub latents: bool,
+    /// Decode the rows through this fit: they are codes that its `predict` wrote
+    #[arg(long, value_name = "FIT")]
+    pub through: Option<PathBuf>,
     /// Of a chain back from noise: that many steps without noise, instead of every step with it
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub steps: Option<usize>,
