@@ -18,9 +18,10 @@ pub fn apply(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Re
         return Err(Decline::plain("its type is not a simplex"));
     }
     let family = s.sym(unknown.sym).family;
-    if unknown.ranges.len() != family + 1 {
-        return Err(Decline::plain("it is not used element by element"));
-    }
+    let element = match unknown.ranges.last() {
+        Some(&i) if unknown.at.len() == family + 1 => i,
+        _ => return Err(Decline::plain("it is not used element by element")),
+    };
     let log = s.log(unknown.atom);
     let mut counts = vec![];
     for o in occurrences {
@@ -39,7 +40,6 @@ pub fn apply(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Re
         counts.push(o.expect(s, c));
     }
     let count = s.sum(&counts);
-    let element = unknown.ranges[family];
     let total = total_count(s, element, &counts);
     let value = s.div(count, total);
     let objective = s.mul(count, log);
