@@ -11,8 +11,10 @@ pub fn sum_to_one(s: &mut Store, t: Term) -> Term {
         }
         return t;
     };
-    let (mine, mut rest): (Vec<Term>, Vec<Term>) =
-        s.factors(body).into_iter().partition(|&f| s.free_indices(f).contains(&i));
+    let (mine, mut rest): (Vec<Term>, Vec<Term>) = s
+        .factors(body)
+        .into_iter()
+        .partition(|&f| s.free_indices(f).contains(&i));
     let [one] = mine[..] else { return t };
     let Node::RowSum(inner) = *s.node(one) else { return t };
     match drop_index(s, inner, i) {

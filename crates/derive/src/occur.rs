@@ -324,7 +324,14 @@ pub fn occurrences_in(
             indices.push(only);
             continue;
         }
-        let i = target_index(s, finite, syms[0], (&uses, axis), elements && axis + 1 == depth, &ranges);
+        let i = target_index(
+            s,
+            finite,
+            syms[0],
+            (&uses, axis),
+            elements && axis + 1 == depth,
+            &ranges,
+        );
         ranges.push(i);
         indices.push(s.index(i));
     }

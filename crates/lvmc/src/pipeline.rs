@@ -152,7 +152,14 @@ pub fn one(
             let all = held.all.filter(|_| lowered.bound.is_none()).map(load).transpose()?;
             let rows = load(held.rows)?;
             let parts = (&rows, all.as_ref());
-            Some(score_held_out(compiled, parts, &fitted, &data, settings.threads, held.share))
+            Some(score_held_out(
+                compiled,
+                parts,
+                &fitted,
+                &data,
+                settings.threads,
+                held.share,
+            ))
         }
     };
 

@@ -34,7 +34,10 @@ fn whole(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Result
     for o in occurrences {
         for (c, g) in elementwise(s, o.term, &[atom]).map_err(|e| Decline::at(e, o.span))? {
             if g != log {
-                return Err(Decline::at("it stands elsewhere than in the logs of its elements", o.span));
+                return Err(Decline::at(
+                    "it stands elsewhere than in the logs of its elements",
+                    o.span,
+                ));
             }
             let count = o.expect(s, c);
             counts.push(s.refill(count, shape.clone()));
@@ -49,12 +52,7 @@ fn whole(s: &mut Store, unknown: &Unknown, occurrences: &[Occurrence]) -> Result
 }
 
 /// One element at a position: π_j = n_j / Σ_j n_j.
-fn by_element(
-    s: &mut Store,
-    unknown: &Unknown,
-    element: IxId,
-    occurrences: &[Occurrence],
-) -> Result<Update, Decline> {
+fn by_element(s: &mut Store, unknown: &Unknown, element: IxId, occurrences: &[Occurrence]) -> Result<Update, Decline> {
     let log = s.log(unknown.atom);
     let mut counts = vec![];
     for o in occurrences {
