@@ -22,9 +22,10 @@ pub(super) fn units(graph: &ModelGraph, binding: &Binding, table: &Table) -> Vec
         Sharing::By(keys) => keys,
     };
     let mut join = Join::new(table.rows);
-    for key in by {
-        let column = |&x: &SymId| column_of(graph, binding, table, x).map(codes);
-        let columns: Option<Vec<Vec<u64>>> = key.iter().map(column).collect();
+    let column = |&x: &SymId| column_of(graph, binding, table, x).map(codes);
+    let effects = by.iter().map(|key| key.iter().map(column).collect());
+    let blocks = plates(graph).map(|name| named(binding, table, name).map(|c| vec![codes(c)]));
+    for columns in effects.chain(blocks).collect::<Vec<Option<Vec<Vec<u64>>>>>() {
         let Some(columns) = columns else {
             return vec![0; table.rows];
         };
@@ -38,17 +39,30 @@ pub(super) fn units(graph: &ModelGraph, binding: &Binding, table: &Table) -> Vec
     join.numbered()
 }
 
+/// The columns of outermost `for each` blocks that are no families.
+fn plates(graph: &ModelGraph) -> impl Iterator<Item = &str> {
+    let is_group = |p: lvmc_model::graph::PlateId| matches!(graph.plates.get(p.index()), Some(Plate::Group { .. }));
+    graph.plates.iter().filter_map(move |p| match p {
+        Plate::Group { column, parent, .. } if !parent.is_some_and(is_group) => Some(column.as_str()),
+        _ => None,
+    })
+}
+
+/// A column that the model names.
+fn named<'a>(binding: &Binding, table: &'a Table, name: &str) -> Option<&'a Column> {
+    let role = binding.roles.iter().find(|r| r.0 == name).map(|r| r.1);
+    table.columns.get(role.or_else(|| table.lookup(name))?)
+}
+
 /// The column of a given category; of a group inside groups its outermost group's, which holds it whole.
 fn column_of<'a>(graph: &ModelGraph, binding: &Binding, table: &'a Table, x: SymId) -> Option<&'a Column> {
     let nested = graph.nested.iter().find(|n| graph.var(n.var).sym == x);
-    let at = match nested.and_then(|n| n.columns.first()) {
-        Some(name) => {
-            let role = binding.roles.iter().find(|r| r.0 == *name).map(|r| r.1);
-            role.or_else(|| table.lookup(name))?
-        }
-        None => *binding.vars.iter().find(|v| v.sym == x)?.columns.first()?,
-    };
-    table.columns.get(at)
+    match nested.and_then(|n| n.columns.first()) {
+        Some(name) => named(binding, table, name),
+        None => table
+            .columns
+            .get(*binding.vars.iter().find(|v| v.sym == x)?.columns.first()?),
+    }
 }
 
 /// Equal numbers for equal cells.
