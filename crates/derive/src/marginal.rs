@@ -11,9 +11,17 @@ pub fn sum_to_one(s: &mut Store, t: Term) -> Term {
         }
         return t;
     };
-    let Node::RowSum(inner) = *s.node(body) else { return t };
+    let (mine, mut rest): (Vec<Term>, Vec<Term>) = s
+        .factors(body)
+        .into_iter()
+        .partition(|&f| s.free_indices(f).contains(&i));
+    let [one] = mine[..] else { return t };
+    let Node::RowSum(inner) = *s.node(one) else { return t };
     match drop_index(s, inner, i) {
-        Some(inner) => s.row_sum(inner),
+        Some(inner) => {
+            rest.push(s.row_sum(inner));
+            s.product_of(&rest)
+        }
         None => t,
     }
 }

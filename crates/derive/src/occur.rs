@@ -116,9 +116,11 @@ fn open_sums(s: &mut Store, t: Term, bound: &[IxId], push: &mut dyn FnMut(Term, 
 pub struct Unknown {
     /// The parameter.
     pub sym: SymId,
-    /// Target indices, one per family axis (and the element axis, for a parameter that is only used by element).
+    /// Its position: one term per family axis (and the element axis, for a parameter that is only used by element).
+    pub at: Vec<Term>,
+    /// Target indices: the positions that are not the one number at which every use stands.
     pub ranges: Vec<IxId>,
-    /// `Sym` or `At(Sym, ranges)`.
+    /// `Sym` or `At(Sym, at)`.
     pub atom: Term,
 }
 
@@ -316,10 +318,23 @@ pub fn occurrences_in(
             span,
         ));
     }
-    let ranges: Vec<IxId> = (0..depth)
-        .map(|axis| target_index(s, finite, syms[0], &uses, axis, elements && axis + 1 == depth))
-        .collect();
-    let indices: Vec<Term> = ranges.iter().map(|&i| s.index(i)).collect();
+    let (mut ranges, mut indices) = (vec![], vec![]);
+    for axis in 0..depth {
+        if let Some(only) = only_position(s, syms, &uses, axis) {
+            indices.push(only);
+            continue;
+        }
+        let i = target_index(
+            s,
+            finite,
+            syms[0],
+            (&uses, axis),
+            elements && axis + 1 == depth,
+            &ranges,
+        );
+        ranges.push(i);
+        indices.push(s.index(i));
+    }
     let unknowns: Vec<Unknown> = syms
         .iter()
         .map(|&sym| {
@@ -327,6 +342,7 @@ pub fn occurrences_in(
             let atom = if depth == 0 { whole } else { s.at(whole, &indices) };
             Unknown {
                 sym,
+                at: indices.clone(),
                 ranges: ranges.clone(),
                 atom,
             }
@@ -355,6 +371,7 @@ pub fn whole_occurrences(
         .iter()
         .map(|&sym| Unknown {
             sym,
+            at: vec![],
             ranges: vec![],
             atom: s.var(sym),
         })
@@ -442,8 +459,23 @@ fn index_of_use(s: &Store, part: &Part, syms: &[SymId]) -> Result<Vec<Term>, (St
     Ok(tuple.unwrap_or_default())
 }
 
-/// The index that names one axis of the unknown: the finite variable's own letter where all uses agree on it.
-fn target_index(s: &mut Store, finite: &[Finite], sym: SymId, uses: &[Vec<Term>], axis: usize, element: bool) -> IxId {
+/// The number at which all uses stand on one axis of a family: the other elements occur nowhere, and stay as they are.
+fn only_position(s: &Store, syms: &[SymId], uses: &[Vec<Term>], axis: usize) -> Option<Term> {
+    let first = uses.first()?[axis];
+    let is_family = syms.iter().all(|&x| axis < s.sym(x).family);
+    (is_family && s.as_num(first).is_some() && uses.iter().all(|u| u[axis] == first)).then_some(first)
+}
+
+/// The index that names one axis of the unknown: the finite variable's own letter where all uses agree on it, unless
+/// another axis has it.
+fn target_index(
+    s: &mut Store,
+    finite: &[Finite],
+    sym: SymId,
+    (uses, axis): (&[Vec<Term>], usize),
+    element: bool,
+    taken: &[IxId],
+) -> IxId {
     let mut letters: Vec<IxId> = uses
         .iter()
         .filter_map(|u| match s.node(u[axis]) {
@@ -454,10 +486,15 @@ fn target_index(s: &mut Store, finite: &[Finite], sym: SymId, uses: &[Vec<Term>]
     letters.sort_unstable();
     letters.dedup();
     let size = s.sym(sym).shape[axis].clone();
-    let name = match letters[..] {
+    let own = match letters[..] {
         _ if element => "j".to_owned(),
         [one] => s.ix(one).name.clone(),
         _ => ["k", "j", "l", "m"].get(axis).unwrap_or(&"i").to_string(),
+    };
+    let free = |s: &Store, name: &str| taken.iter().all(|&i| s.ix(i).name != name);
+    let name = match ["k", "j", "l", "m", "i"].into_iter().find(|n| free(s, n)) {
+        Some(other) if !free(s, &own) => other.to_owned(),
+        _ => own,
     };
     s.add_ix(name, size)
 }
@@ -474,13 +511,13 @@ fn place(
     let mut outer = vec![];
     let mut guards = vec![];
     let mut bound_away = vec![];
-    for (&use_ix, &target) in at.iter().zip(&unknowns[0].ranges) {
-        let target_term = s.index(target);
+    for (&use_ix, &target_term) in at.iter().zip(&unknowns[0].at) {
         match s.node(use_ix).clone() {
             Node::Ix(i) if !with.contains_key(&use_ix) => {
                 with.insert(use_ix, target_term);
                 bound_away.push(i);
             }
+            Node::Num(_) if use_ix == target_term => {}
             Node::Num(_) => outer.push(s.cmp(Cmp::Eq, target_term, use_ix)),
             // the same index on two axes, and positions read from data
             _ => guards.push((target_term, use_ix)),

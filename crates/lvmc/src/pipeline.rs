@@ -140,15 +140,26 @@ pub fn one(
     let fit_in = start.elapsed().as_secs_f64();
     let holdout = match held {
         None => None,
-        Some((share, rows)) => {
+        Some(held) => {
             stage::enter("held-out rows");
             let options = LoadOptions {
                 moments: Some(data.moments.clone()),
                 fill_absent: false,
                 open: vec![],
             };
-            let rows = dataset::load(&lowered, &graph, &binding, rows, &options)?;
-            Some(score_held_out(compiled, &rows, &fitted, &data, settings.threads, share))
+            let load = |table| dataset::load(&lowered, &graph, &binding, table, &options);
+            // a difference of bounds bounds nothing
+            let all = held.all.filter(|_| lowered.bound.is_none()).map(load).transpose()?;
+            let rows = load(held.rows)?;
+            let parts = (&rows, all.as_ref());
+            Some(score_held_out(
+                compiled,
+                parts,
+                &fitted,
+                &data,
+                settings.threads,
+                held.share,
+            ))
         }
     };
 
@@ -183,9 +194,16 @@ pub fn one(
 struct Bound {
     binding: Binding,
     table: Table,
-    /// A share and the rows held out for it.
-    held: Option<(f64, Table)>,
+    held: Option<HeldOut>,
     gaps: BTreeMap<SymId, Gaps>,
+}
+
+/// Rows held out.
+struct HeldOut {
+    share: f64,
+    rows: Table,
+    /// All rows, where those held out depend on those fitted.
+    all: Option<Table>,
 }
 
 /// The table with its binding; where rows are held out, those that are left, and the share and the rows held out. Sizes and
@@ -203,8 +221,8 @@ fn held_out(graph: &ModelGraph, mut table: Table, request: &Request) -> Result<B
             gaps,
         });
     };
-    let units = holdout::units(graph, &whole, &table)?;
-    let (fitted, held) = holdout::split(&units, share, request.fit.seed)?;
+    let units = holdout::units(graph, &whole, &table, share)?;
+    let (fitted, held) = holdout::split(&units.of_row, share, request.fit.seed)?;
     let options = bind::Options {
         sizes: whole.sizes.clone(),
         labels: dataset::labels(&whole),
@@ -217,32 +235,45 @@ fn held_out(graph: &ModelGraph, mut table: Table, request: &Request) -> Result<B
     Ok(Bound {
         binding,
         table: rest,
-        held: Some((share, part)),
+        held: Some(HeldOut {
+            share,
+            rows: part,
+            all: units.dependent.then_some(table),
+        }),
         gaps,
     })
 }
 
+/// The score of the rows held out, or of those given the fitted ones: what all rows have beyond these.
 fn score_held_out(
     compiled: Compiled<'_>,
-    rows: &dataset::Dataset,
+    (rows, all): (&dataset::Dataset, Option<&dataset::Dataset>),
     fitted: &fitting::Fitted,
     data: &dataset::Dataset,
     threads: usize,
     share: f64,
 ) -> Holdout {
-    let mut engine = Engine::new(compiled, rows, threads);
-    engine.set_params(&fitted.outcome.values);
-    engine.evaluate();
+    let at_fit = |rows: &dataset::Dataset| {
+        let mut engine = Engine::new(compiled, rows, threads);
+        engine.set_params(&fitted.outcome.values);
+        engine.evaluate();
+        engine.log_likelihood()
+    };
     let finite = |x: f64| x.is_finite().then_some(x);
-    let found = finite(engine.log_likelihood());
+    let found = finite(match all {
+        Some(all) => at_fit(all) - fitted.outcome.log_likelihood,
+        None => at_fit(rows),
+    });
     let bound = compiled.lowered.bound.is_some();
+    let weight_sum = rows.weight_sum;
     Holdout {
         share,
         rows: rows.rows,
-        weight_sum: rows.weight_sum,
+        weight_sum,
         log_likelihood: found.filter(|_| !bound),
         bound,
-        per_row: found.and_then(|l| finite(l / rows.weight_sum)),
+        given_fitted: all.is_some(),
+        per_row: found.and_then(|l| finite(l / weight_sum)),
         training_per_row: finite(fitted.outcome.log_likelihood / data.weight_sum),
     }
 }

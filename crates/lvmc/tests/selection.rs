@@ -312,3 +312,44 @@ fn bad_requests_are_refused_in_words() {
     ]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }
+
+/// Whole groups where rows share effects; of crossed groups rows, given the others: log p(all) − log p(fitted).
+#[test]
+fn groups_are_held_out_whole_and_crossed_rows_given_the_others() {
+    let head = "param tau, mu, s : positive; given user : category[U]; global latent u[U] : real ~ Normal(0, tau)";
+    let bind = ["--bind", "y=Reaction", "--bind", "user=Subject"];
+    let one = format!("{head}; data y : real; y ~ Normal(mu + u[user], s)");
+    let args = [&["-e", &one, "data/sleepstudy.csv", "--holdout", "0.2"], &bind[..]].concat();
+    let fit = fitted(&args);
+    // four of 18 subjects of ten rows
+    assert_eq!(
+        (&fit["rows"], &fit["holdout"]["rows"], &fit["holdout"]["given_fitted"]),
+        (&Value::from(140), &Value::from(40), &Value::from(false)),
+        "{fit}"
+    );
+    let nest = "param t, mu, s : positive; for each Subject { u ~ Normal(0, t); for each row { data Reaction ~ Normal(mu + u, s) } }";
+    let nested = fitted(&["-e", nest, "data/sleepstudy.csv", "--holdout", "0.2"]);
+    assert_eq!(nested["holdout"]["rows"], 40, "{nested}");
+    let crossed = format!(
+        "{head}; param om : positive; given day : category[J]; global latent v[J] : real ~ Normal(0, om); data y : real; \
+         y ~ Normal(mu + u[user] + v[day], s)"
+    );
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("fit.json");
+    let file = file.to_str().expect("UTF-8");
+    let more = ["--bind", "day=Days", "--holdout", "0.2", "--out", file];
+    let fit = fitted(&[&["-e", &crossed, "data/sleepstudy.csv"], &bind[..], &more].concat());
+    let h = &fit["holdout"];
+    assert_eq!(
+        (&h["rows"], &h["given_fitted"]),
+        (&Value::from(36), &Value::from(true)),
+        "{fit}"
+    );
+    let score = lvmc(&["score", file, "data/sleepstudy.csv", "--json"]);
+    let score: Value = serde_json::from_slice(&score.stdout).expect("JSON");
+    let both = number(&h["log_likelihood"]) + number(&fit["log_likelihood"]);
+    assert!(
+        (number(&score["total"]) - both).abs() < 1e-6 * both.abs(),
+        "{score} {both}"
+    );
+}

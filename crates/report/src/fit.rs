@@ -39,9 +39,10 @@ fn held_out(h: &Holdout) -> String {
         "log-likelihood"
     };
     format!(
-        "held out {}: {what} {} each; of the rows fitted {} each",
+        "held out {}: {what} {} each{}; of the rows fitted {} each",
         counted(h.rows, "row"),
         each(h.per_row),
+        if h.given_fitted { " given the others" } else { "" },
         each(h.training_per_row),
     )
 }

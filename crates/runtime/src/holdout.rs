@@ -2,17 +2,20 @@
 //!
 //! A unit is what is independent of the rest given the parameters: a row, or all rows of a group or of a sequence. Each unit
 //! has a random number of its own, by (seed, unit), and those with the smallest are held out: the same rows whatever is
-//! fitted to the others.
+//! fitted to the others. Where the units are too few for the share (crossed groups are one), rows are held out instead, and
+//! what they are scored by is log p(held out | fitted rows) = log p(all) − log p(fitted), which takes from the fitted rows
+//! what these say of the effects that both share.
+
+mod shared;
 
 use crate::bind::Binding;
-use crate::data::{Cells, DataError, Table};
+use crate::data::{DataError, Table};
 use crate::random::{Purpose, keyed, uniform};
 use crate::sequences::Order;
 use lvmc_base::Exit;
 use lvmc_model::graph::{ModelGraph, Plate};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use thiserror::Error;
 
 /// Why nothing can be held out.
@@ -58,87 +61,58 @@ pub struct Holdout {
     /// The figures of each row are of a lower bound.
     #[serde(default)]
     pub bound: bool,
+    /// The log-likelihood is given the rows fitted, with which those held out share latents.
+    #[serde(default)]
+    pub given_fitted: bool,
     /// The same per row, weights counted.
     pub per_row: Option<f64>,
     /// The log-likelihood per row of those that were fitted.
     pub training_per_row: Option<f64>,
 }
 
-/// The unit of every row, numbered from 0 in order of appearance.
+/// The unit of every row, numbered from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Units {
+    /// By row.
+    pub of_row: Vec<usize>,
+    /// Units share latents: those held out are not independent of those fitted.
+    pub dependent: bool,
+}
+
+/// The units of a table, such that a share of them can be held out.
 ///
 /// # Errors
-/// The rows are one unit, or their order is not there.
-pub fn units(graph: &ModelGraph, binding: &Binding, table: &Table) -> Result<Vec<usize>, HoldoutError> {
-    let outermost = |parent: &Option<lvmc_model::graph::PlateId>| {
-        parent.is_none_or(|p| {
-            matches!(
-                graph.plates.get(p.index()),
-                None | Some(Plate::Global | Plate::Row { parent: None })
-            )
-        })
-    };
-    let few = |units: String, help: &str| HoldoutError::FewUnits {
-        units,
-        help: help.into(),
+/// The rows are one sequence, or their order is not there.
+pub fn units(graph: &ModelGraph, binding: &Binding, table: &Table, share: f64) -> Result<Units, HoldoutError> {
+    let one_sequence = || HoldoutError::FewUnits {
+        units: "one sequence".into(),
+        help: "a chain inside `for each COLUMN { }` has a sequence for each value, and whole ones are held out".into(),
     };
     if let Some(chain) = &graph.chain {
         let order = Order::new(chain, binding, table)?;
         if order.starts.len() < 3 {
-            return Err(few(
-                "one sequence".into(),
-                "a chain inside `for each COLUMN { }` has a sequence for each value, and whole ones are held out",
-            ));
+            return Err(one_sequence());
         }
-        let mut out = vec![0; table.rows];
+        let mut of_row = vec![0; table.rows];
         for (unit, w) in order.starts.windows(2).enumerate() {
             for row in w[0]..w[1] {
-                out[order.rows.as_ref().map_or(row, |r| r[row])] = unit;
+                of_row[order.rows.as_ref().map_or(row, |r| r[row])] = unit;
             }
         }
-        return Ok(out);
+        let dependent = false;
+        return Ok(Units { of_row, dependent });
     }
-    let mut by = None;
-    for plate in &graph.plates {
-        match plate {
-            Plate::Group { column, parent, .. } if outermost(parent) => {
-                if by.is_some_and(|c| c != column) {
-                    return Err(few(
-                        "rows in several groups at once".into(),
-                        "split the file yourself, and use `lvmc score` on the part held out",
-                    ));
-                }
-                by = Some(column);
-            }
-            Plate::Chain {
-                range: None, parent, ..
-            } if outermost(parent) => {
-                return Err(few(
-                    "one sequence".into(),
-                    "a chain inside `for each COLUMN { }` has a sequence for each value, and whole ones are held out",
-                ));
-            }
-            _ => {}
-        }
+    let rows_in_order = |p: &Plate| matches!(p, Plate::Chain { range: None, .. });
+    if graph.plates.iter().any(rows_in_order) {
+        return Err(one_sequence());
     }
-    let column = by.and_then(|name| {
-        let at = binding.roles.iter().find(|r| r.0 == *name).map(|r| r.1);
-        at.or_else(|| table.lookup(name)).and_then(|c| table.columns.get(c))
-    });
-    let Some(column) = column else {
-        return Ok((0..table.rows).collect());
-    };
-    let mut numbers: HashMap<u64, usize> = HashMap::new();
-    let keys: Vec<u64> = match &column.cells {
-        Cells::Numbers(xs) => xs.iter().map(|x| (x + 0.0).to_bits()).collect(),
-        Cells::Text { codes, .. } => codes.iter().map(u64::from).collect(),
-    };
-    Ok(keys
-        .into_iter()
-        .map(|key| {
-            let next = numbers.len();
-            *numbers.entry(key).or_insert(next)
-        })
-        .collect())
+    let of_row = shared::units(graph, binding, table);
+    let count = of_row.iter().max().map_or(0, |m| m + 1);
+    // a share below half a unit would be none at all
+    #[allow(clippy::cast_precision_loss)]
+    let dependent = count < table.rows && share.min(1.0 - share) * (count as f64) < 0.5;
+    let of_row = if dependent { (0..table.rows).collect() } else { of_row };
+    Ok(Units { of_row, dependent })
 }
 
 /// Which rows are fitted and which are held out, in order.

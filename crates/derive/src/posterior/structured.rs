@@ -74,7 +74,8 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
         let row = joint.factors[f].clone();
         if joint.masks.iter().any(|m| m.of == row.value) {
             return Err(Decline::at(
-                "some cells of a variable that it gives are missing",
+                "some cells of a variable that it gives are missing, and the scan of this q reads every row whole: fill \
+                 them, or leave out the rows",
                 row.span,
             ));
         }

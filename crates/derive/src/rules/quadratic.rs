@@ -505,12 +505,16 @@ fn design(s: &mut Store, e: Term, atoms: &[Term], span: Span) -> Result<(Term, T
 }
 
 /// Divides all terms by the scalar factors (free of rows and bound indices) that the first has: they cancel in H⁻¹g.
+/// Only those that cannot be 0, or that all terms have: `[k = 1]`, or a coefficient that may vanish, may not divide the rest.
 fn cancel(s: &mut Store, hs: Vec<Term>, gs: Vec<Term>) -> (Vec<Term>, Vec<Term>) {
     let scale: Vec<Term> = s
         .factors(hs[0])
         .into_iter()
         .filter(|&f| {
-            s.shape(f).is_empty() && !s.depends_on(f, |n| matches!(n, Node::RowSum(_))) && s.as_num(f).is_none()
+            s.shape(f).is_empty()
+                && !s.depends_on(f, |n| matches!(n, Node::RowSum(_)))
+                && s.as_num(f).is_none()
+                && (s.is_positive(f) || hs.iter().chain(&gs).all(|&t| s.factors(t).contains(&f)))
         })
         .collect();
     if scale.is_empty() {

@@ -128,11 +128,15 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// With one more bound index.
+    /// With one more bound index. One that is bound already gets a new value: what was made for the old one is forgotten
+    /// (Σⱼ beside an update's own j).
     #[must_use]
-    pub fn with(&self, ix: IxId, at: impl Into<Index>) -> Self {
+    pub fn with(&self, s: &Store, ix: IxId, at: impl Into<Index>) -> Self {
         let mut scope = self.clone();
-        scope.env.insert(ix, at.into());
+        if scope.env.insert(ix, at.into()).is_some() {
+            scope.made.retain(|&t, _| !s.free_indices(t).contains(&ix));
+            scope.chol.retain(|&t, _| !s.free_indices(t).contains(&ix));
+        }
         scope
     }
 }

@@ -443,7 +443,7 @@ impl Lower<'_> {
         });
         let n = self.extent(ix);
         b.for_(n, |b, i| {
-            let mut inner = scope.with(ix, i);
+            let mut inner = scope.with(&self.s, ix, i);
             self.ensure(b, &mut inner, body);
             each(b, &dims.clone(), &mut |b, at| {
                 let v = self.elem(b, &mut inner, body, at);

@@ -132,9 +132,9 @@ impl Lower<'_> {
         };
         let n = self.extent(ix);
         if n == 1 {
-            return self.nest(b, rest, scope.with(ix, 0usize), at, f);
+            return self.nest(b, rest, scope.with(&self.s, ix, 0usize), at, f);
         }
-        b.for_(n, |b, i| self.nest(b, rest, scope.with(ix, i), at * n + i, f));
+        b.for_(n, |b, i| self.nest(b, rest, scope.with(&self.s, ix, i), at * n + i, f));
     }
 
     fn do_job(&mut self, b: &mut FuncBuilder<'_>, scope: &mut Scope, job: &Job, at: &Index) {
@@ -166,7 +166,7 @@ impl Lower<'_> {
                 let term = self.s.substitute(*term, &HashMap::from([(code, ix)]));
                 let first = at.clone() * *values;
                 b.for_(*values, |b, i| {
-                    let mut inner = scope.with(v, i);
+                    let mut inner = scope.with(&self.s, v, i);
                     let x = self.elem(b, &mut inner, term, &[]);
                     b.store(job.out.at(first.clone() + i), x);
                 });

@@ -462,7 +462,7 @@ impl Lower<'_> {
         };
         self.zero_columns(b, out, p * (p + 1) / 2);
         b.for_(turns, |b, q| {
-            let x = m.shared.adjacent_at(b, &scope.with(pool, q).env);
+            let x = m.shared.adjacent_at(b, &scope.with(&self.s, pool, q).env);
             for i in 0..p {
                 b.for_(i + 1, |b, j| {
                     b.rows(|b| {
@@ -570,7 +570,7 @@ impl Lower<'_> {
                     b.store(out.at(0), zero);
                 }
                 b.for_(ms.elements, |b, j| {
-                    let mut inner = scope.with(ix, j);
+                    let mut inner = scope.with(&self.s, ix, j);
                     self.element_into(b, &mut inner, m, ms, set, &base, &j.into(), one);
                     let v = b.load(one.at(0));
                     if each {

@@ -7,7 +7,7 @@ use super::form::{Form, Inputs};
 use super::jobs::What;
 use crate::builder::FuncBuilder;
 use crate::ir::{BufId, BufKind, Index, Kernel, Reg};
-use lvmc_term::{IxId, Node, Term};
+use lvmc_term::{IxId, Node, Store, Term};
 use std::collections::HashMap;
 
 /// Columns that are copied to lie side by side rather than mapped one feature at a time.
@@ -25,12 +25,16 @@ pub struct RowScope {
 }
 
 impl RowScope {
-    /// With one more bound index. What was made does not depend on it.
+    /// With one more bound index (see [`Scope::with`]).
     #[must_use]
-    pub fn with(&self, ix: IxId, at: impl Into<Index>) -> Self {
+    pub fn with(&self, s: &Store, ix: IxId, at: impl Into<Index>) -> Self {
+        let mut made = self.made.clone();
+        if self.flat.env.contains_key(&ix) {
+            made.retain(|&t, _| !s.free_indices(t).contains(&ix));
+        }
         Self {
-            flat: self.flat.with(ix, at),
-            made: self.made.clone(),
+            flat: self.flat.with(s, ix, at),
+            made,
             unweighted: self.unweighted,
         }
     }
@@ -284,7 +288,7 @@ impl Lower<'_> {
                 let dims = self.dims_of(body);
                 let extent = self.extent(ix);
                 b.for_(extent, |b, i| {
-                    let mut inner = scope.with(ix, i);
+                    let mut inner = scope.with(&self.s, ix, i);
                     self.ensure_row(b, &mut inner, body);
                     super::context::each(b, &dims.clone(), &mut |b, at| {
                         b.rows(|b| {

@@ -237,6 +237,28 @@ fn single(
     finished(compiled, data, settings, vec![outcome.objective], 1, 1, outcome)
 }
 
+/// What to say where the objective is −∞: the first row of density 0.
+fn no_density(compiled: Compiled<'_>, data: &Dataset, settings: &Settings, values: &Values) -> String {
+    let mut engine = Engine::new(compiled, data, settings.threads);
+    engine.set_params(values);
+    let scores = engine.posterior().scores;
+    let outside = |(row, score): &(usize, &f64)| **score == f64::NEG_INFINITY && data.weight_of(*row) > 0.0;
+    let in_table = |row: usize| data.order.rows.as_ref().map_or(row, |r| r[row]) + 1;
+    let mut rows: Vec<usize> = scores
+        .iter()
+        .enumerate()
+        .filter(outside)
+        .map(|r| in_table(r.0))
+        .collect();
+    rows.sort_unstable();
+    let which = match &rows[..] {
+        [] => "some row has".to_owned(),
+        [one] => format!("row {one} has"),
+        [first, rest @ ..] => format!("row {first} (and {} more) has", rest.len()),
+    };
+    format!("{which} density 0 under every start: a value outside the distribution's support, such as 5 of 3?")
+}
+
 /// The result in its final form.
 fn finished(
     compiled: Compiled<'_>,
@@ -257,7 +279,7 @@ fn finished(
         return Err(FitError::Numerical {
             value: format!("{}", outcome.objective),
             help: if outcome.objective == f64::NEG_INFINITY {
-                "some row has density 0 under every start: a value outside the distribution's support?".into()
+                no_density(compiled, data, settings, &outcome.values)
             } else {
                 "look for columns of very different sizes, or give starting values: --init FILE".into()
             },
