@@ -235,8 +235,10 @@ impl Interpreter {
                 entries,
             } => {
                 self.arrays[table.array][table.offset..table.offset + len * entries].fill(0.0);
-                let both = self.rows_of(from.array, rows).max(self.rows_of(index.array, rows));
-                for row in 0..both {
+                let many = [from.array, index.array]
+                    .iter()
+                    .any(|&id| self.program.arrays[id].extent == Extent::Rows);
+                for row in 0..if many { rows } else { 1 } {
                     let entry = self.code(index, row, *entries);
                     let (to, at) = (table.offset + entry * len, self.start(from.array, row) + from.offset);
                     (0..*len).for_each(|j| self.arrays[table.array][to + j] += self.arrays[from.array][at + j]);

@@ -18,7 +18,7 @@ impl Dice {
     }
 
     fn number(&mut self) -> f64 {
-        self.roll(4001) as f64 / 1000.0 - 2.0
+        self.roll(2001) as f64 / 1000.0 - 1.0
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
@@ -253,7 +253,7 @@ impl Maker {
 
     fn batched(&mut self) {
         let [m, n, k] = [0; 3].map(|_: usize| 1 + self.dice.roll(4));
-        let mut operand = |maker: &mut Self, rows: usize, cols: usize| {
+        let operand = |maker: &mut Self, rows: usize, cols: usize| {
             let array = maker.source(rows * cols);
             let transposed = maker.dice.roll(2) == 0;
             let (rows, cols) = if transposed { (cols, rows) } else { (rows, cols) };

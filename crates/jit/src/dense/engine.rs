@@ -226,7 +226,7 @@ impl<T: Float> Engine<T> {
                 // SAFETY: all tasks of the phase have ended, and no other thread goes on before this
                 unsafe {
                     let partials = context.partials(code, 0..blocks);
-                    if rows == 0 {
+                    if rows == 0 && code.extent == Extent::Rows {
                         partials.fill(0.0);
                     }
                     code.finish(&context.view, partials);
