@@ -23,7 +23,10 @@ impl World {
     }
 
     fn number(&mut self) -> f64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.seed >> 33) as f64 / f64::from(1u32 << 30) - 1.0
     }
 
@@ -132,9 +135,18 @@ fn a_net_of_two_layers_and_its_gradients() {
     let mut w = World::new();
     let x = w.sym("x", SymKind::Data, &[4], None);
     let e = w.sym("e", SymKind::Noise, &[2], None);
-    let (w1, b1) = (w.sym("W1", SymKind::Param, &[3, 4], None), w.sym("b1", SymKind::Param, &[3], None));
-    let (w2, b2) = (w.sym("W2", SymKind::Param, &[2, 3], None), w.sym("b2", SymKind::Param, &[2], None));
-    let (w3, b3) = (w.sym("W3", SymKind::Param, &[4, 2], None), w.sym("b3", SymKind::Param, &[4], None));
+    let (w1, b1) = (
+        w.sym("W1", SymKind::Param, &[3, 4], None),
+        w.sym("b1", SymKind::Param, &[3], None),
+    );
+    let (w2, b2) = (
+        w.sym("W2", SymKind::Param, &[2, 3], None),
+        w.sym("b2", SymKind::Param, &[2], None),
+    );
+    let (w3, b3) = (
+        w.sym("W3", SymKind::Param, &[4, 2], None),
+        w.sym("b3", SymKind::Param, &[4], None),
+    );
     let s = &mut w.s;
     let h = s.matvec(w1, x);
     let h = s.add(h, b1);

@@ -117,7 +117,14 @@ pub fn fit(
     stage::enter("fit");
     let start = Instant::now();
     let make = |program: Program, capacity: usize, precision: Precision, seed: u64| {
-        executor(program, capacity, precision, seed, settings.threads, request.how.interpret)
+        executor(
+            program,
+            capacity,
+            precision,
+            seed,
+            settings.threads,
+            request.how.interpret,
+        )
     };
     let watch = Watch {
         progress: asked.progress,
@@ -140,7 +147,15 @@ pub fn fit(
         fit: start.elapsed().as_secs_f64(),
         errors: 0.0,
     };
-    let fit = summarise(graph, &binding, &data, &fitted, &settings, request.settings.set.clone(), seconds);
+    let fit = summarise(
+        graph,
+        &binding,
+        &data,
+        &fitted,
+        &settings,
+        request.settings.set.clone(),
+        seconds,
+    );
     Ok((fit, fitted.state))
 }
 

@@ -91,7 +91,8 @@ impl Lower<'_> {
 /// What is wrong with it, and what would do.
 pub fn fit_option(text: &str) -> Result<(String, FitValue), String> {
     let source = lvmc_base::Source::new("--fit", format!("fit {{ {text} }}"));
-    let wrong = || format!("`{text}` is no option of a fit: NAME=VALUE, such as epochs=50 or 'optimizer=adam(lr = 1e-4)'");
+    let wrong =
+        || format!("`{text}` is no option of a fit: NAME=VALUE, such as epochs=50 or 'optimizer=adam(lr = 1e-4)'");
     let model = lvmc_syntax::parse(&source).map_err(|_| wrong())?;
     let [stmt] = &model.items[..] else { return Err(wrong()) };
     let lvmc_syntax::ast::StmtKind::Fit(options) = &stmt.kind else {
@@ -102,7 +103,11 @@ pub fn fit_option(text: &str) -> Result<(String, FitValue), String> {
         let known: Vec<&str> = OPTIONS.iter().map(|(o, _)| *o).collect();
         return Err(match closest(&name.name, known.iter().copied()) {
             Some(c) => format!("a fit has no option `{}`; did you mean `{c}`?", name.name),
-            None => format!("a fit has no option `{}`; the options are {}", name.name, known.join(", ")),
+            None => format!(
+                "a fit has no option `{}`; the options are {}",
+                name.name,
+                known.join(", ")
+            ),
         });
     };
     match fit_value(e) {

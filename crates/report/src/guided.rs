@@ -72,7 +72,10 @@ impl Writer<'_> {
             return done;
         }
         let from_one = |s: &Store, base: Term| {
-            let var = s.as_symbol(base).and_then(|(sym, _)| graph.var_of(sym)).map(|v| graph.var(v));
+            let var = s
+                .as_symbol(base)
+                .and_then(|(sym, _)| graph.var_of(sym))
+                .map(|v| graph.var(v));
             var.is_some_and(|v| v.family_first.first() == Some(&1))
         };
         let out = match self.s.node(t).clone() {
@@ -86,7 +89,11 @@ impl Writer<'_> {
                     .into_iter()
                     .map(|c| self.counted(graph, c, memo))
                     .collect();
-                if parts == children(&node) { t } else { self.s.rebuild(&node, &parts) }
+                if parts == children(&node) {
+                    t
+                } else {
+                    self.s.rebuild(&node, &parts)
+                }
             }
         };
         memo.insert(t, out);
@@ -119,7 +126,13 @@ impl Writer<'_> {
 
     fn joint(&mut self) -> Part {
         let names = self.all(|t| !t.guide).join(", ");
-        let written: Vec<Term> = self.guided.terms.iter().filter(|t| !t.guide).map(|t| t.written).collect();
+        let written: Vec<Term> = self
+            .guided
+            .terms
+            .iter()
+            .filter(|t| !t.guide)
+            .map(|t| t.written)
+            .collect();
         let sum = self.s.sum(&written);
         let mut lines = vec![Line {
             left: self.log("p", &names),
@@ -157,7 +170,10 @@ impl Writer<'_> {
         }
         let (left, remark) = match self.guided.objective {
             Objective::Point => ("objective", "q is a point: no bound on the evidence"),
-            Objective::Elbo => ("ELBO", "at most log p of the data; the gap is the divergence of q from the posterior"),
+            Objective::Elbo => (
+                "ELBO",
+                "at most log p of the data; the gap is the divergence of q from the posterior",
+            ),
             Objective::LogLikelihood => ("log-likelihood", ""),
         };
         Part {
@@ -242,9 +258,16 @@ impl Writer<'_> {
             .filter(|p| !self.s.sym(**p).name.contains('.'))
             .map(|p| self.s.sym(*p).name.clone())
             .collect();
-        let of = if names.is_empty() { "the nets' weights".to_owned() } else { format!("the nets' weights, {}", names.join(", ")) };
+        let of = if names.is_empty() {
+            "the nets' weights".to_owned()
+        } else {
+            format!("the nets' weights, {}", names.join(", "))
+        };
         let (sum, grad) = match self.style {
-            Style::Latex => ("\\theta", "\\theta + \\eta\\, \\mathrm{step}(\\tfrac1B \\sum_{n} \\nabla_\\theta\\, \\mathrm{ELBO}_n)"),
+            Style::Latex => (
+                "\\theta",
+                "\\theta + \\eta\\, \\mathrm{step}(\\tfrac1B \\sum_{n} \\nabla_\\theta\\, \\mathrm{ELBO}_n)",
+            ),
             Style::Unicode => ("θ", "θ + η step( 1/B Σₙ ∇θ ELBOₙ )"),
         };
         Part {
@@ -302,7 +325,10 @@ impl Writer<'_> {
         let head = |text: &str, tex: &str| if latex { tex.to_owned() } else { text.to_owned() };
         let mut lines = vec![line(
             String::new(),
-            head("q(xₜ | x₀) = N(Aₜ x₀, Vₜ I)", "q(x_t \\mid x_0) = \\mathcal{N}(A_t x_0, V_t I)"),
+            head(
+                "q(xₜ | x₀) = N(Aₜ x₀, Vₜ I)",
+                "q(x_t \\mid x_0) = \\mathcal{N}(A_t x_0, V_t I)",
+            ),
             "linear-Gaussian marginal",
             "",
         )];
@@ -340,7 +366,12 @@ impl Writer<'_> {
                     "",
                     "Lₜ = KL(q(xₜ₋₁ | xₜ, x₀) ‖ p(xₜ₋₁ | xₜ)) for t ≥ 2; L₁ = −log p(x₀ | x₁)",
                 ),
-                line(head("KL_T", "\\mathrm{KL}_T"), self.of(graph, start), "gaussian-expectation", ""),
+                line(
+                    head("KL_T", "\\mathrm{KL}_T"),
+                    self.of(graph, start),
+                    "gaussian-expectation",
+                    "",
+                ),
             ],
         ));
         let mut lines = vec![line(
@@ -367,14 +398,24 @@ impl Writer<'_> {
             let target = n.target(&mut s, &p);
             self.s = s;
             let target = self.of(graph, target);
-            lines.push(line("τ".into(), target, "", "what the net predicts: the posterior's mean is P xₜ + G τ"));
+            lines.push(line(
+                "τ".into(),
+                target,
+                "",
+                "what the net predicts: the posterior's mean is P xₜ + G τ",
+            ));
             lines.push(table(self, p.data, ""));
             lines.push(table(self, p.noise, ""));
             if let Some(w) = p.weight {
                 lines.push(table(self, w, ""));
             }
         }
-        lines.push(line(head("Lₜ", "L_t"), self.of(graph, cost), "gaussian-expectation", ""));
+        lines.push(line(
+            head("Lₜ", "L_t"),
+            self.of(graph, cost),
+            "gaussian-expectation",
+            "",
+        ));
         parts.push(part("Each term as a squared error", lines));
         parts.push(part(
             "Training",
@@ -409,7 +450,10 @@ impl Writer<'_> {
                     head("xₜ₋₁", "x_{t-1}"),
                     {
                         let (m, v) = (self.of(graph, n.mean), self.of(graph, n.variance));
-                        head(&format!("{m} + √({v}) ε"), &format!("{m} + \\sqrt{{{v}}}\\, \\varepsilon"))
+                        head(
+                            &format!("{m} + √({v}) ε"),
+                            &format!("{m} + \\sqrt{{{v}}}\\, \\varepsilon"),
+                        )
                     },
                     "",
                     "t = T … 1; the last step is its mean",

@@ -27,7 +27,10 @@ pub fn inference(graph: &ModelGraph, g: &Guided) -> Vec<Inference> {
         } else if l.point {
             "a point of q, found with the weights"
         } else {
-            let drawn = g.terms.iter().any(|t| t.taken == Taken::Drawn && g.store.depends_on_sym(t.written, l.sym));
+            let drawn = g
+                .terms
+                .iter()
+                .any(|t| t.taken == Taken::Drawn && g.store.depends_on_sym(t.written, l.sym));
             if drawn {
                 "q of the guide, drawn as a function of noise"
             } else {
@@ -100,13 +103,21 @@ pub fn figures(fit: &Fit, t: &Training) -> String {
 }
 
 fn counted_numbers(n: usize) -> String {
-    if n == 1 { "1 parameter".into() } else { format!("{} parameters", count(n)) }
+    if n == 1 {
+        "1 parameter".into()
+    } else {
+        format!("{} parameters", count(n))
+    }
 }
 
 /// `20 epochs of 128 rows a step (300 steps), adam(lr = 0.001), f32`.
 #[must_use]
 pub fn search(t: &Training) -> String {
-    let aim = if t.aim == "elbo" { String::new() } else { format!(", objective {}", t.aim) };
+    let aim = if t.aim == "elbo" {
+        String::new()
+    } else {
+        format!(", objective {}", t.aim)
+    };
     format!(
         "{} of {} rows a step ({} steps), {}{aim}, {}",
         counted(t.epochs, "epoch"),

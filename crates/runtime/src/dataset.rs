@@ -110,7 +110,13 @@ pub fn load(
     for (slot, plan) in lowered.columns.iter().zip(&plans) {
         let columns: Vec<Pieces<f64>> = match plan {
             Source::Columns(b) | Source::Lag(b, _) => take_columns(b, &mut table, &mut wanted, &options.open)?,
-            Source::Computed => computed(slot.mask_of().unwrap_or(slot.sym), (&slot.name, slot.cols), graph, binding, &table)?,
+            Source::Computed => computed(
+                slot.mask_of().unwrap_or(slot.sym),
+                (&slot.name, slot.cols),
+                graph,
+                binding,
+                &table,
+            )?,
             Source::ComputedLag(of, _) => computed(*of, (&slot.name, slot.cols), graph, binding, &table)?,
             Source::Position | Source::Mark(_) => vec![Pieces::default()],
             Source::Nothing if slot.may_miss() || slot.mask_of().is_some() || options.fill_absent => (0..slot.cols)

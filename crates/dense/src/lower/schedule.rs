@@ -119,9 +119,7 @@ impl Schedule<'_> {
 
     fn new_array(&mut self, name: impl Into<String>, v: ValueId, role: Role) -> ArrayId {
         let value = &self.values[v];
-        self.program
-            .arrays
-            .push(array(name, value.extent, value.len(), role));
+        self.program.arrays.push(array(name, value.extent, value.len(), role));
         self.program.arrays.len() - 1
     }
 
@@ -130,7 +128,10 @@ impl Schedule<'_> {
         let mut found = vec![];
         for (&v, &name) in roots.iter().zip(names) {
             let id = self.new_array(name, v, Role::Output);
-            let direct = !matches!(self.values[v].kind, Kind::Array(_) | Kind::Number(_) | Kind::View(..) | Kind::Map(..));
+            let direct = !matches!(
+                self.values[v].kind,
+                Kind::Array(_) | Kind::Number(_) | Kind::View(..) | Kind::Map(..)
+            );
             if direct && !self.place.contains_key(&v) {
                 self.place.insert(v, (id, 0));
             } else if self.values[v].is_map() && !self.place.contains_key(&v) {
@@ -174,7 +175,8 @@ impl Schedule<'_> {
                     self.place.insert(v, (id, 0));
                 }
                 Kind::Number(_) => {
-                    let whole = |u: ValueId| !matches!(self.values[u].kind, Kind::Map(..) | Kind::Reduce(..) | Kind::Join(_));
+                    let whole =
+                        |u: ValueId| !matches!(self.values[u].kind, Kind::Map(..) | Kind::Reduce(..) | Kind::Join(_));
                     if self.users[v].iter().any(|&u| whole(u)) {
                         self.store(v);
                     }
@@ -272,7 +274,10 @@ impl Schedule<'_> {
                 }
                 let mut total = 1;
                 for &a in args {
-                    if self.values[a].is_map() && (self.values[a].extent, self.values[a].len()) != (self.values[v].extent, self.values[v].len()) {
+                    if self.values[a].is_map()
+                        && (self.values[a].extent, self.values[a].len())
+                            != (self.values[v].extent, self.values[v].len())
+                    {
                         return None;
                     }
                     total += self.cost(a)?;
@@ -417,7 +422,11 @@ impl Schedule<'_> {
         if at == 0 && self.program.arrays[id].len == len {
             return id;
         }
-        let copy = self.new_array(format!("part of {}", self.program.arrays[id].name.clone()), v, Role::Scratch);
+        let copy = self.new_array(
+            format!("part of {}", self.program.arrays[id].name.clone()),
+            v,
+            Role::Scratch,
+        );
         self.program.steps.push(Step::Map(Map {
             extent: self.values[v].extent,
             len,
@@ -452,7 +461,11 @@ impl Schedule<'_> {
         Matrix {
             array,
             offset,
-            rows: if per_row { Count::PerRow(rows) } else { Count::Fixed(rows) },
+            rows: if per_row {
+                Count::PerRow(rows)
+            } else {
+                Count::Fixed(rows)
+            },
             cols,
             stride,
             transposed: o.transposed,
@@ -578,7 +591,8 @@ impl Fuse<'_, '_> {
             Kind::Number(x) => self.op(Elementwise::Copy, vec![], *x),
             Kind::Map(op, args) => {
                 let home = self.s.group_of(v);
-                let alike = (home.rows, home.len) == (self.group.rows, self.group.len) && home.level <= self.group.level;
+                let alike =
+                    (home.rows, home.len) == (self.group.rows, self.group.len) && home.level <= self.group.level;
                 let same = alike && home.level == self.group.level;
                 if !(same || alike && !self.s.place.contains_key(&v) || compute && !self.s.place.contains_key(&v)) {
                     self.read(v)

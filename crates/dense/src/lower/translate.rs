@@ -105,8 +105,7 @@ impl<'a> Translate<'a> {
 
     /// A constant array.
     fn constant(&mut self, name: &str, shape: Vec<usize>, values: Vec<f64>) -> ValueId {
-        self.arrays
-            .push(array(name, Extent::Once, values.len(), Role::Const));
+        self.arrays.push(array(name, Extent::Once, values.len(), Role::Const));
         let id = self.arrays.len() - 1;
         self.constants.push((id, values));
         self.push(Extent::Once, shape, Kind::Array(id))
@@ -570,7 +569,16 @@ impl<'a> Translate<'a> {
     fn mat_mul(&mut self, t: Term, a: Term, b: Term) -> Found {
         let ((a, ta), (b, tb)) = (self.untransposed(a), self.untransposed(b));
         let (a, b, shape) = (self.value(a)?, self.value(b)?, self.shape(t)?);
-        let (a, b) = (Operand { value: a, transposed: ta }, Operand { value: b, transposed: tb });
+        let (a, b) = (
+            Operand {
+                value: a,
+                transposed: ta,
+            },
+            Operand {
+                value: b,
+                transposed: tb,
+            },
+        );
         Ok(self.matrix_product(a, b, shape))
     }
 
@@ -596,7 +604,11 @@ impl<'a> Translate<'a> {
             Node::Outer(u, v) => self.outer_over_rows(u, v, None),
             // numbers of the row move into one side
             Node::Mul(ts) => {
-                let arrays: Vec<Term> = ts.iter().copied().filter(|&f| !self.store.shape(f).is_empty()).collect();
+                let arrays: Vec<Term> = ts
+                    .iter()
+                    .copied()
+                    .filter(|&f| !self.store.shape(f).is_empty())
+                    .collect();
                 let [one] = arrays[..] else {
                     return self.plain_row_sum(body);
                 };

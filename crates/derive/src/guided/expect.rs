@@ -159,10 +159,7 @@ impl Expect<'_> {
                     return None;
                 }
                 let node = self.s.node(t).clone();
-                let parts: Vec<Term> = children(&node)
-                    .into_iter()
-                    .map(|c| self.of(c))
-                    .collect::<Option<_>>()?;
+                let parts: Vec<Term> = children(&node).into_iter().map(|c| self.of(c)).collect::<Option<_>>()?;
                 Some(self.s.rebuild(&node, &parts))
             }
             _ => None,

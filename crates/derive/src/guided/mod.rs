@@ -261,10 +261,14 @@ impl<'a> Builder<'a> {
             if !free::has_coordinates(&sym.support, sym.shape.len()) {
                 let var = self.graph.var_of(p).map(|v| self.graph.var(v));
                 return Err(DeriveError::MissingRule {
-                    what: format!("a gradient step on `{}`, whose values are constrained as a whole", sym.name),
+                    what: format!(
+                        "a gradient step on `{}`, whose values are constrained as a whole",
+                        sym.name
+                    ),
                     rule: "free-coordinates".into(),
                     span: var.map_or_else(|| self.graph.factors[0].span, |v| v.span),
-                    help: "parameters that are real, positive, unit, one simplex or one covariance take gradient steps".into(),
+                    help: "parameters that are real, positive, unit, one simplex or one covariance take gradient steps"
+                        .into(),
                 });
             }
         }
@@ -549,9 +553,7 @@ impl<'a> Builder<'a> {
 
     fn moments(&mut self, latent: &Latent) -> Option<Moments> {
         let factors = self.graph.guide.as_ref()?.factors.iter();
-        let factor = factors
-            .into_iter()
-            .find(|f| self.graph.var(f.var).sym == latent.sym)?;
+        let factor = factors.into_iter().find(|f| self.graph.var(f.var).sym == latent.sym)?;
         let Dist::Family {
             family,
             signature,
@@ -610,7 +612,11 @@ impl<'a> Builder<'a> {
         }
         let mut all = vec![];
         for part in self.g.terms.clone() {
-            all.push(if part.guide { self.s().neg(part.written) } else { part.written });
+            all.push(if part.guide {
+                self.s().neg(part.written)
+            } else {
+                part.written
+            });
         }
         let mut t = self.s().sum(&all);
         for latent in self.g.latents.clone().iter().rev() {

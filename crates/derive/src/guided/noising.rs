@@ -152,7 +152,11 @@ impl Deriver<'_> {
         let (positions, event) = (shape[0].clone(), shape[1..].to_vec());
         let x = self.s.var(variable);
         let Plate::Chain { index, .. } = self.graph.plates[step.plate.index()] else {
-            return refuse("a statement of the guide outside its chain", step.span, "put it into the chain");
+            return refuse(
+                "a statement of the guide outside its chain",
+                step.span,
+                "put it into the chain",
+            );
         };
         // the guide makes position t + 1 of position t, counted from 0
         let (i, one) = (self.s.index(index), self.s.num(1.0));
@@ -166,8 +170,18 @@ impl Deriver<'_> {
             );
         }
         let linear = self.linear(step, from)?;
-        let data = self.symbol(&self.graph.var(step.var).name.clone(), event.clone(), SymKind::Data, true);
-        let state = self.symbol(&format!("{}_t", self.graph.var(step.var).name), event.clone(), SymKind::Latent, true);
+        let data = self.symbol(
+            &self.graph.var(step.var).name.clone(),
+            event.clone(),
+            SymKind::Data,
+            true,
+        );
+        let state = self.symbol(
+            &format!("{}_t", self.graph.var(step.var).name),
+            event.clone(),
+            SymKind::Latent,
+            true,
+        );
         let time = self.symbol("t", vec![], SymKind::Noise, true);
         let noise = self.symbol("epsilon", event.clone(), SymKind::Noise, true);
         let ix = self.s.add_ix("t", positions.clone());
@@ -225,22 +239,39 @@ impl Deriver<'_> {
         let offset = self.s.substitute(mean, &HashMap::from([(from, zero)]));
         let scale = self.coefficient(mean, from);
         let (Some(scale), true) = (scale, self.is_zero(offset)) else {
-            return refuse("a chain of the guide that is not a multiple of the step before", step.span, help);
+            return refuse(
+                "a chain of the guide that is not a multiple of the step before",
+                step.span,
+                help,
+            );
         };
-        let spread = if self.s.shape(cov).is_empty() { Some(cov) } else { diagonal(self.s, cov) };
+        let spread = if self.s.shape(cov).is_empty() {
+            Some(cov)
+        } else {
+            diagonal(self.s, cov)
+        };
         let spread = spread.map(|v| match *self.s.node(v) {
             Node::Fill(c, _) => c,
             _ => v,
         });
         let Some(spread) = spread.filter(|&v| self.s.shape(v).is_empty()) else {
-            return refuse("a chain of the guide whose noise is no multiple of the identity", step.span, help);
+            return refuse(
+                "a chain of the guide whose noise is no multiple of the identity",
+                step.span,
+                help,
+            );
         };
         for t in [scale, spread] {
-            let open = self.s.depends_on(t, |n| {
-                matches!(n, Node::Sym(x) if !matches!(self.s.sym(*x).kind, SymKind::Const))
-            });
+            let open = self.s.depends_on(
+                t,
+                |n| matches!(n, Node::Sym(x) if !matches!(self.s.sym(*x).kind, SymKind::Const)),
+            );
             if open {
-                return refuse("a chain of the guide with parameters", step.span, "constants: const beta[t in 1..T] = …");
+                return refuse(
+                    "a chain of the guide with parameters",
+                    step.span,
+                    "constants: const beta[t in 1..T] = …",
+                );
             }
         }
         Ok(Linear { scale, spread })
@@ -442,13 +473,21 @@ impl Deriver<'_> {
             .filter(|&t| matches!(self.s.node(t), Node::Net { .. }))
             .collect();
         let [call] = calls[..] else { return };
-        let Some(gain) = self.coefficient(n.mean, call) else { return };
+        let Some(gain) = self.coefficient(n.mean, call) else {
+            return;
+        };
         let zero = self.s.num(0.0);
         let rest = self.s.substitute(n.mean, &HashMap::from([(call, zero)]));
         let state = self.s.var(n.state);
-        let Some(factor) = self.coefficient(rest, state) else { return };
+        let Some(factor) = self.coefficient(rest, state) else {
+            return;
+        };
         let back = self.s.substitute(rest, &HashMap::from([(state, zero)]));
-        if !self.is_zero(back) || [gain, factor].iter().any(|&t| self.s.contains(t, state) || self.s.contains(t, call)) {
+        if !self.is_zero(back)
+            || [gain, factor]
+                .iter()
+                .any(|&t| self.s.contains(t, state) || self.s.contains(t, call))
+        {
             return;
         }
         // as tables, t for the row's own time
@@ -467,9 +506,8 @@ impl Deriver<'_> {
         let w = self.s.div(w, g);
         let data = self.table(n, "u", "target: factor of x_0", 0.0, u);
         let noise = self.table(n, "w", "target: factor of the noise", 0.0, w);
-        let fixed = |s: &Store, x: Term| {
-            !s.depends_on(x, |n| matches!(n, Node::Sym(y) if s.sym(*y).kind != SymKind::Const))
-        };
+        let fixed =
+            |s: &Store, x: Term| !s.depends_on(x, |n| matches!(n, Node::Sym(y) if s.sym(*y).kind != SymKind::Const));
         let variance = self.s.substitute(n.variance, &here);
         let weight = (fixed(self.s, variance) && fixed(self.s, g) && self.s.shape(variance).is_empty()).then(|| {
             let g2 = self.s.square(g);

@@ -14,7 +14,10 @@ pub(super) fn guide(graph: &ModelGraph) -> Result<Vec<&Factor>, DeriveError> {
                 g.var != f.var && f.dist.mentions(&graph.store, sym)
             })
         };
-        let Some(i) = left.iter().position(|f| !waits(f) && !f.dist.mentions(&graph.store, graph.var(f.var).sym)) else {
+        let Some(i) = left
+            .iter()
+            .position(|f| !waits(f) && !f.dist.mentions(&graph.store, graph.var(f.var).sym))
+        else {
             let f = left[0];
             return Err(DeriveError::NoPosterior {
                 name: graph.var(f.var).name.clone(),

@@ -67,7 +67,11 @@ struct World {
 
 fn shape(p: &Problem, sym: SymId) -> Vec<usize> {
     let s = &p.guided.store;
-    s.sym(sym).shape.iter().map(|n| p.known.size(s, n).unwrap_or(1)).collect()
+    s.sym(sym)
+        .shape
+        .iter()
+        .map(|n| p.known.size(s, n).unwrap_or(1))
+        .collect()
 }
 
 fn normal(rng: &mut StdRng) -> f64 {
@@ -138,7 +142,10 @@ impl World {
             for (&(id, _), values) in self.problem.step.params.iter().zip(&self.params) {
                 executor.set(id, values);
             }
-            for (id, x) in [(self.problem.step.rate, 1.0 / ROWS as f64), (self.problem.step.share, 0.25)] {
+            for (id, x) in [
+                (self.problem.step.rate, 1.0 / ROWS as f64),
+                (self.problem.step.share, 0.25),
+            ] {
                 if let Some(id) = id {
                     executor.set(id, &[x]);
                 }
@@ -214,7 +221,13 @@ impl World {
     fn objective(&self) -> Result<Certificate, Failure> {
         let (by_program, by_terms) = (self.run.get(self.problem.step.loss)[0], self.loss(&self.params)?);
         let error = (by_program - by_terms).abs() / (1.0 + by_terms.abs());
-        Ok(certificate("objective", "", "array program and algebra agree", error, 1e-9))
+        Ok(certificate(
+            "objective",
+            "",
+            "array program and algebra agree",
+            error,
+            1e-9,
+        ))
     }
 
     /// Derivatives against central differences with Richardson's extrapolation.
@@ -226,7 +239,11 @@ impl World {
             let scale = found.iter().fold(0.0_f64, |m, x| m.max(x.abs())).max(1e-3);
             let n = found.len();
             for k in 0..ELEMENTS.min(n) {
-                let at = if n <= ELEMENTS { k } else { (self.rng.random::<f64>() * n as f64) as usize % n };
+                let at = if n <= ELEMENTS {
+                    k
+                } else {
+                    (self.rng.random::<f64>() * n as f64) as usize % n
+                };
                 let x = params[i][at];
                 let mut slope = |h: f64| -> Result<f64, Failure> {
                     params[i][at] = x + h;
@@ -245,7 +262,13 @@ impl World {
                 worst = worst.max((best - found[at]).abs() / scale);
             }
         }
-        Ok(certificate("gradient", "", "reverse mode and central differences", worst, 1e-6))
+        Ok(certificate(
+            "gradient",
+            "",
+            "reverse mode and central differences",
+            worst,
+            1e-6,
+        ))
     }
 
     /// Closed forms of expectations against the mean of draws of q, in standard errors.
@@ -283,8 +306,14 @@ impl World {
             }
             let n = DRAWS as f64;
             let mean = sum / n;
-            let se = ((square / n - mean * mean).max(0.0) / n).sqrt().max(1e-9 * (1.0 + mean.abs()));
-            let of = if t.guide { format!("log q({name})") } else { format!("log p({name})") };
+            let se = ((square / n - mean * mean).max(0.0) / n)
+                .sqrt()
+                .max(1e-9 * (1.0 + mean.abs()));
+            let of = if t.guide {
+                format!("log q({name})")
+            } else {
+                format!("log p({name})")
+            };
             let apart = (exact - mean).abs() / se;
             out.push(Certificate {
                 part: "expectation",
@@ -299,7 +328,13 @@ impl World {
 
     /// The tables of a noising chain against one joint Gaussian, and the target against the posterior's mean.
     fn noising(&mut self, n: &Noising) -> Result<Vec<Certificate>, Failure> {
-        let known = |sym: SymId| -> Vec<f64> { self.problem.known.constant(sym).map(|a| a.data.clone()).unwrap_or_default() };
+        let known = |sym: SymId| -> Vec<f64> {
+            self.problem
+                .known
+                .constant(sym)
+                .map(|a| a.data.clone())
+                .unwrap_or_default()
+        };
         let (a, s) = (known(n.tables[0].sym), known(n.tables[1].sym));
         let (big_a, big_v) = (known(n.marginal.0), known(n.marginal.1));
         let (c, e, u) = (known(n.posterior.0), known(n.posterior.1), known(n.posterior.2));
@@ -327,8 +362,20 @@ impl World {
                 .max((u[t] - rest).abs() / (1e-3 + rest.abs()));
         }
         let mut out = vec![
-            certificate("marginal", "q(x_t | x_0)", "recursion and one joint Gaussian", marginal, 1e-9),
-            certificate("posterior", "q(x_{t-1} | x_t, x_0)", "product rule and conditioning", posterior, 1e-9),
+            certificate(
+                "marginal",
+                "q(x_t | x_0)",
+                "recursion and one joint Gaussian",
+                marginal,
+                1e-9,
+            ),
+            certificate(
+                "posterior",
+                "q(x_{t-1} | x_t, x_0)",
+                "product rule and conditioning",
+                posterior,
+                1e-9,
+            ),
         ];
         if let Some(p) = &n.predicted {
             let (tu, tw) = (known(p.data), known(p.noise));

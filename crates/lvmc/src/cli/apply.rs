@@ -13,14 +13,14 @@ use lvmc_report::words;
 use lvmc_runtime::data::Table;
 use lvmc_runtime::fitfile;
 use lvmc_runtime::forecast as forecasting;
+use lvmc_runtime::future;
 use lvmc_runtime::gradient::chain::{self, Walk};
 use lvmc_runtime::gradient::predict as guided;
-use lvmc_runtime::future;
 use lvmc_runtime::impute as imputing;
 use lvmc_runtime::predict::{Cell, Predictions, predict as predicted};
+use lvmc_runtime::result::Fit;
 use lvmc_runtime::sample::{self as sampling};
 use lvmc_runtime::score::score as scored;
-use lvmc_runtime::result::Fit;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -58,7 +58,11 @@ fn guided_score(fit: &Fit, table: &Table, args: &Apply, draws: usize, seed: u64)
     if !args.quiet && !args.json {
         let rows = counted(out.rows.len(), "row");
         let each = fixed(out.total / out.rows.len().max(1) as f64, 4);
-        let by = if out.draws > 1 { format!(", {} draws", out.draws) } else { String::new() };
+        let by = if out.draws > 1 {
+            format!(", {} draws", out.draws)
+        } else {
+            String::new()
+        };
         output::remark(&format!(
             "{} {} ± {} ({rows}, {each} each{by})",
             out.what,

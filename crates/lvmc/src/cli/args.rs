@@ -1,7 +1,7 @@
 //! The command line: commands, options and their help.
 
-use lvmc_model::graph::FitValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lvmc_model::graph::FitValue;
 use std::path::PathBuf;
 
 /// A compiler for latent variable models.

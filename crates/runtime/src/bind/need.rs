@@ -30,7 +30,9 @@ pub(super) fn needs(graph: &ModelGraph) -> Vec<Need> {
             let observed_at = own.is_some_and(|v| v.observed_at.is_some() && v.role == Role::Latent);
             let support = match &s.support {
                 // a net's Bernoulli takes grey values, as a pseudo-likelihood
-                Support::Binary if role == Role::Data && (graph.guide.is_some() || !graph.nets.is_empty()) => Support::Unit,
+                Support::Binary if role == Role::Data && (graph.guide.is_some() || !graph.nets.is_empty()) => {
+                    Support::Unit
+                }
                 other => other.clone(),
             };
             out.push(Need {

@@ -51,7 +51,13 @@ impl<'a> Restored<'a> {
     ///
     /// # Errors
     /// A model that cannot be derived (which the fit's could), or a fit without one of its parameters.
-    pub fn new(graph: &'a ModelGraph, fit: &'a Fit, mut guided: Guided, settings: Settings, make: Make<'a>) -> Result<Self, GradientError> {
+    pub fn new(
+        graph: &'a ModelGraph,
+        fit: &'a Fit,
+        mut guided: Guided,
+        settings: Settings,
+        make: Make<'a>,
+    ) -> Result<Self, GradientError> {
         let sizes = sizes(graph, fit);
         let mut known = Known::new(graph, &guided, &sizes)?;
         let written = guided

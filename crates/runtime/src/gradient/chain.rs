@@ -45,9 +45,14 @@ pub fn sample(r: &mut Restored<'_>, rows: usize, seed: u64, walk: Walk) -> Resul
         .iter()
         .map(|s| r.known.size(&r.guided.store, s).unwrap_or(1))
         .product();
-    let length = r.known.size(&r.guided.store, &n.length).map_err(|_| bug("the chain has no length"))?;
+    let length = r
+        .known
+        .size(&r.guided.store, &n.length)
+        .map_err(|_| bug("the chain has no length"))?;
     let steps = length - 1;
-    let table = |r: &Restored<'_>, sym: SymId| -> Vec<f64> { r.known.constant(sym).map(|a| a.data.clone()).unwrap_or_default() };
+    let table = |r: &Restored<'_>, sym: SymId| -> Vec<f64> {
+        r.known.constant(sym).map(|a| a.data.clone()).unwrap_or_default()
+    };
     let (a, v) = (table(r, n.marginal.0), table(r, n.marginal.1));
     // t is the same for all rows of a step
     let time = r.guided.once("t");
@@ -69,9 +74,18 @@ pub fn sample(r: &mut Restored<'_>, rows: usize, seed: u64, walk: Walk) -> Resul
     let shape = r.guided.store.sym(n.state).shape.clone();
     let last_mean = r.guided.store.refill(last_mean, shape.clone());
     let last_var = r.guided.store.refill(last_var, shape);
-    let mut start = r.program(&[("mean".into(), last_mean), ("variance".into(), last_var)], &[], &[], 1, 0)?;
+    let mut start = r.program(
+        &[("mean".into(), last_mean), ("variance".into(), last_var)],
+        &[],
+        &[],
+        1,
+        0,
+    )?;
     start.executor.run(1, 0);
-    let (m0, v0) = (start.executor.get(start.lowered.roots[0]), start.executor.get(start.lowered.roots[1]));
+    let (m0, v0) = (
+        start.executor.get(start.lowered.roots[0]),
+        start.executor.get(start.lowered.roots[1]),
+    );
     let mut sds = r.program(&[("v".into(), variance)], &[], &[time], 1, 0)?;
     let mut spread = vec![0.0; length];
     for (t, s) in spread.iter_mut().enumerate().skip(1) {
@@ -81,7 +95,13 @@ pub fn sample(r: &mut Restored<'_>, rows: usize, seed: u64, walk: Walk) -> Resul
         sds.executor.run(1, 0);
         *s = sds.executor.get(sds.lowered.roots[0])[0].sqrt();
     }
-    let mut step = r.program(&[("step".into(), out)], &[], &[time, n.state], AT_ONCE.min(rows.max(1)), seed)?;
+    let mut step = r.program(
+        &[("step".into(), out)],
+        &[],
+        &[time, n.state],
+        AT_ONCE.min(rows.max(1)),
+        seed,
+    )?;
     let mut found = Vec::with_capacity(rows * width);
     let path = path(walk, steps);
     for first in (0..rows).step_by(AT_ONCE) {

@@ -93,7 +93,9 @@ pub fn read(fit: &Path, model: &str) -> Result<State, FileError> {
         return Err(wrong("it was written by another version of lvmc"));
     }
     if header.model != model {
-        return Err(wrong("it is the state of another model (the model's text has changed since)"));
+        return Err(wrong(
+            "it is the state of another model (the model's text has changed since)",
+        ));
     }
     let mut numbers = bytes[end + 1..]
         .chunks_exact(8)

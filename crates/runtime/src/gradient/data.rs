@@ -136,7 +136,11 @@ fn cell(b: &crate::bind::Bound, column: &crate::data::Column, row: usize) -> Res
     let x = match &b.labels {
         Some(labels) => {
             let text = column.show(row);
-            labels.texts.iter().position(|t| *t == text).map_or(f64::NAN, |c| c as f64)
+            labels
+                .texts
+                .iter()
+                .position(|t| *t == text)
+                .map_or(f64::NAN, |c| c as f64)
         }
         None => column.as_numbers().and_then(|xs| xs.get(row)).unwrap_or(f64::NAN),
     };

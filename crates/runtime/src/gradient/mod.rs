@@ -168,9 +168,8 @@ pub fn fit(
         ..State::default()
     });
     let mut trainer = Trainer::new(&problem.step, &mut *executor, data, &rows, settings);
-    let mut score_held = |params: &[Vec<f64>]| {
-        (!held.is_empty()).then(|| bound.score(&problem, params, data, &held, 1).mean())
-    };
+    let mut score_held =
+        |params: &[Vec<f64>]| (!held.is_empty()).then(|| bound.score(&problem, params, data, &held, 1).mean());
     let ended = match settings.optimiser {
         Optimiser::Lbfgs { memory } => lbfgs::run(&mut trainer, &mut state, memory, watch),
         _ => trainer.run(&mut state, watch, &mut score_held),

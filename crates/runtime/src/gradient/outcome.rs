@@ -6,8 +6,8 @@ use super::{Fitted, data::Data};
 use crate::bind::Binding;
 use crate::dataset::labels;
 use crate::result::{FORMAT, Fit, Parameter, Seconds};
-use lvmc_derive::guided::Objective;
 use lvmc_dense::ir::Precision;
+use lvmc_derive::guided::Objective;
 use lvmc_model::graph::ModelGraph;
 use lvmc_term::{Array, Support};
 use serde::{Deserialize, Serialize};
@@ -118,11 +118,7 @@ pub fn summarise(
     let (mut weights, mut free_parameters) = (0, 0);
     for (f, values) in p.written.free.iter().zip(&fitted.params) {
         let sym = s.sym(f.param);
-        let shape: Vec<usize> = sym
-            .shape
-            .iter()
-            .map(|n| p.known.size(s, n).unwrap_or(0))
-            .collect();
+        let shape: Vec<usize> = sym.shape.iter().map(|n| p.known.size(s, n).unwrap_or(0)).collect();
         let net = graph
             .nets
             .iter()
@@ -140,7 +136,10 @@ pub fn summarise(
         };
         parameters.push(Parameter {
             name: sym.name.clone(),
-            axes: shape.iter().map(|&n| (1..=n).map(|i| i.to_string()).collect()).collect(),
+            axes: shape
+                .iter()
+                .map(|&n| (1..=n).map(|i| i.to_string()).collect())
+                .collect(),
             values: constrained(&sym.support, &shape, values),
             shape,
             family: sym.family,
@@ -170,7 +169,9 @@ pub fn summarise(
     if fitted.ended == Ended::Stopped
         && let Some((_, epoch)) = fitted.state.best
     {
-        remarks.push(format!("stopped early: the held-out score was best after epoch {epoch}"));
+        remarks.push(format!(
+            "stopped early: the held-out score was best after epoch {epoch}"
+        ));
     }
     Fit {
         format: FORMAT,

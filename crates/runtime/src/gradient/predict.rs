@@ -118,7 +118,9 @@ fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<()
         let found = running.over(data, 0);
         let best: Vec<Cell> = (0..data.rows)
             .map(|row| {
-                let k = (0..n).max_by(|&a, &b| found[a][row].total_cmp(&found[b][row])).unwrap_or(0);
+                let k = (0..n)
+                    .max_by(|&a, &b| found[a][row].total_cmp(&found[b][row]))
+                    .unwrap_or(0);
                 Cell::Label(Arc::from((k + 1).to_string().as_str()))
             })
             .collect();
@@ -136,13 +138,20 @@ fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<()
 fn latent_binds(r: &Restored<'_>, binds: &[String]) -> Vec<SymId> {
     let named = |sym: SymId| {
         let name = &r.guided.store.sym(sym).name;
-        binds.iter().any(|b| b.split('=').next().is_some_and(|n| n.trim() == name))
+        binds
+            .iter()
+            .any(|b| b.split('=').next().is_some_and(|n| n.trim() == name))
     };
     r.guided.latents.iter().map(|l| l.sym).filter(|&s| named(s)).collect()
 }
 
 /// The mean of the data at given codes.
-fn decode(r: &mut Restored<'_>, table: &Table, binds: &[String], given: &[SymId]) -> Result<Predictions, GradientError> {
+fn decode(
+    r: &mut Restored<'_>,
+    table: &Table,
+    binds: &[String],
+    given: &[SymId],
+) -> Result<Predictions, GradientError> {
     // as covariates they are bound like any column
     let mut graph = r.graph.clone();
     for v in &mut graph.vars {
@@ -161,9 +170,19 @@ fn decode(r: &mut Restored<'_>, table: &Table, binds: &[String], given: &[SymId]
     for (sym, mean) in means(r) {
         let n = elements(r, sym);
         let name = r.guided.store.sym(sym).name.clone();
-        let columns = r.fit.binding.iter().find(|b| b.0 == name).map(|b| b.1.clone()).unwrap_or_default();
+        let columns = r
+            .fit
+            .binding
+            .iter()
+            .find(|b| b.0 == name)
+            .map(|b| b.1.clone())
+            .unwrap_or_default();
         terms.push((name.clone(), mean));
-        names.push(if columns.len() == n { columns } else { numbered(&name, n, "") });
+        names.push(if columns.len() == n {
+            columns
+        } else {
+            numbered(&name, n, "")
+        });
     }
     let mut running = r.program(&terms, &[], given, AT_ONCE.min(data.rows.max(1)), 0)?;
     for (values, names) in running.over(&data, 0).iter().zip(names) {
@@ -226,7 +245,13 @@ fn push(out: &mut Predictions, values: &[f64], names: Vec<String>) {
 ///
 /// # Errors
 /// Data that do not fit the model.
-pub fn score(r: &mut Restored<'_>, table: &Table, binds: &[String], draws: usize, seed: u64) -> Result<Scores, GradientError> {
+pub fn score(
+    r: &mut Restored<'_>,
+    table: &Table,
+    binds: &[String],
+    draws: usize,
+    seed: u64,
+) -> Result<Scores, GradientError> {
     let (_, data) = r.data(table, binds)?;
     let noise = r.guided.noise.clone();
     let (term, what, weighted) = match (r.guided.objective, r.guided.weight) {
@@ -235,10 +260,20 @@ pub fn score(r: &mut Restored<'_>, table: &Table, binds: &[String], draws: usize
         (Objective::Elbo, None) => (r.guided.bound().0, "evidence lower bound", false),
         (Objective::Point, _) => (r.guided.bound().0, "log-likelihood at a point", false),
     };
-    let noise = if r.guided.noising.is_some() { r.guided.bound().1 } else { noise };
+    let noise = if r.guided.noising.is_some() {
+        r.guided.bound().1
+    } else {
+        noise
+    };
     let drawn = r.guided.objective == Objective::Elbo;
     let draws = if drawn || !noise.is_empty() { draws.max(1) } else { 1 };
-    let mut running = r.program(&[("row".into(), term)], &noise, &[], AT_ONCE.min(data.rows.max(1)), seed)?;
+    let mut running = r.program(
+        &[("row".into(), term)],
+        &noise,
+        &[],
+        AT_ONCE.min(data.rows.max(1)),
+        seed,
+    )?;
     // running log-mean-exp (or mean) and second moment, row by row
     let n = data.rows;
     let (mut top, mut sum, mut square) = (vec![f64::NEG_INFINITY; n], vec![0.0; n], vec![0.0; n]);

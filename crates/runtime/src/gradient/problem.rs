@@ -147,7 +147,9 @@ impl Known {
             let random = match &source.random {
                 Random::Normal => Noise::Normal,
                 Random::Uniform => Noise::Uniform,
-                Random::Step(n) => Noise::Index(u32::try_from(self.size(store, n)?.saturating_sub(1)).unwrap_or(u32::MAX)),
+                Random::Step(n) => {
+                    Noise::Index(u32::try_from(self.size(store, n)?.saturating_sub(1)).unwrap_or(u32::MAX))
+                }
             };
             draws.insert(source.sym, random);
         }

@@ -77,7 +77,12 @@ impl Scorer {
             .known
             .lower(&mut guided.store, &[root], noise, &[])
             .map_err(super::ProblemError::Lower)?;
-        let mut executor = make(lowered.program.clone(), capacity, settings.precision, settings.seed ^ 0x5C0E)?;
+        let mut executor = make(
+            lowered.program.clone(),
+            capacity,
+            settings.precision,
+            settings.seed ^ 0x5C0E,
+        )?;
         for (id, values) in &lowered.constants {
             executor.set(*id, values);
         }
@@ -96,7 +101,14 @@ impl Scorer {
     }
 
     /// The score of some rows; noise is the same at every call.
-    pub fn score(&mut self, problem: &Problem, params: &[Vec<f64>], data: &Data, rows: &[u32], repeats: usize) -> Score {
+    pub fn score(
+        &mut self,
+        problem: &Problem,
+        params: &[Vec<f64>],
+        data: &Data,
+        rows: &[u32],
+        repeats: usize,
+    ) -> Score {
         self.set_params(problem, params);
         let mut draws = vec![];
         let mut weight = 0.0;
@@ -122,7 +134,11 @@ impl Scorer {
         let spread: f64 = draws.iter().map(|d| (d - mean).powi(2)).sum();
         Score {
             sum: mean,
-            error: if draws.len() > 1 { (spread / (n - 1.0) / n).sqrt() } else { 0.0 },
+            error: if draws.len() > 1 {
+                (spread / (n - 1.0) / n).sqrt()
+            } else {
+                0.0
+            },
             weight,
         }
     }

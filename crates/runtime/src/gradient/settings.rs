@@ -359,7 +359,9 @@ impl Option_<'_> {
             let name = name.as_deref().or_else(|| takes.get(i).copied()).unwrap_or("");
             if !takes.contains(&name) {
                 let help = closest(name, takes.iter().copied())
-                    .map_or(format!("{word} takes {}", takes.join(", ")), |c| format!("did you mean `{c}`?"));
+                    .map_or(format!("{word} takes {}", takes.join(", ")), |c| {
+                        format!("did you mean `{c}`?")
+                    });
                 return Err(SettingError::Argument {
                     option: self.name.into(),
                     reason: format!("{word} takes no `{name}`"),

@@ -20,7 +20,8 @@ pub fn start(graph: &ModelGraph, problem: &Problem, seed: u64) -> Vec<Vec<f64>> 
             .collect();
         let len: usize = shape.iter().product();
         let mut rng = keyed(seed, Purpose::Start, i as u64);
-        let mut spread = |bound: f64| -> Vec<f64> { (0..len).map(|_| bound * (2.0 * uniform(&mut rng) - 1.0)).collect() };
+        let mut spread =
+            |bound: f64| -> Vec<f64> { (0..len).map(|_| bound * (2.0 * uniform(&mut rng) - 1.0)).collect() };
         let weight = graph
             .nets
             .iter()

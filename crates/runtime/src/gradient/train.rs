@@ -278,7 +278,11 @@ impl<'a> Trainer<'a> {
     fn update(&mut self, state: &mut State) -> bool {
         let total = self.per_epoch() * self.settings.epochs as u64;
         let warm = self.settings.warmup;
-        let rise = if state.step < warm { (state.step + 1) as f64 / warm as f64 } else { 1.0 };
+        let rise = if state.step < warm {
+            (state.step + 1) as f64 / warm as f64
+        } else {
+            1.0
+        };
         let rate = self.settings.rate
             * state.factor
             * rise
@@ -305,7 +309,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// Runs until the epochs are over, the score stops improving, or something stops it.
-    pub fn run(&mut self, state: &mut State, watch: Watch<'_>, held: &mut dyn FnMut(&[Vec<f64>]) -> Option<f64>) -> Ended {
+    pub fn run(
+        &mut self,
+        state: &mut State,
+        watch: Watch<'_>,
+        held: &mut dyn FnMut(&[Vec<f64>]) -> Option<f64>,
+    ) -> Ended {
         self.enter(state);
         let per_epoch = self.per_epoch();
         let total = per_epoch * self.settings.epochs as u64;
