@@ -141,7 +141,7 @@ impl Writer<'_> {
         }];
         for &p in &self.guided.prior {
             lines.push(Line {
-                left: self.log("p", "θ"),
+                left: self.log("p", if self.style == Style::Latex { "\\theta" } else { "θ" }),
                 right: self.text(p),
                 ..Line::default()
             });
@@ -161,6 +161,7 @@ impl Writer<'_> {
             let log = self.log(if t.guide { "q" } else { "p" }, &shown);
             let e = self.expectation(&log);
             let sign = match (t.guide, sum.is_empty()) {
+                (true, _) if self.style == Style::Latex => " - ",
                 (true, _) => " − ",
                 (false, true) => "",
                 (false, false) => " + ",
@@ -358,13 +359,16 @@ impl Writer<'_> {
             "Bound, one row",
             vec![
                 line(
-                    "−ELBO".into(),
+                    head("−ELBO", "-\\mathrm{ELBO}"),
                     head(
                         "KL(q(x_T | x₀) ‖ p(x_T)) + Σₜ Lₜ",
                         "\\mathrm{KL}(q(x_T \\mid x_0) \\,\\|\\, p(x_T)) + \\sum_t L_t",
                     ),
                     "",
-                    "Lₜ = KL(q(xₜ₋₁ | xₜ, x₀) ‖ p(xₜ₋₁ | xₜ)) for t ≥ 2; L₁ = −log p(x₀ | x₁)",
+                    &head(
+                        "Lₜ = KL(q(xₜ₋₁ | xₜ, x₀) ‖ p(xₜ₋₁ | xₜ)) for t ≥ 2; L₁ = −log p(x₀ | x₁)",
+                        "the divergence of each step's posterior from the model's; at t = 1 minus log p of the data",
+                    ),
                 ),
                 line(
                     head("KL_T", "\\mathrm{KL}_T"),
@@ -399,10 +403,13 @@ impl Writer<'_> {
             self.s = s;
             let target = self.of(graph, target);
             lines.push(line(
-                "τ".into(),
+                head("τ", "\\tau"),
                 target,
                 "",
-                "what the net predicts: the posterior's mean is P xₜ + G τ",
+                &head(
+                    "what the net predicts: the posterior's mean is P xₜ + G τ",
+                    "what the net predicts: with it the mean is the posterior's",
+                ),
             ));
             lines.push(table(self, p.data, ""));
             lines.push(table(self, p.noise, ""));
@@ -424,10 +431,13 @@ impl Writer<'_> {
                     head("simple objective", "\\text{simple objective}"),
                     self.of(graph, error),
                     "",
-                    "to be made small; t uniform on 1 … T, ε standard normal",
+                    &head(
+                        "to be made small; t uniform on 1 … T, ε standard normal",
+                        "to be made small; t uniform on its values, the noise standard normal",
+                    ),
                 ),
                 line(
-                    "θ".into(),
+                    head("θ", "\\theta"),
                     head(
                         "θ − η step( ∇θ 1/B Σₙ Lₜ or its simple objective )",
                         "\\theta - \\eta\\, \\mathrm{step}(\\nabla_\\theta\\, \\tfrac1B \\sum_n L_t)",
@@ -456,7 +466,7 @@ impl Writer<'_> {
                         )
                     },
                     "",
-                    "t = T … 1; the last step is its mean",
+                    &head("t = T … 1; the last step is its mean", "t from T down to 1; the last step is its mean"),
                 ),
             ],
         ));
