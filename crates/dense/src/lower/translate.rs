@@ -65,7 +65,7 @@ impl<'a> Translate<'a> {
     fn parts(&self, t: Term) -> Vec<Term> {
         match self.store.node(t) {
             // these look at the forms of their operands
-            Node::IxSum(..) | Node::RowSum(_) | Node::Eye(_) | Node::Diag(_) => vec![],
+            Node::IxSum(..) | Node::RowSum(_) | Node::Eye(_) | Node::Diag(_) | Node::Add(_) => vec![],
             Node::At(base, _) if matches!(self.store.node(*base), Node::Eye(_)) => vec![],
             Node::MatVec(a, b) | Node::MatMul(a, b) => vec![self.untransposed(*a).0, self.untransposed(*b).0],
             node => lvmc_term::children(node),
@@ -162,16 +162,38 @@ impl<'a> Translate<'a> {
         rest.fold(first, |a, b| self.binary(op, a, b))
     }
 
+    /// Whether Σₙ of a term adds up element by element, rather than by a product.
+    fn sums_plainly(&self, body: Term) -> bool {
+        !self.store.factors(body).iter().any(|&f| match self.store.node(f) {
+            Node::Outer(..) | Node::MatMul(..) => true,
+            Node::Add(ts) => ts.iter().any(|&t| !self.sums_plainly(t)),
+            _ => false,
+        })
+    }
+
     fn sum(&mut self, ts: &[Term]) -> Found {
         let (mut plus, mut minus) = (vec![], vec![]);
+        // sums over the rows of one shape are one sum
+        let mut over_rows: Vec<Term> = vec![];
         for &t in ts {
             let (c, rest) = self.store.split_number(t);
+            if let Node::RowSum(body) = *self.store.node(rest)
+                && self.sums_plainly(body)
+                && self.store.shape(t) == self.store.shape(ts[0])
+            {
+                over_rows.push(self.store.scale(c, body));
+                continue;
+            }
             // −x is subtracted rather than multiplied by −1
             if c == -1.0 {
                 minus.push(self.value(rest)?);
             } else {
                 plus.push(self.value(t)?);
             }
+        }
+        if !over_rows.is_empty() {
+            let body = self.sum(&over_rows)?;
+            plus.push(self.reduce(Over::Rows, body));
         }
         if plus.is_empty() {
             let all = self.fold(Binary::Add, &minus);

@@ -24,6 +24,8 @@ const ELEMENTS: usize = 6;
 const DRAWS: usize = 2000;
 /// Steps of a noising chain that are joined into one Gaussian.
 const STEPS: usize = 24;
+/// How much the prior counts.
+const SHARE: f64 = 0.25;
 
 fn bug(message: String) -> Failure {
     Bug {
@@ -142,13 +144,8 @@ impl World {
             for (&(id, _), values) in self.problem.step.params.iter().zip(&self.params) {
                 executor.set(id, values);
             }
-            for (id, x) in [
-                (self.problem.step.rate, 1.0 / ROWS as f64),
-                (self.problem.step.share, 0.25),
-            ] {
-                if let Some(id) = id {
-                    executor.set(id, &[x]);
-                }
+            if let Some(id) = self.problem.step.share {
+                executor.set(id, &[SHARE]);
             }
             executor.run(ROWS, 0);
         }
@@ -194,8 +191,8 @@ impl World {
         s.eval_scalar(t, env).map_err(|e| bug(format!("the evaluator: {e}")))
     }
 
-    /// The loss by the evaluator.
-    fn loss(&self, params: &[Vec<f64>]) -> Result<f64, Failure> {
+    /// The objective by the evaluator.
+    fn value(&self, params: &[Vec<f64>]) -> Result<f64, Failure> {
         let mut env = self.env(params);
         let mut sum = 0.0;
         for row in 0..ROWS {
@@ -205,7 +202,7 @@ impl World {
         let prior = s
             .eval_scalar(self.problem.written.prior, &env)
             .map_err(|e| bug(format!("the evaluator: {e}")))?;
-        Ok(-(sum / ROWS as f64 + 0.25 * prior))
+        Ok(sum + SHARE * prior)
     }
 
     fn native(&self) -> Result<Certificate, Failure> {
@@ -219,7 +216,7 @@ impl World {
     }
 
     fn objective(&self) -> Result<Certificate, Failure> {
-        let (by_program, by_terms) = (self.run.get(self.problem.step.loss)[0], self.loss(&self.params)?);
+        let (by_program, by_terms) = (self.run.get(self.problem.step.objective)[0], self.value(&self.params)?);
         let error = (by_program - by_terms).abs() / (1.0 + by_terms.abs());
         Ok(certificate(
             "objective",
@@ -247,9 +244,9 @@ impl World {
                 let x = params[i][at];
                 let mut slope = |h: f64| -> Result<f64, Failure> {
                     params[i][at] = x + h;
-                    let up = self.loss(&params)?;
+                    let up = self.value(&params)?;
                     params[i][at] = x - h;
-                    let down = self.loss(&params)?;
+                    let down = self.value(&params)?;
                     params[i][at] = x;
                     Ok((up - down) / (2.0 * h))
                 };

@@ -19,22 +19,21 @@ pub struct Problem {
     pub written: Written,
     /// Sizes and constants, tables of a noising chain among them.
     pub known: Known,
-    /// Loss and gradients of a batch.
+    /// Objective and gradients of a batch.
     pub step: Step,
 }
 
-/// The program of a training step: loss = −(rate Σₙ objective + share · log prior).
+/// The program of a training step: Σₙ objective + share · log prior over a batch, and its gradients. The mean over the rows
+/// and the sign are the optimiser's: a factor of every gradient costs a pass over all of them here.
 #[derive(Debug)]
 pub struct Step {
     /// The program.
     pub lowered: Lowered,
-    /// The loss, one number.
-    pub loss: ArrayId,
+    /// The objective, one number.
+    pub objective: ArrayId,
     /// Each parameter's array of free coordinates, and that of its gradient.
     pub params: Vec<(ArrayId, ArrayId)>,
-    /// One over the rows of the batch.
-    pub rate: Option<ArrayId>,
-    /// One over the rows of the data.
+    /// The rows of the batch over those of the data.
     pub share: Option<ArrayId>,
     /// The divergence's weight.
     pub beta: Option<ArrayId>,
@@ -247,7 +246,7 @@ pub enum ProblemError {
 }
 
 fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -> Result<Step, ProblemError> {
-    let (rate, share) = (guided.once("1/B"), guided.once("1/N"));
+    let share = guided.once("B/N");
     let weight = weighted.then(|| guided.row_weight());
     let s = &mut guided.store;
     let row = match weight {
@@ -257,19 +256,17 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
         }
         None => written.row,
     };
-    let (rate_term, share_term) = (s.var(rate), s.var(share));
+    let share_term = s.var(share);
     let rows = s.row_sum(row);
-    let mean = s.mul(rate_term, rows);
     let prior = s.mul(share_term, written.prior);
-    let objective = s.add(mean, prior);
-    let loss = s.neg(objective);
+    let objective = s.add(rows, prior);
     let free: Vec<Term> = written.free.iter().map(|f: &Free| s.var(f.free)).collect();
     let gradients = s
-        .try_gradient(loss, &free)
+        .try_gradient(objective, &free)
         .map_err(|e| bug(format!("the objective has no gradient: {e}")))?;
     let mut roots = vec![Root {
-        name: "loss".into(),
-        term: loss,
+        name: "objective".into(),
+        term: objective,
     }];
     for (f, g) in written.free.iter().zip(gradients) {
         roots.push(Root {
@@ -286,9 +283,8 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
         .collect();
     let find = |sym: Option<SymId>| sym.and_then(|s| lowered.symbols.get(&s).copied());
     Ok(Step {
-        loss: lowered.roots[0],
+        objective: lowered.roots[0],
         params,
-        rate: find(Some(rate)),
         share: find(Some(share)),
         beta: find(written.beta),
         weight: find(weight),

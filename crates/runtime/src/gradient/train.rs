@@ -217,22 +217,20 @@ impl<'a> Trainer<'a> {
             self.batch.clear();
             self.batch.extend_from_slice(chunk);
             self.set_rows();
-            let share = if k == 0 { 1.0 / all as f64 } else { 0.0 };
-            for (id, x) in [(self.step.rate, 1.0 / all as f64), (self.step.share, share)] {
-                if let Some(id) = id {
-                    self.executor.set(id, &[x]);
-                }
+            // the prior counts once
+            if let Some(id) = self.step.share {
+                self.executor.set(id, &[if k == 0 { 1.0 } else { 0.0 }]);
             }
             if let (Some(id), Aim::Beta { beta, .. }) = (self.step.beta, self.settings.aim) {
                 self.executor.set(id, &[beta]);
             }
             self.executor.run(chunk.len(), k as u64);
-            loss += self.executor.get(self.step.loss)[0];
+            loss -= self.executor.get(self.step.objective)[0] / all as f64;
             let mut at = 0;
             for &(_, g) in &self.step.params {
                 let part = self.executor.get(g);
                 for (sum, x) in gradient[at..].iter_mut().zip(&part) {
-                    *sum += x;
+                    *sum -= x / all as f64;
                 }
                 at += part.len();
             }
@@ -258,11 +256,8 @@ impl<'a> Trainer<'a> {
     fn evaluate(&mut self, state: &State) -> f64 {
         let n = self.fill_batch(state.step);
         self.set_rows();
-        if let Some(id) = self.step.rate {
-            self.executor.set(id, &[1.0 / n as f64]);
-        }
         if let Some(id) = self.step.share {
-            self.executor.set(id, &[1.0 / self.rows.len().max(1) as f64]);
+            self.executor.set(id, &[n as f64 / self.rows.len().max(1) as f64]);
         }
         if let (Some(id), Aim::Beta { beta, warmup }) = (self.step.beta, self.settings.aim) {
             let epoch = state.step as f64 / self.per_epoch() as f64;
@@ -270,9 +265,9 @@ impl<'a> Trainer<'a> {
             self.executor.set(id, &[beta * rise]);
         }
         self.executor.run(n, state.step);
-        let mut loss = [0.0];
-        self.executor.read(self.step.loss, &mut loss);
-        loss[0]
+        let mut objective = [0.0];
+        self.executor.read(self.step.objective, &mut objective);
+        -objective[0] / n as f64
     }
 
     fn update(&mut self, state: &mut State) -> bool {
@@ -287,14 +282,15 @@ impl<'a> Trainer<'a> {
             * state.factor
             * rise
             * self.settings.schedule.factor(state.step, total, self.per_epoch());
-        let mut scale = 1.0;
+        // down the mean of the batch
+        let mut scale = -1.0 / self.batch.len().max(1) as f64;
         if let Some(limit) = self.settings.clip {
-            let norm = self.executor.gradient_norm(&self.trained);
+            let norm = self.executor.gradient_norm(&self.trained) * -scale;
             if !norm.is_finite() {
                 return false;
             }
             if norm > limit {
-                scale = limit / norm;
+                scale *= limit / norm;
             }
         }
         state.updates += 1;
