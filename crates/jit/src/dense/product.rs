@@ -97,7 +97,7 @@ impl Multiply {
         };
         let apart = self.b.col != 1 && n > 1;
         // rows of b at such distances fall on the same few lines of a cache
-        let collide = (self.b.row * size_of::<T>()).is_multiple_of(1024) || capacity >= 64;
+        let collide = (self.b.row * size_of::<T>()).is_multiple_of(1024) || capacity >= 512;
         apart || self.is_row_step() && k > 32 && n > 16 && collide
     }
 

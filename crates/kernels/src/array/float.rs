@@ -55,6 +55,19 @@ pub trait Float: Copy + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
             .fold(Self::LEAST, |x, &y| if is_nan(x) || x > y { x } else { y })
     }
 
+    /// Transposes four rows of four: to[i · to_step + j] = from[j · from_step + i].
+    ///
+    /// # Safety
+    /// All these places are valid, and apart.
+    unsafe fn turn4(from: *const Self, from_step: usize, to: *mut Self, to_step: usize) {
+        for i in 0..4 {
+            for j in 0..4 {
+                // SAFETY: the caller vouches for the places
+                unsafe { *to.add(i * to_step + j) = *from.add(j * from_step + i) };
+            }
+        }
+    }
+
     /// Noise of one row.
     fn noise(key: Key, row: u32, law: Law, out: &mut [Self]);
 
@@ -119,6 +132,24 @@ impl Float for f32 {
     fn squares(a: &[Self]) -> f64 {
         // SAFETY: as above
         unsafe { (tape::tape().squares)(a) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn turn4(from: *const Self, from_step: usize, to: *mut Self, to_step: usize) {
+        use std::arch::x86_64::{
+            _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_storeu_ps, _mm_unpackhi_ps, _mm_unpacklo_ps,
+        };
+        // SAFETY: the caller vouches for the places; every x86-64 has these instructions
+        unsafe {
+            let [a, b, c, d] = std::array::from_fn(|j| _mm_loadu_ps(from.add(j * from_step)));
+            let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+            _mm_storeu_ps(to, _mm_movelh_ps(ab, cd));
+            _mm_storeu_ps(to.add(to_step), _mm_movehl_ps(cd, ab));
+            let (ab, cd) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+            _mm_storeu_ps(to.add(2 * to_step), _mm_movelh_ps(ab, cd));
+            _mm_storeu_ps(to.add(3 * to_step), _mm_movehl_ps(cd, ab));
+        }
     }
 
     fn noise(key: Key, row: u32, law: Law, out: &mut [Self]) {
