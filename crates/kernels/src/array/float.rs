@@ -68,8 +68,8 @@ pub trait Float: Copy + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
         }
     }
 
-    /// Noise of one row.
-    fn noise(key: Key, row: u32, law: Law, out: &mut [Self]);
+    /// Noise of rows with some ids, `len` numbers each.
+    fn noise(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [Self]);
 
     /// One update of a slice of parameters; all slices are equally long.
     fn update(update: &Update, x: &mut [Self], g: &[Self], m: &mut [Self], v: &mut [Self]);
@@ -152,8 +152,8 @@ impl Float for f32 {
         }
     }
 
-    fn noise(key: Key, row: u32, law: Law, out: &mut [Self]) {
-        noise::fill_f32(key, row, law, out);
+    fn noise(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [Self]) {
+        noise::fill_f32(key, ids, len, law, out);
     }
 
     fn update(update: &Update, x: &mut [Self], g: &[Self], m: &mut [Self], v: &mut [Self]) {
@@ -218,8 +218,8 @@ impl Float for f64 {
         total
     }
 
-    fn noise(key: Key, row: u32, law: Law, out: &mut [Self]) {
-        noise::fill(key, row, law, out);
+    fn noise(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [Self]) {
+        noise::fill(key, ids, len, law, out);
     }
 
     fn update(update: &Update, x: &mut [Self], g: &[Self], m: &mut [Self], v: &mut [Self]) {
