@@ -1,7 +1,7 @@
 //! A DDPM's noise-prediction net (x, 32 sinusoidal numbers of t) → 256 SiLU × 3 → x, written by hand as array programs:
 //! training steps a second (batch 256, Adam), and seconds to sample 512 points in 1000 steps.
 //!
-//! `dense_ddpm [DIMENSIONS] [STEPS] [ROUNDS]`.
+//! `dense_ddpm [DIMENSIONS] [STEPS] [ROUNDS] [THREADS]`.
 
 use lvmc_dense::ir::Binary::{Add, Mul, Sub};
 use lvmc_dense::ir::Unary::{Cos, Sigmoid, Sin};
@@ -331,7 +331,8 @@ fn main() {
         epsilon: 1e-8,
         decoupled: false,
     };
-    for threads in [1, 2] {
+    let asked = argument(4, 0);
+    for threads in [1, 2].into_iter().filter(|&t| asked == 0 || asked == t) {
         let Training {
             net,
             x,
