@@ -144,6 +144,10 @@ pub trait Executor {
     /// An array: all of it if held once, else the rows of the last run.
     fn get(&self, array: ArrayId) -> Vec<f64>;
 
+    /// Copies an array to another of the same length and extent, which no step writes: a chain's next state. Of rows, those
+    /// of the last run.
+    fn copy(&mut self, from: ArrayId, to: ArrayId);
+
     /// The ids of the batch's rows, by which their noise is keyed; empty for their positions.
     fn set_row_ids(&mut self, ids: &[u32]);
 

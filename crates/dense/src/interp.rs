@@ -111,6 +111,13 @@ impl Executor for Interpreter {
         self.arrays[array][..numbers(&self.program.arrays[array], self.rows)].to_vec()
     }
 
+    fn copy(&mut self, from: ArrayId, to: ArrayId) {
+        let n = numbers(&self.program.arrays[from], self.rows);
+        let values = std::mem::take(&mut self.arrays[from]);
+        self.arrays[to][..n].copy_from_slice(&values[..n]);
+        self.arrays[from] = values;
+    }
+
     fn set_row_ids(&mut self, ids: &[u32]) {
         self.row_ids.clear();
         self.row_ids.extend_from_slice(ids);
@@ -121,15 +128,15 @@ impl Executor for Interpreter {
         for (id, array) in self.program.arrays.iter().enumerate() {
             let Role::Noise(kind) = array.role else { continue };
             let key = Key::new(self.seed, ordinal, draw);
-            let len = array.len.max(1);
-            let rows = if array.extent == Extent::Rows { rows } else { 1 };
-            for (row, out) in self.arrays[id].chunks_mut(len).take(rows).enumerate() {
-                let row_id = match array.extent {
-                    Extent::Rows => self.row_ids.get(row).copied().unwrap_or(row as u32),
-                    Extent::Once => 0,
-                };
-                noise::fill(key, row_id, law(kind), out);
-            }
+            let (len, rows) = match array.extent {
+                Extent::Rows => (array.len, rows),
+                Extent::Once => (array.len, 1),
+            };
+            let ids = (0..rows).map(|row| match array.extent {
+                Extent::Rows => self.row_ids.get(row).copied().unwrap_or(row as u32),
+                Extent::Once => 0,
+            });
+            noise::fill(key, ids, len, law(kind), &mut self.arrays[id]);
             ordinal += 1;
         }
         self.run_given(rows);
@@ -269,7 +276,7 @@ impl Interpreter {
             }
             Step::Algebra { what, out, a, n } => {
                 let mut result = std::mem::take(&mut self.arrays[*out]);
-                algebra(*what, &self.arrays[*a][..n * n], &mut result, *n);
+                algebra(*what, &self.arrays[*a][..n * n], &mut result, &mut vec![0.0; n * n], *n);
                 self.arrays[*out] = result;
             }
         }
@@ -369,21 +376,21 @@ pub fn clamp_code(code: f64, entries: usize) -> usize {
     ((code + 0.5) as usize).min(entries - 1)
 }
 
-/// Dense algebra in f64; `out` is n × n, or one number.
-pub fn algebra(what: Algebra, a: &[f64], out: &mut [f64], n: usize) {
+/// Dense algebra in f64; `out` is n × n, or one number; `room` is n × n.
+pub fn algebra(what: Algebra, a: &[f64], out: &mut [f64], room: &mut [f64], n: usize) {
     match what {
         Algebra::Cholesky => {
             dense::cholesky(a, &mut out[..n * n], n);
         }
         Algebra::LowerInverse => dense::tri_inverse(a, &mut out[..n * n], n),
         Algebra::Inverse => {
-            let identity: Vec<f64> = (0..n * n).map(|i| f64::from(u8::from(i % (n + 1) == 0))).collect();
-            dense::spd_solve(a, &identity, &mut out[..n * n], n, n);
+            room.fill(0.0);
+            (0..n).for_each(|i| room[i * (n + 1)] = 1.0);
+            dense::spd_solve(a, room, &mut out[..n * n], n, n);
         }
         Algebra::LogDet => {
-            let mut l = vec![0.0; n * n];
-            dense::cholesky(a, &mut l, n);
-            out[0] = 2.0 * (0..n).map(|i| l[i * (n + 1)].ln()).sum::<f64>();
+            dense::cholesky(a, room, n);
+            out[0] = 2.0 * (0..n).map(|i| room[i * (n + 1)].ln()).sum::<f64>();
         }
     }
 }

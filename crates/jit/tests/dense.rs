@@ -570,3 +570,88 @@ fn an_update_resumes_exactly() {
         assert_eq!(bits(&whole.get(x)), bits(&resumed.get(x)));
     }
 }
+
+#[test]
+fn noise_belongs_to_rows() {
+    let array = |len, law| Array {
+        name: "e".into(),
+        extent: Extent::Rows,
+        len,
+        role: Role::Noise(law),
+    };
+    let arrays = vec![
+        array(3, Noise::Normal),
+        array(20, Noise::Uniform),
+        array(1, Noise::Index(10)),
+        array(3, Noise::Normal),
+    ];
+    let program = Program {
+        arrays,
+        steps: Vec::new(),
+    };
+    let draw = |ids: &[u32], draw: u64, threads| {
+        let mut native = Native::new(program.clone(), 300, Precision::F32, 7, threads).unwrap();
+        native.set_row_ids(ids);
+        native.run(ids.len(), draw);
+        native
+    };
+    let ids: Vec<u32> = (0..300).map(|i| (i * 7) % 300).collect();
+    let (first, second) = (draw(&ids, 1, 1), draw(&(0..300).collect::<Vec<u32>>(), 1, 3));
+    for (id, len) in [(0, 3), (1, 20), (2, 1)] {
+        let (x, y) = (first.get(id), second.get(id));
+        for (row, id) in ids.iter().enumerate() {
+            let other = *id as usize * len;
+            assert_eq!(x[row * len..][..len], y[other..][..len]);
+        }
+    }
+    assert_ne!(first.get(0), first.get(3), "arrays have noise of their own");
+    assert_ne!(first.get(0), draw(&ids, 2, 1).get(0), "draws have noise of their own");
+}
+
+#[test]
+fn packed_weights_follow_what_is_set() {
+    let array = |extent, len, role| Array {
+        name: "a".into(),
+        extent,
+        len,
+        role,
+    };
+    let arrays = vec![
+        array(Extent::Rows, 40, Role::Input),
+        array(Extent::Once, 40 * 33, Role::Param),
+        array(Extent::Rows, 33, Role::Output),
+    ];
+    let matrix = |array, rows, cols, transposed| Matrix {
+        array,
+        offset: 0,
+        rows,
+        cols,
+        stride: cols,
+        transposed,
+    };
+    let rows = Count::PerRow(1);
+    let (a, out) = (matrix(0, rows, 40, false), matrix(2, rows, 33, false));
+    let step = Step::Product {
+        out,
+        a,
+        b: matrix(1, Count::Fixed(33), 40, true),
+        accumulate: false,
+    };
+    let mut native = Native::new(
+        Program {
+            arrays,
+            steps: vec![step],
+        },
+        5,
+        Precision::F64,
+        0,
+        1,
+    )
+    .unwrap();
+    native.set(0, &[1.0; 200]);
+    for value in [1.0, 2.0] {
+        native.set(1, &[value; 40 * 33]);
+        native.run(5, 0);
+        assert!(native.get(2).iter().all(|&x| x == 40.0 * value));
+    }
+}

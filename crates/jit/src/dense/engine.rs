@@ -39,6 +39,8 @@ pub(super) struct Engine<T> {
     /// For every array: its place among the parameters.
     params: Vec<usize>,
     row_ids: Vec<u32>,
+    /// Arrays that were set or updated since the last run, and those that steps write: what to pack anew.
+    changed: Vec<bool>,
     rows: usize,
     /// Work once and for each row.
     cost: (f64, f64),
@@ -85,6 +87,7 @@ impl<T: Float> Engine<T> {
             moments,
             params,
             row_ids: Vec::with_capacity(capacity),
+            changed: vec![true; program.arrays.len()],
             rows: 0,
             phases: plan.phases,
             program,
@@ -117,6 +120,7 @@ impl<T: Float> Engine<T> {
             values.len() <= self.numbers(array, self.capacity),
             "more numbers than there is room for"
         );
+        self.changed[array] = true;
         let to = self.memory.slice_mut(array, values.len());
         to.iter_mut().zip(values).for_each(|(to, &x)| *to = T::from_f64(x));
     }
@@ -152,6 +156,13 @@ impl<T: Float> Engine<T> {
         out
     }
 
+    pub fn copy(&mut self, from: ArrayId, to: ArrayId) {
+        let n = self.numbers(from, self.rows);
+        assert_eq!(n, self.numbers(to, self.rows), "arrays of the same shape");
+        self.changed[to] = true;
+        self.memory.copy(from, to, n);
+    }
+
     pub fn set_row_ids(&mut self, ids: &[u32]) {
         assert!(ids.len() <= self.capacity, "rows for which there is room");
         self.row_ids.clear();
@@ -183,6 +194,7 @@ impl<T: Float> Engine<T> {
             draw,
             seed: self.seed,
             row_ids: &self.row_ids,
+            changed: &self.changed,
             partials: self.partials.as_mut_ptr(),
         };
         let (phases, scratch) = (&self.phases, Shared(self.scratch.as_mut_ptr()));
@@ -234,6 +246,9 @@ impl<T: Float> Engine<T> {
             }
         };
         self.team.run(threads, &task, &finish);
+        for (changed, array) in self.changed.iter_mut().zip(&self.program.arrays) {
+            *changed = matches!(array.role, Role::Scratch | Role::Output | Role::Noise(_));
+        }
     }
 
     pub fn gradient_norm(&mut self, trained: &[Trained]) -> f64 {
@@ -272,6 +287,7 @@ impl<T: Float> Engine<T> {
                 "its gradient"
             );
             total += len.div_ceil(TASK_NUMBERS);
+            self.changed[t.param] = true;
         }
         self.second.set_tasks(0, total);
         let view = self.memory.view();

@@ -64,6 +64,13 @@ impl<T: Float> Memory<T> {
         &mut self.numbers[start..start + n]
     }
 
+    /// The first `n` numbers of an array to another.
+    pub fn copy(&mut self, from: ArrayId, to: ArrayId, n: usize) {
+        let start = self.base + self.places[from].start;
+        self.numbers
+            .copy_within(start..start + n, self.base + self.places[to].start);
+    }
+
     /// What threads work on.
     pub fn view(&mut self) -> View<'_, T> {
         View {

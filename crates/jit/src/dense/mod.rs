@@ -101,6 +101,10 @@ impl Executor for Native {
         either!(&self.0, engine => engine.get(array))
     }
 
+    fn copy(&mut self, from: ArrayId, to: ArrayId) {
+        either!(&mut self.0, engine => engine.copy(from, to));
+    }
+
     fn set_row_ids(&mut self, ids: &[u32]) {
         either!(&mut self.0, engine => engine.set_row_ids(ids));
     }

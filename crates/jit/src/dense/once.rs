@@ -53,7 +53,7 @@ pub(super) enum Job<T> {
         out: ArrayId,
         a: ArrayId,
         n: usize,
-        room: Mutex<[Vec<f64>; 2]>,
+        room: Mutex<[Vec<f64>; 3]>,
     },
 }
 
@@ -90,7 +90,8 @@ impl<T: Float> Job<T> {
                 Self::Draw { array, ordinal, law } => {
                     let Some(draw) = context.draw else { return };
                     let out = std::slice::from_raw_parts_mut(view.at(*array, 0, 0), view.place(*array).len);
-                    T::noise(Key::new(context.seed, *ordinal, draw), 0, *law, out);
+                    let key = Key::new(context.seed, *ordinal, draw);
+                    T::noise(key, std::iter::once(0), out.len(), *law, out);
                 }
                 Self::Map(code) => {
                     let elements = task * ONCE..((task + 1) * ONCE).min(code.elements());
@@ -104,6 +105,7 @@ impl<T: Float> Job<T> {
                     let (i, j) = (i..(i + part.0).min(m), j..(j + part.1).min(n));
                     multiply.run(view, context.rows, i, j, scratch.product.as_mut_ptr());
                 }
+                Self::Pack(packed) if !context.changed[packed.b.array] => {}
                 Self::Pack(packed) => {
                     let (products, b) = (T::products(), &packed.b);
                     let (k, n) = (count(b.rows, 1), count(b.cols, 1));
@@ -149,13 +151,13 @@ impl<T: Float> Job<T> {
                 Self::Unpick { out, from, map } => unpick(view, *out, *from, map, 0),
                 Self::Algebra { what, out, a, n, room } => {
                     let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
-                    let [operand, result] = &mut *room;
+                    let [operand, result, more] = &mut *room;
                     let from = view.at(*a, 0, 0);
                     operand
                         .iter_mut()
                         .enumerate()
                         .for_each(|(i, x)| *x = (*from.add(i)).to_f64());
-                    algebra(*what, operand, result, *n);
+                    algebra(*what, operand, result, more, *n);
                     let to = view.at(*out, 0, 0);
                     result
                         .iter()

@@ -224,7 +224,7 @@ impl<T: Float> Planner<'_, T> {
             }
             &Step::Algebra { what, out, a, n } => {
                 let result = if what == Algebra::LogDet { 1 } else { n * n };
-                let room = Mutex::new([vec![0.0; n * n], vec![0.0; result]]);
+                let room = Mutex::new([vec![0.0; n * n], vec![0.0; result], vec![0.0; n * n]]);
                 self.job(Job::Algebra { what, out, a, n, room }, &[a], &[out]);
             }
         }

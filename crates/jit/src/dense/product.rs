@@ -71,7 +71,7 @@ pub(super) struct Multiply {
 impl Multiply {
     pub fn new(out: &Matrix, a: &Matrix, b: &Matrix, add: bool) -> Self {
         let [out, a, b] = [out, a, b].map(Strided::of);
-        let (out, a, b) = if out.col == 1 {
+        let (out, a, b) = if out.col == 1 && matches!(out.cols, Count::Fixed(_)) {
             (out, a, b)
         } else {
             (out.turned(), b.turned(), a.turned())
@@ -97,7 +97,7 @@ impl Multiply {
         };
         let apart = self.b.col != 1 && n > 1;
         // rows of b at such distances fall on the same few lines of a cache
-        let collide = (self.b.row * size_of::<T>()).is_multiple_of(1024) || capacity >= 256;
+        let collide = (self.b.row * size_of::<T>()).is_multiple_of(1024) || capacity >= 512;
         apart || self.is_row_step() && k > 32 && n > 16 && collide
     }
 

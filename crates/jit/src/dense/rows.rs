@@ -70,6 +70,8 @@ pub(super) struct Context<'a, T> {
     pub seed: u64,
     /// Empty: positions.
     pub row_ids: &'a [u32],
+    /// Arrays that were set or updated since the last run.
+    pub changed: &'a [bool],
     /// Partial sums of all maps; a map's blocks follow each other.
     pub partials: *mut f64,
 }
@@ -113,11 +115,9 @@ impl<T: Float> RowStep<T> {
                     let Some(draw) = context.draw else { return };
                     let key = Key::new(context.seed, *ordinal, draw);
                     let len = view.place(*array).len;
-                    for row in rows {
-                        let id = context.row_ids.get(row).copied().unwrap_or(row as u32);
-                        let out = std::slice::from_raw_parts_mut(view.at(*array, row, 0), len);
-                        T::noise(key, id, *law, out);
-                    }
+                    let out = std::slice::from_raw_parts_mut(view.at(*array, rows.start, 0), rows.len() * len);
+                    let ids = rows.map(|row| context.row_ids.get(row).copied().unwrap_or(row as u32));
+                    T::noise(key, ids, len, *law, out);
                 }
                 Self::Map(code) if code.has_partials() => {
                     let size = block(context.rows);

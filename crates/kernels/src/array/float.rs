@@ -55,8 +55,21 @@ pub trait Float: Copy + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
             .fold(Self::LEAST, |x, &y| if is_nan(x) || x > y { x } else { y })
     }
 
-    /// Noise of one row.
-    fn noise(key: Key, row: u32, law: Law, out: &mut [Self]);
+    /// Transposes four rows of four: to[i · to_step + j] = from[j · from_step + i].
+    ///
+    /// # Safety
+    /// All these places are valid, and apart.
+    unsafe fn turn4(from: *const Self, from_step: usize, to: *mut Self, to_step: usize) {
+        for i in 0..4 {
+            for j in 0..4 {
+                // SAFETY: the caller vouches for the places
+                unsafe { *to.add(i * to_step + j) = *from.add(j * from_step + i) };
+            }
+        }
+    }
+
+    /// Noise of rows with some ids, `len` numbers each.
+    fn noise(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [Self]);
 
     /// One update of a slice of parameters; all slices are equally long.
     fn update(update: &Update, x: &mut [Self], g: &[Self], m: &mut [Self], v: &mut [Self]);
@@ -121,8 +134,26 @@ impl Float for f32 {
         unsafe { (tape::tape().squares)(a) }
     }
 
-    fn noise(key: Key, row: u32, law: Law, out: &mut [Self]) {
-        noise::fill_f32(key, row, law, out);
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn turn4(from: *const Self, from_step: usize, to: *mut Self, to_step: usize) {
+        use std::arch::x86_64::{
+            _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_storeu_ps, _mm_unpackhi_ps, _mm_unpacklo_ps,
+        };
+        // SAFETY: the caller vouches for the places; every x86-64 has these instructions
+        unsafe {
+            let [a, b, c, d] = std::array::from_fn(|j| _mm_loadu_ps(from.add(j * from_step)));
+            let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+            _mm_storeu_ps(to, _mm_movelh_ps(ab, cd));
+            _mm_storeu_ps(to.add(to_step), _mm_movehl_ps(cd, ab));
+            let (ab, cd) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+            _mm_storeu_ps(to.add(2 * to_step), _mm_movelh_ps(ab, cd));
+            _mm_storeu_ps(to.add(3 * to_step), _mm_movehl_ps(cd, ab));
+        }
+    }
+
+    fn noise(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [Self]) {
+        noise::fill_f32(key, ids, len, law, out);
     }
 
     fn update(update: &Update, x: &mut [Self], g: &[Self], m: &mut [Self], v: &mut [Self]) {
@@ -187,8 +218,8 @@ impl Float for f64 {
         total
     }
 
-    fn noise(key: Key, row: u32, law: Law, out: &mut [Self]) {
-        noise::fill(key, row, law, out);
+    fn noise(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [Self]) {
+        noise::fill(key, ids, len, law, out);
     }
 
     fn update(update: &Update, x: &mut [Self], g: &[Self], m: &mut [Self], v: &mut [Self]) {

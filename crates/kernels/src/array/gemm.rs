@@ -226,11 +226,7 @@ impl<T: Float> Products<T> {
                     let from = b.add(first * row + p * width * col);
                     let to = out.add(first * padded + p * width * len);
                     if col == 1 {
-                        for l in 0..len {
-                            let (from, to) = (from.add(l * row), to.add(l * width));
-                            from.copy_to_nonoverlapping(to, used);
-                            (used..width).for_each(|j| *to.add(j) = T::ZERO);
-                        }
+                        pack_straight(from, row, to, width, len, used);
                     } else {
                         pack_turned(from, row, col, to, width, len, used);
                     }
@@ -253,18 +249,51 @@ unsafe fn pack_turned<T: Float>(
     len: usize,
     used: usize,
 ) {
-    const SQUARE: usize = 8;
+    const LINE: usize = 16;
     // SAFETY: the caller vouches for the operands
     unsafe {
-        for l0 in (0..len).step_by(SQUARE) {
-            let l1 = (l0 + SQUARE).min(len);
-            for j in 0..used {
-                for l in l0..l1 {
-                    *to.add(l * width + j) = *from.add(l * row + j * col);
+        for l0 in (0..len).step_by(LINE) {
+            let l1 = (l0 + LINE).min(len);
+            for j0 in (0..used).step_by(4) {
+                let whole = row == 1 && j0 + 4 <= used;
+                let mut l = l0;
+                while whole && l + 4 <= l1 {
+                    T::turn4(from.add(l + j0 * col), col, to.add(l * width + j0), width);
+                    l += 4;
+                }
+                for l in l..l1 {
+                    for j in j0..(j0 + 4).min(used) {
+                        *to.add(l * width + j) = *from.add(l * row + j * col);
+                    }
                 }
             }
             for l in l0..l1 {
                 (used..width).for_each(|j| *to.add(l * width + j) = T::ZERO);
+            }
+        }
+    }
+}
+
+/// Rows of a panel whose columns are adjacent; whole ones by copies of fixed length, which need no call.
+///
+/// # Safety
+/// As [`Products::pack`].
+unsafe fn pack_straight<T: Float>(from: *const T, row: usize, to: *mut T, width: usize, len: usize, used: usize) {
+    // SAFETY: the caller vouches for the operands
+    unsafe {
+        if used == width && width.is_multiple_of(8) {
+            for l in 0..len {
+                let (from, to) = (from.add(l * row), to.add(l * width));
+                for j in (0..width).step_by(8) {
+                    let numbers = from.add(j).cast::<[T; 8]>().read_unaligned();
+                    to.add(j).cast::<[T; 8]>().write_unaligned(numbers);
+                }
+            }
+        } else {
+            for l in 0..len {
+                let (from, to) = (from.add(l * row), to.add(l * width));
+                (0..used).for_each(|j| *to.add(j) = *from.add(j));
+                (used..width).for_each(|j| *to.add(j) = T::ZERO);
             }
         }
     }

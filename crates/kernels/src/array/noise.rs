@@ -58,13 +58,13 @@ fn philox(mut c: Words, key: u64) -> Words {
     c
 }
 
-/// 64 random bits for each of elements 2i, 2i + 1 of blocks i = first … of one row.
+/// 64 random bits for each of the two elements of `LANES` blocks: block numbers and rows.
 #[inline(always)]
-fn bits(key: Key, row: u32, first: u32) -> [[u64; LANES]; 2] {
+fn bits(key: Key, at: &[[u32; LANES]; 2]) -> [[u64; LANES]; 2] {
     let mut c = [[0; LANES]; 4];
     for l in 0..LANES {
-        c[0][l] = first.wrapping_add(l as u32);
-        c[1][l] = row;
+        c[0][l] = at[0][l];
+        c[1][l] = at[1][l];
         c[2][l] = key.draw as u32;
         c[3][l] = (key.draw >> 32) as u32;
     }
@@ -84,28 +84,44 @@ pub enum Law {
     Index(u32),
 }
 
-/// Numbers of a group: what [`fill`] makes at a time.
-pub const GROUP: usize = 2 * LANES;
+/// Numbers of a group.
+const GROUP: usize = 2 * LANES;
 
-/// One row's elements j of a law, into `out`, through a buffer of [`GROUP`] numbers.
-pub fn fill(key: Key, row: u32, law: Law, out: &mut [f64]) {
-    let mut first = 0;
-    for out in out.chunks_mut(GROUP) {
-        let group = group(key, row, first, law);
-        out.copy_from_slice(&group[..out.len()]);
-        first += LANES as u32;
-    }
+/// Elements of rows with these ids, `len` each, into `out`, row after row.
+pub fn fill(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [f64]) {
+    fill_with(key, ids, len, law, out, |x| x);
 }
 
 /// As [`fill`], rounded to f32; a uniform number stays inside (0, 1).
-pub fn fill_f32(key: Key, row: u32, law: Law, out: &mut [f32]) {
-    let mut first = 0;
-    for out in out.chunks_mut(GROUP) {
-        let group = group(key, row, first, law);
-        for (out, x) in out.iter_mut().zip(group) {
-            *out = round(law, x);
+pub fn fill_f32(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [f32]) {
+    fill_with(key, ids, len, law, out, |x| round(law, x));
+}
+
+/// Blocks of several rows share a group where rows are short.
+fn fill_with<T>(key: Key, ids: impl Iterator<Item = u32>, len: usize, law: Law, out: &mut [T], of: impl Fn(f64) -> T) {
+    let blocks = len.div_ceil(2);
+    let mut places = ids
+        .enumerate()
+        .flat_map(|(row, id)| (0..blocks).map(move |block| (row, id, block)));
+    loop {
+        let mut at = [[0; LANES]; 2];
+        let mut to = [(0, 0); LANES];
+        let mut used = 0;
+        for (row, id, block) in places.by_ref().take(LANES) {
+            (at[0][used], at[1][used]) = (block as u32, id);
+            // a row of odd length has no use for its last number
+            to[used] = (row * len + 2 * block, (len - 2 * block).min(2));
+            used += 1;
         }
-        first += LANES as u32;
+        if used == 0 {
+            return;
+        }
+        let numbers = group(key, &at, law);
+        for (l, (to, count)) in to[..used].iter().enumerate() {
+            for i in 0..*count {
+                out[to + i] = of(numbers[2 * l + i]);
+            }
+        }
     }
 }
 
@@ -120,9 +136,9 @@ pub fn round(law: Law, x: f64) -> f32 {
     }
 }
 
-/// Elements 2 first … 2 first + [`GROUP`] of a row.
-fn group(key: Key, row: u32, first: u32, law: Law) -> [f64; GROUP] {
-    let words = draw_bits(key, row, first);
+/// The two elements of each of `LANES` blocks.
+fn group(key: Key, at: &[[u32; LANES]; 2], law: Law) -> [f64; GROUP] {
+    let words = draw_bits(key, at);
     let unit = |bits: u64| (bits >> 12) as f64 * 2f64.powi(-52) + 2f64.powi(-53);
     let mut out = [0.0; GROUP];
     match law {
@@ -147,19 +163,19 @@ fn group(key: Key, row: u32, first: u32, law: Law) -> [f64; GROUP] {
 }
 
 /// The generator, with the widest multiplications there are; integers are the same on every machine.
-fn draw_bits(key: Key, row: u32, first: u32) -> [[u64; LANES]; 2] {
+fn draw_bits(key: Key, at: &[[u32; LANES]; 2]) -> [[u64; LANES]; 2] {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
-        fn wide(key: Key, row: u32, first: u32) -> [[u64; LANES]; 2] {
-            bits(key, row, first)
+        fn wide(key: Key, at: &[[u32; LANES]; 2]) -> [[u64; LANES]; 2] {
+            bits(key, at)
         }
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the feature was detected
-            return unsafe { wide(key, row, first) };
+            return unsafe { wide(key, at) };
         }
     }
-    bits(key, row, first)
+    bits(key, at)
 }
 
 /// sin and cos of 2π u, u in (0, 1), by the nearest quarter: within an ulp or two.
@@ -216,7 +232,7 @@ mod tests {
         let n = 200_000;
         let mut x = vec![0.0; n];
         let mean = |x: &[f64], k: i32| x.iter().map(|x| x.powi(k)).sum::<f64>() / x.len() as f64;
-        fill(Key::new(1, 2, 3), 4, Law::Normal, &mut x);
+        fill(Key::new(1, 2, 3), std::iter::once(4), n, Law::Normal, &mut x);
         // the standard errors are those of the moments of a normal number
         for (k, expected, se) in [(1, 0.0, 1.0), (2, 1.0, 1.42), (3, 0.0, 3.88), (4, 3.0, 9.8)] {
             assert!(
@@ -225,11 +241,11 @@ mod tests {
                 mean(&x, k)
             );
         }
-        fill(Key::new(1, 2, 3), 5, Law::Uniform, &mut x);
+        fill(Key::new(1, 2, 3), std::iter::once(5), n, Law::Uniform, &mut x);
         assert!(x.iter().all(|&x| x > 0.0 && x < 1.0));
         assert!((mean(&x, 1) - 0.5).abs() < 4.5 * 0.289 / (n as f64).sqrt());
         assert!((mean(&x, 2) - 1.0 / 3.0).abs() < 4.5 * 0.299 / (n as f64).sqrt());
-        fill(Key::new(1, 2, 3), 6, Law::Index(5), &mut x);
+        fill(Key::new(1, 2, 3), std::iter::once(6), n, Law::Index(5), &mut x);
         for code in 0..5 {
             let share = x.iter().filter(|&&x| x == f64::from(code)).count() as f64 / n as f64;
             assert!((share - 0.2).abs() < 4.5 * 0.4 / (n as f64).sqrt(), "{code}: {share}");
@@ -247,9 +263,15 @@ mod tests {
 
     #[test]
     fn elements_do_not_depend_on_the_length() {
-        let (mut long, mut short) = ([0.0; 77], [0.0; 13]);
-        fill(Key::new(9, 0, 1 << 40), 3, Law::Normal, &mut long);
-        fill(Key::new(9, 0, 1 << 40), 3, Law::Normal, &mut short);
-        assert_eq!(long[..13], short);
+        let key = Key::new(9, 0, 1 << 40);
+        let draw = |ids: &[u32], len: usize| {
+            let mut out = vec![0.0; ids.len() * len];
+            fill(key, ids.iter().copied(), len, Law::Normal, &mut out);
+            out
+        };
+        let long = draw(&[3, 8, 1], 77);
+        let short = draw(&[1, 8], 13);
+        assert_eq!(short[..13], long[154..167]);
+        assert_eq!(short[13..], long[77..90]);
     }
 }
