@@ -99,7 +99,12 @@ fn step(range: f64) -> f64 {
     let rough = range / 5.0;
     let power = 10f64.powf(rough.log10().floor());
     let times = [1.0, 2.0, 5.0, 10.0];
-    power * times.iter().copied().find(|t| power * t >= rough * 0.999).unwrap_or(10.0)
+    power
+        * times
+            .iter()
+            .copied()
+            .find(|t| power * t >= rough * 0.999)
+            .unwrap_or(10.0)
 }
 
 impl Plot {
@@ -123,10 +128,7 @@ impl Plot {
         for (i, series) in self.series.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
             let points = series.points.iter().copied();
-            let points: Vec<_> = points
-                .filter(|(a, b)| a.is_finite() && b.is_finite())
-                .map(at)
-                .collect();
+            let points: Vec<_> = points.filter(|(a, b)| a.is_finite() && b.is_finite()).map(at).collect();
             match self.mark {
                 Mark::Line => {
                     let path: Vec<String> = points.iter().map(|(a, b)| format!("{a:.1},{b:.1}")).collect();
