@@ -106,7 +106,7 @@ pub fn wanted(fit: &Fit, asked: Option<Shape>) -> Result<Pictured, Failure> {
 
 impl Pictured {
     /// The pictures of a table with that suffix after each column's name; `None` where it lacks some.
-    fn in_columns<'a>(&self, suffix: &str, column: impl Fn(&str) -> Option<Vec<f64>> + 'a) -> Option<Rows> {
+    fn in_columns(&self, suffix: &str, column: impl Fn(&str) -> Option<Vec<f64>>) -> Option<Rows> {
         let columns: Option<Vec<Vec<f64>>> = self.columns.iter().map(|c| column(&format!("{c}{suffix}"))).collect();
         let columns = columns?;
         let rows = columns.first().map_or(0, Vec::len);
@@ -119,7 +119,9 @@ impl Pictured {
     /// The text lacks some of the columns.
     pub fn sampled(&self, text: &str) -> Result<Rows, Failure> {
         let table = lvmc_runtime::data::read_from(text.as_bytes(), "samples")?;
-        let column = |name: &str| Some(table.columns.get(table.lookup(name)?)?.as_numbers()?.iter().collect());
+        let column = |name: &str| -> Option<Vec<f64>> {
+            Some(table.columns.get(table.lookup(name)?)?.as_numbers()?.iter().collect())
+        };
         self.in_columns("", column).ok_or_else(|| self.lacking())
     }
 
@@ -128,7 +130,7 @@ impl Pictured {
     /// # Errors
     /// The predictions lack them.
     pub fn predicted(&self, out: &Predictions) -> Result<Rows, Failure> {
-        let column = |name: &str| {
+        let column = |name: &str| -> Option<Vec<f64>> {
             let at = out.header.iter().position(|h| h == name)?;
             out.columns[at]
                 .iter()

@@ -201,7 +201,7 @@ fn map(fit: &Fit, out: &Predictions, labels: Option<(String, Vec<String>)>) -> O
                 _ => x.cmp(y),
             });
             names.dedup();
-            let series = names.iter().map(|n| of(Some(n), &texts)).collect();
+            let series = names.iter().map(|n| of(Some(n.as_str()), &texts)).collect();
             (format!("{}: codes, coloured by {column}", fit.model), series)
         }
     };
