@@ -13,6 +13,8 @@ pub mod math;
 pub mod numbers;
 pub mod page;
 pub mod parameters;
+pub mod pictures;
+pub mod plot;
 pub mod selection;
 pub mod stages;
 pub mod training;

@@ -42,6 +42,15 @@ pub enum FileError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A state that a fit cannot go on from.
+    #[error("there is nothing to go on from: {reason}")]
+    #[diagnostic(code(lvm::file::state), help("{help}"))]
+    State {
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        help: String,
+    },
     /// A fit of another format.
     #[error("{path} was written by lvmc {version} in format {found}, and this is format {FORMAT}")]
     #[diagnostic(code(lvm::file::version), help("fit again, or use that version"))]

@@ -1,8 +1,8 @@
 //! `lvmc predict`, `lvmc score` and `lvmc sample`: a fit put to use.
 
-use super::args::{Apply, Impute, Predict, Sample, Score};
+use super::args::{Apply, Impute, Predict, RunArgs, Sample, Score};
 use super::fit::{how, read, threads};
-use super::output;
+use super::{output, pictures};
 use crate::failure::Failure;
 use crate::gradient;
 use crate::pipeline::{self, Restored};
@@ -82,11 +82,31 @@ pub fn predict(args: &Predict) -> Result<Exit, Failure> {
     if fit.training.is_some() {
         stage::enter("predict");
         let apply = &args.apply;
-        let out = gradient::restored(&fit, how(&apply.run), threads(&apply.run), |r| {
-            guided::predict(r, &table, &apply.bind)
+        let picture = match &args.png {
+            Some(_) => Some(pictures::wanted(&fit, args.shape)?),
+            None => None,
+        };
+        let (out, data) = gradient::restored(&fit, how(&apply.run), threads(&apply.run), |r| {
+            let out = guided::predict(r, &table, &apply.bind)?;
+            let decoded = guided::decodes(r, &apply.bind);
+            let data = picture.as_ref().filter(|_| !decoded);
+            let data = data.and_then(|p| p.observed(r, &table, &apply.bind));
+            Ok((out, data))
         })?;
-        written(&out, apply)?;
+        if let (Some(path), Some(picture)) = (&args.png, &picture) {
+            pictures::of_predictions(picture, path, &out, data, apply.quiet || apply.json)?;
+        }
+        // pictures that are asked for stand in place of a screen of numbers
+        if args.png.is_none() || apply.out.is_some() || apply.json {
+            written(&out, apply)?;
+        }
         return Ok(Exit::Fine);
+    }
+    if args.png.is_some() {
+        return Err(Failure::usage(
+            "--png shows reconstructions, and this fit has no guide that makes them",
+            "lvmc sample FIT --png FILE draws pictures from any fit",
+        ));
     }
     let restored = restored(fit, &mut table, &args.apply)?;
     stage::enter("predict");
@@ -238,70 +258,200 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
+/// What is drawn.
+pub struct Draw<'a> {
+    /// How many rows.
+    pub rows: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// A file of covariates.
+    pub given: Option<&'a str>,
+    /// Their columns.
+    pub bind: &'a [String],
+    /// The latent variables too.
+    pub latents: bool,
+    /// The means of the data given the latent variables drawn.
+    pub means: bool,
+    /// Steps without noise, of a chain.
+    pub steps: Option<usize>,
+    /// How the program is run.
+    pub run: &'a RunArgs,
+}
+
 /// New rows.
 pub fn sample(args: &Sample) -> Result<Exit, Failure> {
-    let mut text = drawn(args)?;
-    if let Some(path) = &args.through {
-        text = through(path, &text, args)?;
+    stage::enter("fit file");
+    let fit = fitfile::read(Path::new(&args.fit))?;
+    let through_fit = args.through.as_deref().map(decoder).transpose()?;
+    let picture = match &args.png {
+        Some(_) => Some(pictures::wanted(through_fit.as_ref().unwrap_or(&fit), args.shape)?),
+        None => None,
+    };
+    let draw = Draw {
+        rows: args.rows,
+        seed: args.seed,
+        given: args.given.as_deref(),
+        bind: &args.bind,
+        latents: args.latents,
+        means: args.means,
+        steps: args.steps,
+        run: &args.run,
+    };
+    let mut text = drawn(&fit, &draw)?;
+    if let Some(by) = &through_fit {
+        let columns = text.lines().next().unwrap_or_default().to_owned();
+        text = decoded(by, &text, &columns, &args.run)?;
     }
-    let text = if args.json { as_json(&text) } else { text };
-    output::write(args.out.as_deref(), &text)?;
+    if let (Some(path), Some(picture)) = (&args.png, &picture) {
+        let rows = picture.sampled(&text)?;
+        picture.write(path, &rows)?;
+        if !args.quiet && !args.json {
+            output::remark(&format!("{}: {}", path.display(), picture.counted(rows.len())));
+        }
+    }
+    // pictures that are asked for stand in place of a screen of numbers
+    if args.png.is_none() || args.out.is_some() || args.json {
+        let text = if args.json { as_json(&text) } else { text };
+        output::write(args.out.as_deref(), &text)?;
+    }
     Ok(Exit::Fine)
 }
 
-/// Rows of codes decoded by the fit that made them.
-fn through(path: &Path, codes: &str, args: &Sample) -> Result<String, Failure> {
-    stage::enter("decode");
+/// A fit that decodes codes.
+fn decoder(path: &Path) -> Result<Fit, Failure> {
+    stage::enter("fit file");
     let fit = fitfile::read(path)?;
-    if fit.training.is_none() {
+    if fit.training.is_none() || gradient::is_chain(&fit)? {
         return Err(Failure::usage(
-            "--through decodes by a fit with a guide, and this one has none",
+            format!(
+                "--through decodes by a fit with a guide, and {} has none that makes codes",
+                path.display()
+            ),
             "give the fit whose `predict` wrote the codes",
         ));
     }
+    Ok(fit)
+}
+
+/// Rows of codes decoded by the fit that made them; `columns` are those of its code, commas between.
+fn decoded(by: &Fit, codes: &str, columns: &str, run: &RunArgs) -> Result<String, Failure> {
+    stage::enter("decode");
     let table = lvmc_runtime::data::read_from(codes.as_bytes(), "codes")?;
-    let columns: Vec<&str> = codes.lines().next().unwrap_or_default().split(',').collect();
-    let out = gradient::restored(&fit, how(&args.run), threads(&args.run), |r| {
-        let code = r.guided.latents.iter().find(|l| !l.auxiliary).map(|l| l.sym);
-        let name = code.map(|c| r.guided.store.sym(c).name.clone()).unwrap_or_default();
-        guided::predict(r, &table, &[format!("{name}={}", columns.join(","))])
+    let count = columns.split(',').count();
+    let binds = gradient::restored(by, how(run), threads(run), |r| {
+        Ok(guided::latent_columns(r)
+            .into_iter()
+            .map(|(name, names)| (name, names.len()))
+            .collect::<Vec<_>>())
     })?;
+    let [(name, wanted)] = binds.as_slice() else {
+        let names: Vec<&str> = binds.iter().map(|b| b.0.as_str()).collect();
+        return Err(Failure::usage(
+            format!(
+                "{} has {} latent variables ({}), and codes are one",
+                by.model,
+                names.len(),
+                names.join(", ")
+            ),
+            "lvmc predict FIT CODES --bind z=… decodes any of them",
+        ));
+    };
+    if *wanted != count {
+        return Err(Failure::usage(
+            format!(
+                "the rows drawn have {}, and the code `{name}` of {} has {wanted}",
+                counted(count, "column"),
+                by.model
+            ),
+            "--through takes the fit whose `predict` wrote the codes that this one was fitted to",
+        ));
+    }
+    predicted_text(by, &table, &[format!("{name}={columns}")], run)
+}
+
+fn predicted_text(by: &Fit, table: &Table, binds: &[String], run: &RunArgs) -> Result<String, Failure> {
+    let out = gradient::restored(by, how(run), threads(run), |r| guided::predict(r, table, binds))?;
     let mut bytes = Vec::new();
     out.write(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn drawn(args: &Sample) -> Result<String, Failure> {
-    stage::enter("fit file");
-    let fit = fitfile::read(Path::new(&args.fit))?;
-    if fit.training.is_some() && gradient::is_chain(&fit)? {
-        return chain_sample(&fit, args);
+/// Rows of the data given latent variables drawn from the model.
+fn means(fit: &Fit, draw: &Draw<'_>) -> Result<String, Failure> {
+    let latents = match fit.training {
+        Some(_) => gradient::restored(fit, how(draw.run), threads(draw.run), |r| Ok(guided::latent_columns(r)))?,
+        None => vec![],
+    };
+    if latents.is_empty() {
+        return Err(Failure::usage(
+            "--means decodes latent variables, and this fit has no guide with some",
+            "leave it out: rows are drawn from the model",
+        ));
     }
-    let graph = gradient::written_out(&fit, pipeline::graph_of(&fit)?);
-    let mut given = args.given.as_deref().map(read).transpose()?;
+    let text = drawn(
+        fit,
+        &Draw {
+            means: false,
+            latents: true,
+            ..*draw
+        },
+    )?;
+    let table = lvmc_runtime::data::read_from(text.as_bytes(), "samples")?;
+    let binds: Vec<String> = latents
+        .iter()
+        .map(|(name, columns)| format!("{name}={}", columns.join(",")))
+        .collect();
+    predicted_text(fit, &table, &binds, draw.run)
+}
+
+/// Rows as CSV.
+///
+/// # Errors
+/// Covariates that are missing or do not fit, and choices that the fit does not have.
+pub fn drawn(fit: &Fit, draw: &Draw<'_>) -> Result<String, Failure> {
+    if fit.training.is_some() && gradient::is_chain(fit)? {
+        if draw.means || draw.latents {
+            return Err(Failure::usage(
+                "a chain back from noise is walked to its end: it has no means and no latent variables to show",
+                "leave out --means and --latents; --steps N walks it without noise",
+            ));
+        }
+        return chain_sample(fit, draw);
+    }
+    if draw.steps.is_some() {
+        return Err(Failure::usage(
+            "--steps walks a chain back from noise, and this fit has none: its rows are drawn in one step",
+            "leave it out",
+        ));
+    }
+    if draw.means {
+        return means(fit, draw);
+    }
+    let graph = gradient::written_out(fit, pipeline::graph_of(fit)?);
+    let mut given = draw.given.map(read).transpose()?;
     if let Some(table) = &mut given {
-        lvmc_runtime::nested::add_columns(&graph, table, &args.bind, &fit.binding)?;
+        lvmc_runtime::nested::add_columns(&graph, table, draw.bind, &fit.binding)?;
     }
     stage::enter("sample");
     let request = sampling::Request {
-        rows: args.rows,
-        seed: args.seed,
-        latents: args.latents,
-        binds: args.bind.clone(),
+        rows: draw.rows,
+        seed: draw.seed,
+        latents: draw.latents,
+        binds: draw.bind.to_vec(),
     };
     let mut bytes = Vec::new();
-    sampling::sample(&graph, &fit, given.as_ref(), &request, &mut bytes)?;
+    sampling::sample(&graph, fit, given.as_ref(), &request, &mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Rows drawn along a chain back from noise.
-fn chain_sample(fit: &Fit, args: &Sample) -> Result<String, Failure> {
+fn chain_sample(fit: &Fit, args: &Draw<'_>) -> Result<String, Failure> {
     stage::enter("sample");
     let walk = match args.steps {
         Some(n) => Walk::Deterministic(n),
         None => Walk::Ancestral,
     };
-    let (values, width) = gradient::restored(fit, how(&args.run), threads(&args.run), |r| {
+    let (values, width) = gradient::restored(fit, how(args.run), threads(args.run), |r| {
         chain::sample(r, args.rows, args.seed, walk)
     })?;
     let names = fit.binding.first().map(|b| b.1.clone()).filter(|n| n.len() == width);

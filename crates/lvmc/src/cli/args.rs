@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lvmc_model::graph::FitValue;
+use lvmc_report::pictures::Shape;
 use std::path::PathBuf;
 
 /// A compiler for latent variable models.
@@ -116,7 +117,11 @@ pub enum Kernels {
   lvmc fit model.lvm data.csv --select K=2,4,8 --holdout 0.2 --by holdout
   lvmc fit model.lvm data.csv --set K=2 --se               estimates with standard errors
   lvmc fit model.lvm data.csv --init start.json --max-iter 20 --tol 0     a comparison: nothing is left open
-  lvmc fit -e 'z ~ Categorical(pi); y ~ Poisson(rate[z])' data.csv --set K=3 --bind y=count"
+  lvmc fit -e 'z ~ Categorical(pi); y ~ Poisson(rate[z])' data.csv --set K=3 --bind y=count
+  lvmc fit vae.lvm digits.csv --bind x=p0..p63 --epochs 100 --holdout 0.1 --fit patience=10 --out vae.json
+  lvmc fit vae.lvm digits.csv --bind x=p0..p63 --fit 'optimizer=adam(lr = 5e-4)' --fit schedule=cosine --fit clip=1
+  lvmc fit vae.lvm digits.csv --bind x=p0..p63 --resume vae.json --epochs 200 --out vae.json
+  lvmc fit vae.lvm digits.csv --bind x=p0..p63 --plots plots/      training curve, map of codes, pictures"
 )]
 pub struct Fit {
     /// MODEL and DATA; with -e, DATA alone
@@ -170,6 +175,14 @@ pub struct Fit {
     /// Keep the fit in this file, for predict, score and sample
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write plots into this folder: the objective over the search, the map of two-dimensional codes, and samples and
+    /// reconstructions where the data are pictures
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+    /// The data are pictures of that height and width (of channels, height and width), such as 8x8, where the model says
+    /// vector
+    #[arg(long, value_name = "HxW", requires = "plots", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
     /// No progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
@@ -237,6 +250,8 @@ pub struct Score {
 #[command(after_help = "Examples:
   lvmc fit model.lvm data.csv --out fit.json
   lvmc predict fit.json new.csv --out posterior.csv
+  lvmc predict vae.json digits.csv --png pairs.png                  the data, their reconstructions below them
+  lvmc predict vae.json codes.csv --bind z=z_1,z_2                  decodes codes
   lvmc predict fit.json data.csv --ahead 12                         the twelve rows after the end of every sequence
   lvmc predict fit.json data.csv --ahead 12 --given future.csv      with the covariates of those rows")]
 pub struct Predict {
@@ -253,6 +268,12 @@ pub struct Predict {
     /// The covariates of the rows to come, with the columns that name and order sequences
     #[arg(long, value_name = "FUTURE", requires = "ahead")]
     pub given: Option<String>,
+    /// Write rows of pictures there, as one PNG: data above their reconstructions
+    #[arg(long, value_name = "FILE", conflicts_with = "ahead")]
+    pub png: Option<PathBuf>,
+    /// Rows are pictures of that height and width (of channels, height and width), such as 8x8, where the model says vector
+    #[arg(long, value_name = "HxW", requires = "png", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
     /// Futures of every sequence that are drawn where a forecast has no closed form (rows that read the data before them)
     #[arg(long, value_name = "N", value_parser = parse_count, default_value = "10000")]
     pub draws: usize,
@@ -304,7 +325,10 @@ pub struct Impute {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   lvmc sample fit.json -n 1000 --seed 7 --out new.csv
-  lvmc sample fit.json -n 5")]
+  lvmc sample fit.json -n 5
+  lvmc sample vae.json -n 64 --means --png grid.png           means of the data at codes drawn from their prior
+  lvmc sample ddpm.json -n 500 --steps 50                     fifty steps without noise instead of all with it
+  lvmc sample codes.json -n 64 --through vae.json --png grid.png       a diffusion of codes, decoded")]
 pub struct Sample {
     /// A file that `lvmc fit --out` wrote
     #[arg(value_name = "FIT")]
@@ -321,6 +345,15 @@ pub struct Sample {
     /// Write the latent variables too
     #[arg(long)]
     pub latents: bool,
+    /// Write rows of pictures there, as one PNG
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Rows are pictures of that height and width (of channels, height and width), such as 8x8, where the model says vector
+    #[arg(long, value_name = "HxW", requires = "png", value_parser = parse_shape)]
+    pub shape: Option<Shape>,
+    /// Instead of the data, their means given the latent variables drawn
+    #[arg(long, conflicts_with_all = ["through", "steps", "given", "latents"])]
+    pub means: bool,
     /// Decode the rows through this fit: they are codes that its `predict` wrote
     #[arg(long, value_name = "FIT")]
     pub through: Option<PathBuf>,
@@ -591,6 +624,11 @@ fn parse_tolerance(text: &str) -> Result<f64, String> {
         Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
         _ => Err("a tolerance is a number, 0 or more".into()),
     }
+}
+
+fn parse_shape(text: &str) -> Result<Shape, String> {
+    Shape::parse(text)
+        .ok_or_else(|| "a picture is height x width, such as 8x8, or channels x height x width: 3x32x32".into())
 }
 
 fn parse_option(text: &str) -> Result<(String, FitValue), String> {

@@ -1,7 +1,7 @@
 //! `lvmc fit`.
 
 use super::args::{By, Fit, Kernels, RunArgs};
-use super::{interrupt, load, output};
+use super::{interrupt, load, output, plots};
 use crate::failure::Failure;
 use crate::gradient;
 use crate::pipeline::{self, How, Request};
@@ -29,6 +29,15 @@ pub fn run(args: &Fit) -> Result<Exit, Failure> {
     };
     // a mistake in the model is told before a long file is read
     let graph = pipeline::graph(&pipeline::parse(&loaded.source)?, &loaded.source, &loaded.settings)?;
+    if gradient::applies(&graph) {
+        super::train::refuse(args)?;
+    } else if args.epochs.is_some() {
+        return Err(Failure::usage(
+            "--epochs are those of a fit by gradients, and this model is fitted by EM",
+            "--max-iter N is the most iterations of one start",
+        ));
+    }
+    plots::prepare(args)?;
     let start = Instant::now();
     let table = read(path)?;
     let read_in = start.elapsed().as_secs_f64();
@@ -75,6 +84,7 @@ pub fn run(args: &Fit) -> Result<Exit, Failure> {
         progress: if show { Some(&progress) } else { None },
         stop: Some(&interrupt::STOP),
     };
+    let kept = args.plots.as_ref().map(|_| table.clone());
     interrupt::fitting(true);
     let result = pipeline::fit(&loaded.source, table, &request, hooks);
     interrupt::fitting(false);
@@ -83,7 +93,7 @@ pub fn run(args: &Fit) -> Result<Exit, Failure> {
     }
     let mut fit = result?;
     fit.seconds.read += read_in;
-    finish(args, &fit)
+    finish(args, &fit, kept)
 }
 
 /// Options of the model's block: those of `--fit`, and the short ones.
@@ -94,8 +104,8 @@ fn options(args: &Fit) -> Vec<(String, FitValue)> {
     all
 }
 
-/// Prints a fit, and keeps it where asked.
-pub(super) fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit, Failure> {
+/// Prints a fit, and keeps it where asked; `table` are the data, where plots are.
+pub(super) fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit, table: Option<Table>) -> Result<Exit, Failure> {
     stage::enter("report");
     if let Some(out) = &args.out {
         fitfile::write(out, fit)?;
@@ -120,6 +130,9 @@ pub(super) fn finish(args: &Fit, fit: &lvmc_runtime::result::Fit) -> Result<Exit
             Some(out) => format!("lvmc predict {} new.csv uses it", out.display()),
         };
         output::remark(&format!("\n  {:<38}  {next}", page::timings(fit)));
+    }
+    if let Some(table) = table {
+        plots::write(args, fit, table)?;
     }
     Ok(if interrupt::stopped() {
         Exit::Interrupted

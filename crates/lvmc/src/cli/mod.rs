@@ -12,6 +12,8 @@ mod interrupt;
 mod load;
 mod models;
 pub mod output;
+mod pictures;
+mod plots;
 mod train;
 
 use crate::failure::Failure;

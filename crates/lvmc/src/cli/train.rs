@@ -42,6 +42,7 @@ pub fn run(args: &Fit, loaded: &Loaded, request: &Request, table: Table, read_in
         progress: if show { Some(&progress) } else { None },
         from,
     };
+    let kept = args.plots.as_ref().map(|_| table.clone());
     interrupt::fitting(true);
     let result = gradient::fit(&graph, table, request, hooks, asked, start);
     interrupt::fitting(false);
@@ -53,7 +54,41 @@ pub fn run(args: &Fit, loaded: &Loaded, request: &Request, table: Table, read_in
     if let Some(out) = &args.out {
         checkpoint::write(out, &loaded.source.text, &state)?;
     }
-    fit::finish(args, &fitted)
+    fit::finish(args, &fitted, kept)
+}
+
+/// Refuses options that only fits by EM have, each with what does the same here.
+///
+/// # Errors
+/// Such an option.
+pub fn refuse(args: &Fit) -> Result<(), Failure> {
+    let others = [
+        (
+            !args.select.is_empty(),
+            "--select",
+            "fit each size with --set and --holdout 0.1, and compare the scores held out",
+        ),
+        (args.init.is_some(), "--init", "--resume FIT goes on from a fit"),
+        (
+            args.max_iter.is_some(),
+            "--max-iter",
+            "--epochs N is how often the rows are gone through",
+        ),
+        (
+            args.tol.is_some(),
+            "--tol",
+            "--fit patience=5 stops where the score of rows held out no longer rises",
+        ),
+        (args.restarts.is_some(), "--restarts", "--seed N begins elsewhere"),
+        (args.se, "--se", "leave it out: weights of nets have no standard errors"),
+    ];
+    match others.into_iter().find(|o| o.0) {
+        None => Ok(()),
+        Some((_, option, help)) => Err(Failure::usage(
+            format!("{option} belongs to fits by EM, and this model is fitted by gradients"),
+            help,
+        )),
+    }
 }
 
 /// `epoch 3.2 of 20   objective −103.21   held out −105.30   12 s left`.

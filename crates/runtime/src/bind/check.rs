@@ -179,16 +179,27 @@ pub(super) fn remark(vars: &[Bound], table: &Table, remarks: &mut Vec<String>) {
         .iter()
         .filter(|b| matches!(b.support, Support::Real | Support::Positive | Support::Unit))
     {
+        let mut constant: Vec<(&str, f64)> = vec![];
         for column in b.columns.iter().filter_map(|&c| table.columns.get(c)) {
             if let Some(values) = column.distinct(1)
                 && values.len() == 1
                 && table.rows > 1
             {
-                remarks.push(format!(
-                    "column `{}` of `{}` is constant ({}): it says nothing, and a variance of it can only shrink to its floor",
-                    column.name, b.name, values[0]
-                ));
+                constant.push((&column.name, values[0]));
             }
+        }
+        match constant[..] {
+            [] => {}
+            [(column, value)] => remarks.push(format!(
+                "column `{column}` of `{}` is constant ({value}): it says nothing, and a variance of it can only shrink to \
+                 its floor",
+                b.name
+            )),
+            _ => remarks.push(format!(
+                "columns {} of `{}` are constant: they say nothing, and a variance of one can only shrink to its floor",
+                crate::data::listed(constant.iter().map(|c| c.0), 8),
+                b.name
+            )),
         }
     }
     for b in vars.iter().filter(|b| b.missing > 0) {

@@ -76,13 +76,18 @@ pub fn write(fit: &Path, model: &str, state: &State) -> Result<(), FileError> {
 pub fn read(fit: &Path, model: &str) -> Result<State, FileError> {
     let path = beside(fit);
     let shown = path.display().to_string();
-    let bytes = std::fs::read(&path).map_err(|e| FileError::Read {
-        path: shown.clone(),
-        reason: e.to_string(),
+    let bytes = std::fs::read(&path).map_err(|e| FileError::State {
+        reason: match e.kind() {
+            std::io::ErrorKind::NotFound => format!("there is no {shown}"),
+            _ => format!("{shown} cannot be read: {e}"),
+        },
+        help: "`lvmc fit --out FILE` writes the state of a fit by gradients beside FILE, as FILE.state; --resume FILE \
+               reads it"
+            .into(),
     })?;
-    let wrong = |reason: &str| FileError::NotAFit {
-        path: shown.clone(),
-        reason: reason.into(),
+    let wrong = |reason: &str| FileError::State {
+        reason: format!("{shown}: {reason}"),
+        help: "without --resume the fit begins anew".into(),
     };
     let end = bytes
         .iter()
@@ -94,7 +99,7 @@ pub fn read(fit: &Path, model: &str) -> Result<State, FileError> {
     }
     if header.model != model {
         return Err(wrong(
-            "it is the state of another model (the model's text has changed since)",
+            "it is the state of another model, or the model's text has changed since",
         ));
     }
     let mut numbers = bytes[end + 1..]

@@ -54,6 +54,17 @@ pub struct Data {
 }
 
 impl Data {
+    /// A variable's rows, row-major, and the numbers of one.
+    #[must_use]
+    pub fn numbers(&self, sym: SymId) -> Option<(usize, Vec<f64>)> {
+        let m = self.variables.iter().find(|m| m.sym == sym)?;
+        let numbers = match &m.numbers {
+            Store::F32(x) => x.iter().map(|&x| f64::from(x)).collect(),
+            Store::F64(x) => x.clone(),
+        };
+        Some((m.width, numbers))
+    }
+
     /// As a derivation names them: of a chain, the data are x₀.
     #[must_use]
     pub fn named_by(mut self, guided: &Guided) -> Self {

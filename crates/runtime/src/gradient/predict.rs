@@ -134,6 +134,24 @@ fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<()
     Ok(())
 }
 
+/// True where some latent's columns are bound, so that codes are decoded.
+#[must_use]
+pub fn decodes(r: &Restored<'_>, binds: &[String]) -> bool {
+    !latent_binds(r, binds).is_empty()
+}
+
+/// The model's latents, and the columns that `sample` and `predict` write of each.
+#[must_use]
+pub fn latent_columns(r: &Restored<'_>) -> Vec<(String, Vec<String>)> {
+    let of = |sym| {
+        let name = r.guided.store.sym(sym).name.clone();
+        let columns = numbered(&name, elements(r, sym), "");
+        (name, columns)
+    };
+    let latents = r.guided.latents.iter().filter(|l| !l.auxiliary);
+    latents.map(|l| of(l.sym)).collect()
+}
+
 /// Latents that `--bind` gives columns.
 fn latent_binds(r: &Restored<'_>, binds: &[String]) -> Vec<SymId> {
     let named = |sym: SymId| {
@@ -152,11 +170,15 @@ fn decode(
     binds: &[String],
     given: &[SymId],
 ) -> Result<Predictions, GradientError> {
-    // as covariates they are bound like any column
+    // as covariates they are bound like any column; what only the data or their columns are made of is not asked for
     let mut graph = r.graph.clone();
+    let mentioned = |sym: SymId| r.graph.factors.iter().any(|f| f.dist.mentions(&r.graph.store, sym));
     for v in &mut graph.vars {
         if given.contains(&v.sym) {
             v.role = Role::Given;
+        } else if matches!(v.role, Role::Data | Role::Given) && !mentioned(v.sym) {
+            v.role = Role::Latent;
+            v.observed_as = None;
         }
     }
     let binding = crate::apply::rebind(&graph, r.fit, table, binds)?;
@@ -254,17 +276,15 @@ pub fn score(
 ) -> Result<Scores, GradientError> {
     let (_, data) = r.data(table, binds)?;
     let noise = r.guided.noise.clone();
+    // once: the t of a noising chain is drawn anew by every call
+    let (bound, sources) = r.guided.bound();
     let (term, what, weighted) = match (r.guided.objective, r.guided.weight) {
-        (Objective::LogLikelihood, _) => (r.guided.bound().0, "log-likelihood", false),
+        (Objective::LogLikelihood, _) => (bound, "log-likelihood", false),
         (Objective::Elbo, Some(w)) => (w, "importance-weighted bound", true),
-        (Objective::Elbo, None) => (r.guided.bound().0, "evidence lower bound", false),
-        (Objective::Point, _) => (r.guided.bound().0, "log-likelihood at a point", false),
+        (Objective::Elbo, None) => (bound, "evidence lower bound", false),
+        (Objective::Point, _) => (bound, "log-likelihood at a point", false),
     };
-    let noise = if r.guided.noising.is_some() {
-        r.guided.bound().1
-    } else {
-        noise
-    };
+    let noise = if r.guided.noising.is_some() { sources } else { noise };
     let drawn = r.guided.objective == Objective::Elbo;
     let draws = if drawn || !noise.is_empty() { draws.max(1) } else { 1 };
     let mut running = r.program(

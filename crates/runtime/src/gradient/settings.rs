@@ -235,7 +235,13 @@ impl Settings {
             "patience" => self.patience = Some(o.count()?),
             "threads" => self.threads = o.count()?,
             "clip" => self.clip = Some(o.positive()?),
-            "holdout" => self.holdout = Some(o.positive()?),
+            "holdout" => {
+                let share = o.positive()?;
+                if share >= 1.0 {
+                    return Err(o.wrong("the share of rows held out is below 1", "0.1"));
+                }
+                self.holdout = Some(share);
+            }
             "seed" => self.seed = o.number()?.max(0.0) as u64,
             // of fits by EM
             _ => {}
