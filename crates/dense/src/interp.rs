@@ -269,7 +269,10 @@ impl Interpreter {
             }
             Step::Algebra { what, out, a, n } => {
                 let mut result = std::mem::take(&mut self.arrays[*out]);
-                algebra(*what, &self.arrays[*a][..n * n], &mut result, *n);
+                let (from, to) = (self.program.arrays[*a].len, self.program.arrays[*out].len);
+                for row in 0..self.rows_of(*out, rows) {
+                    algebra(*what, &self.arrays[*a][row * from..][..n * n], &mut result[row * to..], *n);
+                }
                 self.arrays[*out] = result;
             }
         }

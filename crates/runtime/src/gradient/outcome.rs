@@ -13,6 +13,9 @@ use lvmc_term::{Array, Support};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// How far below its start (relative) a finished objective is no accident of its draws.
+const WORSE: f64 = 0.1;
+
 /// How a fit by gradients was made, and what its objective is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Training {
@@ -156,6 +159,17 @@ pub fn summarise(
              the columns, clip gradients (clip = 1), or begin smaller (optimizer = adam(lr = {:e}))",
             (1.0 / fitted.state.factor).round(),
             settings.rate * fitted.state.factor * 0.1
+        ));
+    }
+    // an objective whose weights rise may fall; any other ends above its start
+    let rises = matches!(settings.aim, Aim::Beta { .. });
+    if let (Some(start), Some(&last), false) = (fitted.state.start, fitted.state.trace.last(), rises)
+        && last < start - WORSE * (1.0 + start.abs())
+    {
+        warnings.push(format!(
+            "the objective fell from {start:.4} a row to {last:.4}: the learning rate {:.1e} is too large; begin smaller \
+             (optimizer = adam(lr = 1e-3)) or clip gradients (clip = 1)",
+            settings.rate * fitted.state.factor
         ));
     }
     let mut remarks = binding.remarks.clone();
