@@ -103,9 +103,10 @@ fn tight_bounds() {
 fn graph(name: &str, settings: &[(&str, f64)]) -> ModelGraph {
     let text = std::fs::read_to_string(model(name)).expect("a model");
     let source = Source::new(name, text);
-    let settings: Vec<(String, f64)> = settings.iter().map(|(n, x)| ((*n).to_owned(), *x)).collect();
-    let parsed = lvmc::pipeline::parse(&source).unwrap_or_else(|e| panic!("{name}: {e:?}"));
-    lvmc::pipeline::graph(&parsed, &source, &settings).unwrap_or_else(|e| panic!("{name}: {e:?}"))
+    let mut chosen = lvmc_model::Settings::default();
+    chosen.set = settings.iter().map(|(n, x)| ((*n).to_owned(), *x)).collect();
+    let ast = lvmc_syntax::parse(&source).expect("a model");
+    lvmc_model::build(&ast, &source, &chosen).unwrap_or_else(|e| panic!("{name}: {e:?}"))
 }
 
 /// The derived tables by name.
@@ -308,6 +309,33 @@ fn going_on_is_never_having_stopped() {
         fitted(&[&fixed[..], &["--fit", "epochs=6", "--out", &whole]].concat());
         assert_eq!(essence(&rest), essence(&whole), "{name}");
     }
+}
+
+/// Ctrl-C ends a fit with what it has, from which it goes on.
+#[cfg(unix)]
+#[test]
+fn interrupted() {
+    let place = Place::new();
+    let (data, out) = (unit_iris(&place), place.path("fit.json"));
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_lvmc"))
+        .args(["fit", &model("normal_decoder"), &data, "--bind", "x=a..d", "--quiet"])
+        .args(["--fit", "epochs=100000000", "--out", &out])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("lvmc runs");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let id = child.id().to_string();
+    let _ = std::process::Command::new("kill").args(["-INT", &id]).status();
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(130));
+    let (_, trace) = essence(&out);
+    let done = trace.as_array().expect("a trace").len();
+    let epochs = format!("epochs={}", done + 2);
+    let fixed = [&*model("normal_decoder"), &data, "--bind", "x=a..d", "--fit", &epochs];
+    fitted(&[&fixed[..], &["--resume", &out, "--out", &out]].concat());
+    let (_, after) = essence(&out);
+    assert_eq!(after.as_array().map(Vec::len), Some(done + 2));
+    assert_eq!(after.as_array().map(|a| a[..done].to_vec()), trace.as_array().cloned());
 }
 
 fn numbers(v: &Value, out: &mut Vec<f64>) {

@@ -104,6 +104,10 @@ pub fn free(support: &Support, shape: &[usize], values: &[f64]) -> Vec<f64> {
         .collect()
 }
 
+fn counted_epochs(n: usize) -> String {
+    if n == 1 { "1 epoch".into() } else { format!("{n} epochs") }
+}
+
 /// Puts a fit into its final form.
 #[must_use]
 pub fn summarise(
@@ -179,6 +183,10 @@ pub fn summarise(
             fitted.state.rescues,
             settings.rate * fitted.state.factor
         ));
+    }
+    if fitted.ended == Ended::Interrupted {
+        let epochs = counted_epochs(fitted.state.trace.len());
+        remarks.push(format!("interrupted after {epochs} of {}; --resume goes on", settings.epochs));
     }
     if fitted.ended == Ended::Stopped
         && let Some((_, epoch)) = fitted.state.best
