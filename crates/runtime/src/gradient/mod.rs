@@ -84,6 +84,13 @@ pub enum GradientError {
         /// What to try.
         help: String,
     },
+    /// A state to go on from whose parameters have other sizes.
+    #[error("the fit to go on from has parameters of other sizes")]
+    #[diagnostic(
+        code(lvm::fit::resume),
+        help("go on with the data, the bindings and the --set of that fit, or begin anew without --resume")
+    )]
+    Resume,
     /// Every learning rate that was tried fails within the first epoch.
     #[error("the fit diverges: after steps with the learning rate {rate:e}, and with ones down to {smallest:.1e}, the objective is not finite")]
     #[diagnostic(code(lvm::fit::diverges), help("{help}"))]
@@ -106,7 +113,7 @@ impl GradientError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Setting(_) | Self::Objective { .. } => Exit::Usage,
+            Self::Setting(_) | Self::Objective { .. } | Self::Resume => Exit::Usage,
             Self::Data(e) => e.exit(),
             Self::Unsupported { .. } | Self::Chain { .. } => Exit::Model,
             Self::Start { .. } | Self::Diverges { .. } => Exit::Numerical,
@@ -184,8 +191,13 @@ pub fn fit(
         settings.seed,
     )?;
     let fresh = from.is_none();
+    let begin = start::start(graph, &problem, settings.seed);
+    let sizes = |params: &[Vec<f64>]| -> Vec<usize> { params.iter().map(Vec::len).collect() };
+    if from.as_ref().is_some_and(|s| sizes(&s.params) != sizes(&begin)) {
+        return Err(GradientError::Resume);
+    }
     let mut state = from.unwrap_or_else(|| State {
-        params: start::start(graph, &problem, settings.seed),
+        params: begin,
         factor: 1.0,
         ..State::default()
     });
