@@ -271,7 +271,12 @@ impl Interpreter {
                 let mut result = std::mem::take(&mut self.arrays[*out]);
                 let (from, to) = (self.program.arrays[*a].len, self.program.arrays[*out].len);
                 for row in 0..self.rows_of(*out, rows) {
-                    algebra(*what, &self.arrays[*a][row * from..][..n * n], &mut result[row * to..], *n);
+                    algebra(
+                        *what,
+                        &self.arrays[*a][row * from..][..n * n],
+                        &mut result[row * to..],
+                        *n,
+                    );
                 }
                 self.arrays[*out] = result;
             }

@@ -565,7 +565,9 @@ impl<'a> Builder<'a> {
             let vector = s.ix_sum(ix, entry);
             let evidence = s.log_sum_exp(vector);
             let posterior = s.softmax(vector);
-            let open = self.g.left_out[i + 1..].iter().any(|l| self.g.store.depends_on_sym(posterior, l.sym));
+            let open = self.g.left_out[i + 1..]
+                .iter()
+                .any(|l| self.g.store.depends_on_sym(posterior, l.sym));
             self.g.left_out[i].posterior = (!open).then_some(posterior);
             *parts = without;
             parts.push((of, evidence));

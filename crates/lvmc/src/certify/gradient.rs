@@ -410,7 +410,13 @@ impl World {
 
 /// The larger error; one that is not a number stays.
 fn worse(a: f64, b: f64) -> f64 {
-    if b.is_nan() { b } else if a.is_nan() { a } else { a.max(b) }
+    if b.is_nan() {
+        b
+    } else if a.is_nan() {
+        a
+    } else {
+        a.max(b)
+    }
 }
 
 fn certificate(part: &'static str, of: &str, what: &str, value: f64, limit: f64) -> Certificate {

@@ -92,7 +92,9 @@ pub enum GradientError {
     )]
     Resume,
     /// Every learning rate that was tried fails within the first epoch.
-    #[error("the fit diverges: after steps with the learning rate {rate:e}, and with ones down to {smallest:.1e}, the objective is not finite")]
+    #[error(
+        "the fit diverges: after steps with the learning rate {rate:e}, and with ones down to {smallest:.1e}, the objective is not finite"
+    )]
     #[diagnostic(code(lvm::fit::diverges), help("{help}"))]
     Diverges {
         /// As chosen.

@@ -105,7 +105,11 @@ pub fn free(support: &Support, shape: &[usize], values: &[f64]) -> Vec<f64> {
 }
 
 fn counted_epochs(n: usize) -> String {
-    if n == 1 { "1 epoch".into() } else { format!("{n} epochs") }
+    if n == 1 {
+        "1 epoch".into()
+    } else {
+        format!("{n} epochs")
+    }
 }
 
 /// Puts a fit into its final form.
@@ -186,7 +190,10 @@ pub fn summarise(
     }
     if fitted.ended == Ended::Interrupted {
         let epochs = counted_epochs(fitted.state.trace.len());
-        remarks.push(format!("interrupted after {epochs} of {}; --resume goes on", settings.epochs));
+        remarks.push(format!(
+            "interrupted after {epochs} of {}; --resume goes on",
+            settings.epochs
+        ));
     }
     if fitted.ended == Ended::Stopped
         && let Some((_, epoch)) = fitted.state.best

@@ -141,7 +141,10 @@ fn probabilities(
     name: &str,
     values: &[Term],
 ) -> Result<(), GradientError> {
-    let at = values.iter().map(|&p| r.guided.at_means(p)).collect::<Option<Vec<Term>>>();
+    let at = values
+        .iter()
+        .map(|&p| r.guided.at_means(p))
+        .collect::<Option<Vec<Term>>>();
     // of a latent that hangs on another one's value there is none at a mean
     let Some(at) = at else { return Ok(()) };
     let terms: Vec<(String, Term)> = at.into_iter().map(|p| (name.to_owned(), p)).collect();

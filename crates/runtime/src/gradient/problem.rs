@@ -88,11 +88,17 @@ impl Known {
                 values.push(x);
             }
             if let Some(t) = (1..length).find(|&t| !values[t].is_finite()) {
-                return Err(ProblemError::Chain(format!("{} is {} at t = {t}", table.meaning, values[t])));
+                return Err(ProblemError::Chain(format!(
+                    "{} is {} at t = {t}",
+                    table.meaning, values[t]
+                )));
             }
             let spread = table.sym == n.marginal.1 || n.tables.get(1).is_some_and(|s| s.sym == table.sym);
             if let Some(t) = (1..length).find(|&t| spread && values[t] <= 0.0) {
-                return Err(ProblemError::Chain(format!("{} is {} at t = {t}", table.meaning, values[t])));
+                return Err(ProblemError::Chain(format!(
+                    "{} is {} at t = {t}",
+                    table.meaning, values[t]
+                )));
             }
             let values = Array::vector(values);
             env.set(table.sym, values.clone());
