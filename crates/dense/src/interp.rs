@@ -276,7 +276,17 @@ impl Interpreter {
             }
             Step::Algebra { what, out, a, n } => {
                 let mut result = std::mem::take(&mut self.arrays[*out]);
-                algebra(*what, &self.arrays[*a][..n * n], &mut result, &mut vec![0.0; n * n], *n);
+                let mut more = vec![0.0; n * n];
+                let (from, to) = (self.program.arrays[*a].len, self.program.arrays[*out].len);
+                for row in 0..self.rows_of(*out, rows) {
+                    algebra(
+                        *what,
+                        &self.arrays[*a][row * from..][..n * n],
+                        &mut result[row * to..],
+                        &mut more,
+                        *n,
+                    );
+                }
                 self.arrays[*out] = result;
             }
         }

@@ -258,7 +258,7 @@ pub enum Step {
         /// Positions.
         map: Arc<[u32]>,
     },
-    /// Dense algebra on a matrix held once, in f64.
+    /// Dense algebra on a matrix held once, or on that of each row, in f64.
     Algebra {
         /// What.
         what: Algebra,
@@ -271,7 +271,7 @@ pub enum Step {
     },
 }
 
-/// Dense algebra on an n × n matrix held once.
+/// Dense algebra on an n × n matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algebra {
     /// The lower Cholesky factor of a symmetric positive definite matrix.

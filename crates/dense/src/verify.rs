@@ -124,11 +124,9 @@ impl Verifier<'_> {
                 self.inside(*a, 0, n * n)?;
                 let numbers = if *what == crate::ir::Algebra::LogDet { 1 } else { n * n };
                 self.inside(*out, 0, numbers)?;
-                for id in [*out, *a] {
-                    hold(self.array(id)?.extent == Extent::Once, || {
-                        format!("`{}` is held once a row", self.name(id))
-                    })?;
-                }
+                hold(self.array(*out)?.extent == self.array(*a)?.extent, || {
+                    format!("`{}` and `{}` differ in their rows", self.name(*out), self.name(*a))
+                })?;
                 self.flow(&[*a], &[*out], false)
             }
         }

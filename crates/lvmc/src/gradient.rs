@@ -221,7 +221,8 @@ pub fn written_out(fit: &Fit, mut graph: ModelGraph) -> ModelGraph {
     graph
 }
 
-fn failure(e: GradientError, source: &Source) -> Failure {
+/// A failure with the model's text.
+pub(crate) fn failure(e: GradientError, source: &Source) -> Failure {
     match e {
         GradientError::Data(e) => e.into(),
         GradientError::Bug(b) => b.into(),

@@ -6,6 +6,7 @@ use crate::lower::Lower;
 use crate::tables::{Kind, Rhs, Tables};
 use lvmc_base::{Span, closest};
 use lvmc_syntax::ast::{Expr, ExprKind, UnaryOp};
+use lvmc_term::Support;
 
 /// Options of `fit`, with what they take.
 const OPTIONS: &[(&str, Takes)] = &[
@@ -162,7 +163,8 @@ fn fit_value(e: &Expr) -> Option<FitValue> {
 }
 
 impl Tables<'_> {
-    /// A guide gives every latent of the model a distribution, and nothing else one.
+    /// A guide gives every latent of the model a distribution, and nothing else one. A category or a binary number that it
+    /// leaves out is summed out.
     pub fn guide_covers(&mut self) {
         let Some(&at) = self.guides.first() else { return };
         let given = |t: &Self, id: usize| {
@@ -175,7 +177,9 @@ impl Tables<'_> {
             if e.kind != Kind::Var {
                 continue;
             }
+            let finite = matches!(e.support, Some(Support::Category(_) | Support::Binary));
             match (e.role, given(self, id)) {
+                (Role::Latent, None) if finite => {}
                 (Role::Latent, None) => self.error(ModelError::GuideMisses {
                     help: format!(
                         "add to the guide:  {} ~ …   or remove the guide: the compiler derives one",

@@ -466,7 +466,10 @@ impl Writer<'_> {
                         )
                     },
                     "",
-                    &head("t = T … 1; the last step is its mean", "t from T down to 1; the last step is its mean"),
+                    &head(
+                        "t = T … 1; the last step is its mean",
+                        "t from T down to 1; the last step is its mean",
+                    ),
                 ),
             ],
         ));

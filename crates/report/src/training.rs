@@ -50,6 +50,13 @@ pub fn inference(graph: &ModelGraph, g: &Guided) -> Vec<Inference> {
             rule: rule.into(),
         });
     }
+    for l in &g.left_out {
+        out.push(Inference {
+            names: vec![name(l.sym)],
+            how: "summed out of the joint".into(),
+            rule: "enumeration".into(),
+        });
+    }
     let own: Vec<String> = g
         .params
         .iter()

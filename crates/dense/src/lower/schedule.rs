@@ -86,7 +86,8 @@ impl Schedule<'_> {
             let below = value.arguments().into_iter().map(|a| self.level[a]).max().unwrap_or(0);
             self.level[v] = match value.kind {
                 Kind::Array(_) | Kind::Number(_) | Kind::Map(..) => below,
-                Kind::View(of, _) if !self.values[of].is_map() => below,
+                // a map stores what is viewed, a number too
+                Kind::View(of, _) if self.is_solid(of) => below,
                 _ => below + 1,
             };
         }

@@ -103,6 +103,16 @@ impl<'a> Translate<'a> {
         })
     }
 
+    /// A number that sizes decide.
+    fn known(&self, t: Term) -> Option<f64> {
+        match self.store.node(t) {
+            Node::Size(n) => Some((self.sizes)(self.store, n).ok()? as f64),
+            Node::Add(ts) => ts.iter().map(|&x| self.known(x)).sum(),
+            Node::Mul(ts) => ts.iter().map(|&x| self.known(x)).product(),
+            _ => self.store.as_num(t),
+        }
+    }
+
     /// A constant array.
     fn constant(&mut self, name: &str, shape: Vec<usize>, values: Vec<f64>) -> ValueId {
         self.arrays.push(array(name, Extent::Once, values.len(), Role::Const));
@@ -135,7 +145,8 @@ impl<'a> Translate<'a> {
             return v;
         }
         let (extent, len) = (self.values[v].extent, shape.iter().product::<usize>());
-        if len == self.values[v].len() && !self.values[v].is_map() {
+        let stored = !self.values[v].is_map() && !matches!(self.values[v].kind, Kind::Number(_));
+        if len == self.values[v].len() && stored {
             return self.push(extent, shape, Kind::View(v, 0));
         }
         self.push(extent, shape, Kind::Map(Elementwise::Copy, vec![v]))
@@ -296,7 +307,7 @@ impl<'a> Translate<'a> {
             Node::Ix(_) => self.unsupported("a free index", t),
             Node::At(base, at) => self.at(t, base, &at),
             Node::Slice(base, from, _) => {
-                let Some(from) = self.store.as_num(from) else {
+                let Some(from) = self.known(from) else {
                     return self.unsupported("a slice from a computed place", t);
                 };
                 let (v, shape) = (self.value(base)?, self.shape(t)?);
@@ -483,11 +494,8 @@ impl<'a> Translate<'a> {
 
     fn algebra(&mut self, t: Term, what: Algebra, a: Term) -> Found {
         let v = self.value(a)?;
-        if self.values[v].extent == Extent::Rows {
-            return self.unsupported("the inverse of a full matrix that each row has of its own", t);
-        }
-        let shape = self.shape(t)?;
-        Ok(self.push(Extent::Once, shape, Kind::Algebra(what, v)))
+        let (extent, shape) = (self.values[v].extent, self.shape(t)?);
+        Ok(self.push(extent, shape, Kind::Algebra(what, v)))
     }
 
     fn at(&mut self, t: Term, base: Term, at: &[Term]) -> Found {
@@ -500,7 +508,7 @@ impl<'a> Translate<'a> {
             return Ok(self.binary(Binary::Eq, p, i));
         }
         let sizes = self.shape(base)?;
-        let fixed: Option<Vec<f64>> = at.iter().map(|&i| self.store.as_num(i)).collect();
+        let fixed: Option<Vec<f64>> = at.iter().map(|&i| self.known(i)).collect();
         let v = self.value(base)?;
         let extent = self.values[v].extent;
         if let Some(fixed) = fixed {
@@ -535,6 +543,18 @@ impl<'a> Translate<'a> {
             return self.unsupported("a sum over that many positions", t);
         }
         let ix = self.store.index(i);
+        if let Some(entry) = self.entry_of_unit(ix, body) {
+            let mut parts = vec![];
+            for k in 0..n {
+                let k = self.store.num(k as f64);
+                let one = self.store.substitute(entry, &HashMap::from([(ix, k)]));
+                parts.push(self.value(one)?);
+            }
+            let rows = parts.iter().any(|&p| self.values[p].extent == Extent::Rows);
+            let extent = if rows { Extent::Rows } else { Extent::Once };
+            let shape = self.shape(t)?;
+            return Ok(self.push(extent, shape, Kind::Join(parts)));
+        }
         let mut parts = vec![];
         for k in 0..n {
             let k = self.store.num(k as f64);
@@ -543,6 +563,22 @@ impl<'a> Translate<'a> {
         }
         let sum = self.fold(Binary::Add, &parts);
         self.shaped(sum, t)
+    }
+
+    /// f of Σᵢ f eᵢ with a number f: the vector whose elements are f.
+    fn entry_of_unit(&mut self, ix: Term, body: Term) -> Option<Term> {
+        let factors: Vec<Term> = match self.store.node(body).clone() {
+            Node::Mul(ts) => ts.to_vec(),
+            _ => vec![body],
+        };
+        let (arrays, scalars): (Vec<Term>, Vec<Term>) =
+            factors.into_iter().partition(|&f| !self.store.shape(f).is_empty());
+        let [unit] = arrays[..] else { return None };
+        let Node::At(eye, at) = self.store.node(unit).clone() else {
+            return None;
+        };
+        let plain = matches!(self.store.node(eye), Node::Eye(_)) && at[..] == [ix];
+        plain.then(|| self.store.product_of(&scalars))
     }
 
     fn all_multiplied(&mut self, t: Term, a: Term) -> Found {

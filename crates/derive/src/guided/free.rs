@@ -12,6 +12,8 @@ pub struct Free {
     pub free: SymId,
     /// The parameter, of its coordinates.
     pub value: Term,
+    /// The symbol of a covariance's root, and the root of its coordinates, where draws use it.
+    pub root: Option<(SymId, Term)>,
 }
 
 /// A constant vector 0, 1, …, n − 1.
@@ -25,8 +27,14 @@ pub struct Positions {
 
 /// Coordinates of every parameter. Positive numbers are exponentials, numbers in (0, 1) sigmoids, simplices softmaxes, and a
 /// covariance is L Lᵀ, L lower triangular with exponentials on its diagonal.
-pub(super) fn free(s: &mut Store, params: &[SymId], positions: &mut Vec<Positions>) -> Vec<Free> {
-    params.iter().map(|&p| one(s, p, positions)).collect()
+pub(super) fn free(
+    s: &mut Store,
+    params: &[SymId],
+    roots: &[(SymId, SymId)],
+    positions: &mut Vec<Positions>,
+) -> Vec<Free> {
+    let root = |p: SymId| roots.iter().find(|r| r.0 == p).map(|r| r.1);
+    params.iter().map(|&p| one(s, p, root(p), positions)).collect()
 }
 
 /// L of a square matrix of coordinates: its entries below the diagonal, and exponentials of those on it.
@@ -59,7 +67,7 @@ fn lower(s: &mut Store, u: Term, positions: &mut Vec<Positions>) -> Term {
     s.add(below, d)
 }
 
-fn one(s: &mut Store, param: SymId, positions: &mut Vec<Positions>) -> Free {
+fn one(s: &mut Store, param: SymId, root: Option<SymId>, positions: &mut Vec<Positions>) -> Free {
     let sym = s.sym(param).clone();
     if sym.support == Support::Real {
         let value = s.var(param);
@@ -67,6 +75,7 @@ fn one(s: &mut Store, param: SymId, positions: &mut Vec<Positions>) -> Free {
             param,
             free: param,
             value,
+            root: None,
         };
     }
     let free = s.add_sym(Sym {
@@ -76,18 +85,25 @@ fn one(s: &mut Store, param: SymId, positions: &mut Vec<Positions>) -> Free {
         ..sym.clone()
     });
     let u = s.var(free);
+    let mut factor = None;
     let value = match sym.support {
         Support::Positive | Support::NonNegative => s.exp(u),
         Support::Unit => s.fun(Fun::Sigmoid, u),
         Support::Simplex if sym.shape.len() == 1 => s.softmax(u),
         Support::Cov if sym.shape.len() == 2 => {
             let l = lower(s, u, positions);
+            factor = root.map(|r| (r, l));
             let lt = s.transpose(l);
             s.matmul(l, lt)
         }
         _ => u,
     };
-    Free { param, free, value }
+    Free {
+        param,
+        free,
+        value,
+        root: factor,
+    }
 }
 
 /// The coordinate of one number of a parameter of that support.
@@ -113,6 +129,9 @@ pub fn has_coordinates(support: &Support, rank: usize) -> bool {
 
 /// A term of parameters as a term of their coordinates.
 pub(super) fn replace(s: &mut Store, t: Term, free: &[Free]) -> Term {
-    let with: HashMap<Term, Term> = free.iter().map(|f| (s.var(f.param), f.value)).collect();
+    let mut with: HashMap<Term, Term> = free.iter().map(|f| (s.var(f.param), f.value)).collect();
+    for (root, value) in free.iter().filter_map(|f| f.root) {
+        with.insert(s.var(root), value);
+    }
     s.substitute(t, &with)
 }

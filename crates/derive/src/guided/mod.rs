@@ -127,10 +127,25 @@ pub struct Latent {
     pub moments: Option<(Term, Option<Term>)>,
     /// One of that many values.
     pub finite: Option<(Size, IxId)>,
+    /// q of the value that the index names, where it is finite.
+    pub mass: Option<Term>,
     /// Has a density: counts in importance weights. An auxiliary variable of the guide has none.
     pub auxiliary: bool,
     /// It is a point.
     pub point: bool,
+    /// Its statement.
+    pub span: Span,
+}
+
+/// A finite latent that the guide leaves out: it is summed out of the joint, log Σₖ p(…, k).
+#[derive(Debug, Clone)]
+pub struct LeftOut {
+    /// The variable.
+    pub sym: SymId,
+    /// Its values.
+    pub size: Size,
+    /// Their probabilities, given the data and the latents of the guide; none where another one is summed out after it.
+    pub posterior: Option<Term>,
     /// Its statement.
     pub span: Span,
 }
@@ -148,12 +163,16 @@ pub struct Guided {
     pub prior: Vec<Term>,
     /// Latents, in the order in which q draws them.
     pub latents: Vec<Latent>,
+    /// Finite latents that are summed out exactly.
+    pub left_out: Vec<LeftOut>,
     /// Noise of the draws.
     pub noise: Vec<Source>,
     /// log p(x, z) − log q(z | x) of the draw, where that is what the objective averages.
     pub weight: Option<Term>,
     /// Parameters that the objective has, nets' weights among them.
     pub params: Vec<SymId>,
+    /// Covariances that draws are made with, and the symbols of their roots L, S = L Lᵀ.
+    pub roots: Vec<(SymId, SymId)>,
     /// The guide is a fixed chain away from the data.
     pub noising: Option<Noising>,
 }
@@ -194,9 +213,11 @@ pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
             terms: vec![],
             prior: vec![],
             latents: vec![],
+            left_out: vec![],
             noise: vec![],
             weight: None,
             params: vec![],
+            roots: vec![],
             noising: None,
         },
     };
@@ -209,6 +230,7 @@ pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
     for factor in order::guide(graph)? {
         b.latent(factor)?;
     }
+    b.left_out();
     b.missing_latents()?;
     b.parts();
     b.weigh();
@@ -338,6 +360,9 @@ impl<'a> Builder<'a> {
         };
         let (sym, auxiliary) = (var.sym, var.role == Role::Noise);
         let z = self.s().var(sym);
+        if !auxiliary {
+            self.narrower(factor)?;
+        }
         let finite = family.finite_support(&self.g.store, *signature, args);
         let (mut signature, mut args) = (*signature, args.clone());
         // independent elements are drawn one by one
@@ -347,11 +372,15 @@ impl<'a> Builder<'a> {
         let shape = self.s().shape(z).clone();
         if let Some(size) = finite.clone().filter(|_| shape.is_empty()) {
             let ix = self.s().add_ix(index_name(&var.name), size.clone());
+            let (log_q, k) = (self.density(factor), self.s().index(ix));
+            let log_q = self.replaced(log_q, sym, k);
+            let mass = self.s().exp(log_q);
             self.g.latents.push(Latent {
                 sym,
                 draw: z,
                 moments: None,
                 finite: Some((size, ix)),
+                mass: Some(mass),
                 auxiliary,
                 point: false,
                 span: factor.span,
@@ -368,10 +397,11 @@ impl<'a> Builder<'a> {
             Noise::None => None,
             _ => Some(self.noise_for(&var.name, &shape, noise)),
         };
-        let Some(draw) = family.draw_from(self.s(), signature, &args, sample_noise) else {
+        let rooted: Vec<Term> = args.iter().map(|&a| self.rooted(a)).collect();
+        let Some(draw) = family.draw_from(self.s(), signature, &rooted, sample_noise) else {
             return refuse(
                 "a draw needs the root of its covariance",
-                "write the spread as diag(v), as s * I, or as chol = L",
+                "write the spread as diag(v), as s * I, as a covariance parameter, or as chol = L",
             );
         };
         let draw = self.s().refill(draw, shape.clone());
@@ -386,11 +416,44 @@ impl<'a> Builder<'a> {
             draw,
             moments,
             finite: None,
+            mass: None,
             auxiliary,
             point: matches!(noise, Noise::None),
             span: factor.span,
         });
         Ok(())
+    }
+
+    /// A covariance parameter, or a multiple of one, as a product L Lᵀ of its root.
+    fn rooted(&mut self, t: Term) -> Term {
+        let (scalars, arrays): (Vec<Term>, Vec<Term>) = match self.g.store.node(t).clone() {
+            Node::Mul(ts) => ts.iter().partition(|&&f| self.g.store.shape(f).is_empty()),
+            _ => (vec![], vec![t]),
+        };
+        let [array] = arrays[..] else { return t };
+        let Node::Sym(sym) = *self.g.store.node(array) else {
+            return t;
+        };
+        let info = self.g.store.sym(sym).clone();
+        if info.support != Support::Cov || info.shape.len() != 2 || info.kind != SymKind::Param {
+            return t;
+        }
+        let known = self.g.roots.iter().find(|r| r.0 == sym).map(|r| r.1);
+        let root = known.unwrap_or_else(|| {
+            let root = self.g.store.add_sym(Sym {
+                name: format!("L_{}", info.name),
+                support: Support::Real,
+                ..info
+            });
+            self.g.roots.push((sym, root));
+            root
+        });
+        let s = self.s();
+        let (l, c) = (s.var(root), s.product_of(&scalars));
+        let sd = s.sqrt(c);
+        let l = s.mul(sd, l);
+        let lt = s.transpose(l);
+        s.matmul(l, lt)
     }
 
     fn noise_for(&mut self, name: &str, shape: &[Size], noise: Noise) -> Term {
@@ -410,10 +473,112 @@ impl<'a> Builder<'a> {
         self.s().var(sym)
     }
 
+    /// q has mass only where the prior has: elsewhere the bound is −∞.
+    fn narrower(&mut self, factor: &Factor) -> Result<(), DeriveError> {
+        let graph = self.graph;
+        let Some(prior) = graph.factors.iter().find(|f| f.var == factor.var) else {
+            return Ok(());
+        };
+        let mut support = |f: &Factor| match &f.dist {
+            Dist::Family {
+                family,
+                signature,
+                args,
+                ..
+            } if !matches!(family.noise(*signature), Some(Noise::None)) => {
+                Some((family.name(), family.support(self.s(), *signature, args)))
+            }
+            _ => None,
+        };
+        let (Some((prior, wide)), Some((q, narrow))) = (support(prior), support(factor)) else {
+            return Ok(());
+        };
+        if within(&narrow, &wide) {
+            return Ok(());
+        }
+        Err(DeriveError::NoPosterior {
+            name: graph.var(factor.var).name.clone(),
+            reason: format!("{q} has mass where the prior, {prior}, has none: the bound is −∞"),
+            span: factor.span,
+            help: match wide {
+                Support::Positive | Support::NonNegative => {
+                    "give q values above 0 alone, as Exponential does; or give the model its logarithm: u ~ Normal(…), exp(u)"
+                }
+                Support::Unit => "give the model a number without bounds, u ~ Normal(…), and use sigmoid(u)",
+                _ => "let q have the support of the prior",
+            }
+            .into(),
+        })
+    }
+
+    /// Finite latents of a row that q does not speak of.
+    fn left_out(&mut self) {
+        let graph = self.graph;
+        for f in &graph.factors {
+            let var = graph.var(f.var);
+            let known = self.g.latents.iter().any(|l| l.sym == var.sym);
+            if var.role != Role::Latent || known || self.is_global(f) || !self.g.store.sym(var.sym).shape.is_empty() {
+                continue;
+            }
+            let mut guide = graph.guide.iter().flat_map(|g| &g.factors);
+            if guide.any(|g| g.dist.mentions(&graph.store, var.sym)) {
+                continue;
+            }
+            let Dist::Family {
+                family,
+                signature,
+                args,
+                ..
+            } = &f.dist
+            else {
+                continue;
+            };
+            if let Some(size) = family.finite_support(&self.g.store, *signature, args) {
+                self.g.left_out.push(LeftOut {
+                    sym: var.sym,
+                    size,
+                    posterior: None,
+                    span: f.span,
+                });
+            }
+        }
+    }
+
+    /// log Σₖ exp Σ (the parts that mention it) for each latent that the guide leaves out: one part in the place of its last.
+    fn eliminate(&mut self, parts: &mut Vec<(SymId, Term)>) {
+        for i in 0..self.g.left_out.len() {
+            let LeftOut { sym, size, .. } = self.g.left_out[i].clone();
+            let s = &mut self.g.store;
+            let (with, without): (Vec<_>, Vec<_>) = parts.drain(..).partition(|p| s.depends_on_sym(p.1, sym));
+            let Some(&(of, _)) = with.last() else {
+                *parts = without;
+                continue;
+            };
+            let terms: Vec<Term> = with.iter().map(|p| p.1).collect();
+            let joint = s.sum(&terms);
+            let ix = s.add_ix("k", size.clone());
+            let (k, z, eye) = (s.index(ix), s.var(sym), s.eye(size));
+            let joint = s.substitute(joint, &HashMap::from([(z, k)]));
+            // the vector of the joint's values
+            let unit = s.at(eye, &[k]);
+            let entry = s.mul(unit, joint);
+            let vector = s.ix_sum(ix, entry);
+            let evidence = s.log_sum_exp(vector);
+            let posterior = s.softmax(vector);
+            let open = self.g.left_out[i + 1..]
+                .iter()
+                .any(|l| self.g.store.depends_on_sym(posterior, l.sym));
+            self.g.left_out[i].posterior = (!open).then_some(posterior);
+            *parts = without;
+            parts.push((of, evidence));
+        }
+    }
+
     fn missing_latents(&self) -> Result<(), DeriveError> {
         for f in &self.graph.factors {
             let var = self.graph.var(f.var);
-            if var.role == Role::Latent && !self.g.latents.iter().any(|l| l.sym == var.sym) {
+            let known = self.g.latents.iter().any(|l| l.sym == var.sym);
+            if var.role == Role::Latent && !known && !self.g.left_out.iter().any(|l| l.sym == var.sym) {
                 return Err(DeriveError::NoPosterior {
                     name: var.name.clone(),
                     reason: "the net that depends on it leaves its posterior no form that the algebra knows".into(),
@@ -450,6 +615,7 @@ impl<'a> Builder<'a> {
 
     fn parts(&mut self) {
         let graph = self.graph;
+        let mut parts = vec![];
         for f in &graph.factors {
             let mut written = self.density(f);
             if let Some(condition) = f.condition {
@@ -462,7 +628,11 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let body = f.ranges.iter().rev().fold(written, |t, &i| self.g.store.ix_sum(i, t));
-            self.part(graph.var(f.var).sym, false, body);
+            parts.push((graph.var(f.var).sym, body));
+        }
+        self.eliminate(&mut parts);
+        for (of, body) in parts {
+            self.part(of, false, body);
         }
         for f in graph.guide.iter().flat_map(|g| &g.factors) {
             let sym = graph.var(f.var).sym;
@@ -512,8 +682,8 @@ impl<'a> Builder<'a> {
     }
 
     fn average_over(&mut self, t: Term, latent: &Latent) -> (Term, Taken) {
-        if let Some((_, ix)) = latent.finite {
-            return (self.enumerate(t, latent.sym, ix), Taken::Enumerated);
+        if let Some(sum) = self.g.enumerated(t, latent) {
+            return (sum, Taken::Enumerated);
         }
         if latent.point {
             return (self.replaced(t, latent.sym, latent.draw), Taken::Point);
@@ -588,21 +758,6 @@ impl<'a> Builder<'a> {
         self.s().substitute(t, &HashMap::from([(z, by)]))
     }
 
-    /// Σₖ q(k) t(k).
-    fn enumerate(&mut self, t: Term, sym: SymId, ix: IxId) -> Term {
-        let graph = self.graph;
-        let factor = graph.guide.iter().flat_map(|g| &g.factors);
-        let Some(factor) = factor.into_iter().find(|f| graph.var(f.var).sym == sym) else {
-            return t;
-        };
-        let log_q = self.density(factor);
-        let k = self.s().index(ix);
-        let (log_q, t) = (self.replaced(log_q, sym, k), self.replaced(t, sym, k));
-        let q = self.s().exp(log_q);
-        let product = self.s().mul(q, t);
-        self.s().ix_sum(ix, product)
-    }
-
     /// log p(x, z) − log q(z | x) at the draw.
     fn weigh(&mut self) {
         let finite = self.g.latents.iter().any(|l| l.finite.is_some());
@@ -631,9 +786,28 @@ impl<'a> Builder<'a> {
         all.extend(self.g.prior.iter().copied());
         let sum = self.s().sum(&all);
         let (sum, _) = self.graph.expand_nets(&mut self.g.store, sum);
-        let used = self.g.store.symbols(sum);
+        let mut used = self.g.store.symbols(sum);
+        for &(param, root) in &self.g.roots {
+            if used.contains(&root) {
+                used.insert(param);
+            }
+        }
         let params = self.graph.vars.iter().filter(|v| v.role == Role::Param);
         params.map(|v| v.sym).filter(|s| used.contains(s)).collect()
+    }
+}
+
+/// True where every value of `q` is one of `p`, and both have densities of one kind.
+fn within(q: &Support, p: &Support) -> bool {
+    let non_negative = |s: &Support| matches!(s, Support::Positive | Support::NonNegative);
+    match p {
+        Support::Real => matches!(q, Support::Real | Support::Unit) || non_negative(q),
+        Support::Positive | Support::NonNegative => non_negative(q) || *q == Support::Unit,
+        Support::Int => matches!(q, Support::Int | Support::Count | Support::Binary),
+        Support::Count => matches!(q, Support::Count | Support::Binary),
+        // sizes were compared when the model was read
+        Support::Category(_) => matches!(q, Support::Category(_)),
+        _ => q == p,
     }
 }
 
@@ -705,7 +879,7 @@ impl Guided {
             random: Random::Uniform,
         }));
         let mut positions = vec![];
-        let free = free::free(&mut self.store, &self.params, &mut positions);
+        let free = free::free(&mut self.store, &self.params, &self.roots, &mut positions);
         Ok(Written {
             row: free::replace(&mut self.store, row, &free),
             prior: free::replace(&mut self.store, prior, &free),
@@ -813,12 +987,29 @@ impl Guided {
         free::replace(&mut self.store, t, free)
     }
 
-    /// A latent's draw with the latents before it replaced by theirs.
+    /// Σₖ q(k) t(k) over the values of a finite latent.
+    fn enumerated(&mut self, t: Term, latent: &Latent) -> Option<Term> {
+        let ((_, ix), q) = (latent.finite.clone()?, latent.mass?);
+        let (k, z) = (self.store.index(ix), self.store.var(latent.sym));
+        let t = self.store.substitute(t, &HashMap::from([(z, k)]));
+        let product = self.store.mul(q, t);
+        Some(self.store.ix_sum(ix, product))
+    }
+
+    /// A term with every latent replaced by its draw, and averaged over the finite ones.
     pub fn drawn(&mut self, t: Term) -> Term {
         let mut t = t;
-        for latent in self.latents.clone().iter().rev().filter(|l| l.finite.is_none()) {
-            let z = self.store.var(latent.sym);
-            t = self.store.substitute(t, &HashMap::from([(z, latent.draw)]));
+        for latent in self.latents.clone().iter().rev() {
+            if !self.store.depends_on_sym(t, latent.sym) {
+                continue;
+            }
+            t = match self.enumerated(t, latent) {
+                Some(sum) => sum,
+                None => {
+                    let z = self.store.var(latent.sym);
+                    self.store.substitute(t, &HashMap::from([(z, latent.draw)]))
+                }
+            };
         }
         t
     }
@@ -834,7 +1025,8 @@ impl Guided {
             let at = latent.moments.as_ref().map(|m| m.0)?;
             t = self.store.substitute(t, &HashMap::from([(z, at)]));
         }
-        Some(t)
+        let open = self.left_out.iter().any(|l| self.store.depends_on_sym(t, l.sym));
+        (!open).then_some(t)
     }
 }
 

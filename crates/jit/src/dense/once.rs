@@ -53,6 +53,7 @@ pub(super) enum Job<T> {
         out: ArrayId,
         a: ArrayId,
         n: usize,
+        rows: bool,
         room: Mutex<[Vec<f64>; 3]>,
     },
 }
@@ -149,20 +150,29 @@ impl<T: Float> Job<T> {
                 }
                 Self::Pick { out, from, map } => pick(view, *out, *from, map, 0),
                 Self::Unpick { out, from, map } => unpick(view, *out, *from, map, 0),
-                Self::Algebra { what, out, a, n, room } => {
+                Self::Algebra {
+                    what,
+                    out,
+                    a,
+                    n,
+                    rows,
+                    room,
+                } => {
                     let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
                     let [operand, result, more] = &mut *room;
-                    let from = view.at(*a, 0, 0);
-                    operand
-                        .iter_mut()
-                        .enumerate()
-                        .for_each(|(i, x)| *x = (*from.add(i)).to_f64());
-                    algebra(*what, operand, result, more, *n);
-                    let to = view.at(*out, 0, 0);
-                    result
-                        .iter()
-                        .enumerate()
-                        .for_each(|(i, &x)| *to.add(i) = T::from_f64(x));
+                    for row in 0..if *rows { context.rows } else { 1 } {
+                        let from = view.at(*a, row, 0);
+                        operand
+                            .iter_mut()
+                            .enumerate()
+                            .for_each(|(i, x)| *x = (*from.add(i)).to_f64());
+                        algebra(*what, operand, result, more, *n);
+                        let to = view.at(*out, row, 0);
+                        result
+                            .iter()
+                            .enumerate()
+                            .for_each(|(i, &x)| *to.add(i) = T::from_f64(x));
+                    }
                 }
             }
         }
@@ -175,6 +185,7 @@ impl<T: Float> Job<T> {
             Self::Multiply { multiply, .. } => (multiply.cost().1 / 32.0, multiply.cost().0 / 32.0),
             Self::Pack(packed) => ((count(packed.b.rows, 1) * count(packed.b.cols, 1)) as f64 * 0.5, 0.0),
             Self::Scatter { len, .. } => (0.0, *len as f64),
+            Self::Algebra { n, rows: true, .. } => (0.0, (n * n * n) as f64),
             Self::Algebra { n, .. } => ((n * n * n) as f64, 0.0),
             _ => (0.0, 0.0),
         }

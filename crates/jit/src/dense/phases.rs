@@ -225,7 +225,15 @@ impl<T: Float> Planner<'_, T> {
             &Step::Algebra { what, out, a, n } => {
                 let result = if what == Algebra::LogDet { 1 } else { n * n };
                 let room = Mutex::new([vec![0.0; n * n], vec![0.0; result], vec![0.0; n * n]]);
-                self.job(Job::Algebra { what, out, a, n, room }, &[a], &[out]);
+                let job = Job::Algebra {
+                    what,
+                    out,
+                    a,
+                    n,
+                    rows: by_rows(out),
+                    room,
+                };
+                self.job(job, &[a], &[out]);
             }
         }
     }

@@ -44,7 +44,8 @@ pub fn certify(graph: &ModelGraph, guided: Guided, seed: u64) -> Result<Vec<Cert
     let sizes = simulate::sizes(graph);
     let mut out = vec![];
     let chain = guided.noising.clone();
-    let problem = Problem::new(graph, guided, &sizes, Aim::Bound, 1, false).map_err(|e| bug(e.to_string()))?;
+    let problem = Problem::new(graph, guided, &sizes, Aim::Bound, 1, false)
+        .map_err(|e| crate::gradient::failure(e.into(), &graph.source))?;
     let mut world = World::new(graph, problem, seed)?;
     out.push(world.native()?);
     out.push(world.objective()?);
@@ -209,7 +210,7 @@ impl World {
         let mut worst = 0.0_f64;
         for &id in &self.problem.step.lowered.roots {
             for (a, b) in self.run.get(id).iter().zip(self.native.get(id)) {
-                worst = worst.max((a - b).abs() / (1.0 + a.abs().max(b.abs())));
+                worst = worse(worst, (a - b).abs() / (1.0 + a.abs().max(b.abs())));
             }
         }
         Ok(certificate("native code", "", "interpreter and JIT agree", worst, 1e-9))
@@ -256,7 +257,7 @@ impl World {
                 if (coarse - fine).abs() > 1e-3 * scale {
                     continue;
                 }
-                worst = worst.max((best - found[at]).abs() / scale);
+                worst = worse(worst, (best - found[at]).abs() / scale);
             }
         }
         Ok(certificate(
@@ -349,14 +350,17 @@ impl World {
         let (mut marginal, mut posterior) = (0.0_f64, 0.0_f64);
         let apart = |x: f64, y: f64| (x - y).abs() / (1e-3 + y.abs());
         for t in 1..=steps {
-            marginal = marginal.max(apart(big_a[t], mean[t])).max(apart(big_v[t], cov(t, t)));
+            marginal = worse(marginal, worse(apart(big_a[t], mean[t]), apart(big_v[t], cov(t, t))));
             // of x_{t−1} given x_t and x_0
             let gain = cov(t - 1, t) / cov(t, t);
             let rest = cov(t - 1, t - 1) - gain * cov(t, t - 1);
-            posterior = posterior
-                .max(apart(c[t], gain))
-                .max(apart(e[t], mean[t - 1] - gain * mean[t]))
-                .max((u[t] - rest).abs() / (1e-3 + rest.abs()));
+            for error in [
+                apart(c[t], gain),
+                apart(e[t], mean[t - 1] - gain * mean[t]),
+                apart(u[t], rest),
+            ] {
+                posterior = worse(posterior, error);
+            }
         }
         let mut out = vec![
             certificate(
@@ -387,7 +391,7 @@ impl World {
                 let x = big_a[t] * x0 + big_v[t].sqrt() * noise;
                 let model = state * x + gain * (tu[t] * x0 + tw[t] * noise);
                 let exact = c[t] * x + e[t] * x0;
-                worst = worst.max((model - exact).abs() / (1.0 + exact.abs()));
+                worst = worse(worst, (model - exact).abs() / (1.0 + exact.abs()));
             }
             out.push(certificate(
                 "target",
@@ -401,12 +405,24 @@ impl World {
     }
 }
 
+/// The larger error; one that is not a number stays.
+fn worse(a: f64, b: f64) -> f64 {
+    if b.is_nan() {
+        b
+    } else if a.is_nan() {
+        a
+    } else {
+        a.max(b)
+    }
+}
+
 fn certificate(part: &'static str, of: &str, what: &str, value: f64, limit: f64) -> Certificate {
     Certificate {
         part,
         of: of.into(),
         what: what.into(),
         value,
+        // not a number is no agreement
         ok: value <= limit,
     }
 }

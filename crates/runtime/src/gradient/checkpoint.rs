@@ -25,6 +25,8 @@ struct Header {
     trace: usize,
     held: usize,
     best_params: Vec<usize>,
+    #[serde(default)]
+    start: Option<u64>,
 }
 
 /// Where the state of a fit stands.
@@ -54,6 +56,7 @@ pub fn write(fit: &Path, model: &str, state: &State) -> Result<(), FileError> {
         trace: state.trace.len(),
         held: state.held.len(),
         best_params: state.best_params.iter().map(Vec::len).collect(),
+        start: state.start.map(f64::to_bits),
     };
     let mut out = serde_json::to_vec(&header).unwrap_or_default();
     out.push(b'\n');
@@ -130,5 +133,6 @@ pub fn read(fit: &Path, model: &str) -> Result<State, FileError> {
         held,
         best: header.best.map(|(s, e)| (f64::from_bits(s), e)),
         best_params: header.best_params.iter().map(|&n| take(n)).collect(),
+        start: header.start.map(f64::from_bits),
     })
 }

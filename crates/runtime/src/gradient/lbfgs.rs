@@ -2,6 +2,7 @@
 //! drawn one to that of its sample average. (Nocedal and Wright 2006, algorithm 7.5, with a strong-Wolfe line search.)
 
 use super::train::{Ended, State, Trainer, Watch};
+use lvmc_dense::ir::Precision;
 use std::sync::atomic::Ordering;
 
 /// Evaluations of one line search.
@@ -11,6 +12,17 @@ const DECREASE: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;
 /// Converged when the gradient's largest element is below this share of 1 + |loss|.
 const SMALL: f64 = 1e-10;
+
+/// Iterations that must gain more than rounding together.
+const WINDOW: usize = 10;
+
+/// The share of 1 + |loss| that is rounding.
+fn rounding(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-7,
+        Precision::F64 => 1e-15,
+    }
+}
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
@@ -77,6 +89,10 @@ pub(super) fn run(t: &mut Trainer<'_>, state: &mut State, memory: usize, watch: 
         }
         let largest = g.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
         if largest <= SMALL * (1.0 + loss.abs()) {
+            break;
+        }
+        let before = state.trace.len().checked_sub(WINDOW).map(|i| -state.trace[i]);
+        if before.is_some_and(|b| b - loss <= rounding(t.settings.precision) * (1.0 + loss.abs())) {
             break;
         }
         let mut d = direction(&g, &pairs);

@@ -65,12 +65,42 @@ pub enum GradientError {
         /// What.
         what: String,
     },
+    /// A chain away from the data without a density.
+    #[error("the guide's chain has no posterior: {what}")]
+    #[diagnostic(
+        code(lvm::fit::chain),
+        help("every step x[t] ~ Normal(a[t] * x[t-1], s[t] * I) has finite numbers a[t] and s[t] > 0, t = 1 … T")
+    )]
+    Chain {
+        /// Which number.
+        what: String,
+    },
     /// The objective is not finite where the fit starts.
     #[error("the objective is not finite at the start, in batches of {batch} rows")]
     #[diagnostic(code(lvm::fit::start), help("{help}"))]
     Start {
         /// Rows of a batch.
         batch: usize,
+        /// What to try.
+        help: String,
+    },
+    /// A state to go on from whose parameters have other sizes.
+    #[error("the fit to go on from has parameters of other sizes")]
+    #[diagnostic(
+        code(lvm::fit::resume),
+        help("go on with the data, the bindings and the --set of that fit, or begin anew without --resume")
+    )]
+    Resume,
+    /// Every learning rate that was tried fails within the first epoch.
+    #[error(
+        "the fit diverges: after steps with the learning rate {rate:e}, and with ones down to {smallest:.1e}, the objective is not finite"
+    )]
+    #[diagnostic(code(lvm::fit::diverges), help("{help}"))]
+    Diverges {
+        /// As chosen.
+        rate: f64,
+        /// The last that was tried.
+        smallest: f64,
         /// What to try.
         help: String,
     },
@@ -85,10 +115,10 @@ impl GradientError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Setting(_) | Self::Objective { .. } => Exit::Usage,
+            Self::Setting(_) | Self::Objective { .. } | Self::Resume => Exit::Usage,
             Self::Data(e) => e.exit(),
-            Self::Unsupported { .. } => Exit::Model,
-            Self::Start { .. } => Exit::Numerical,
+            Self::Unsupported { .. } | Self::Chain { .. } => Exit::Model,
+            Self::Start { .. } | Self::Diverges { .. } => Exit::Numerical,
             Self::Bug(_) => Exit::Bug,
         }
     }
@@ -101,6 +131,7 @@ impl From<ProblemError> for GradientError {
                 what: what.into(),
                 help: "objective = elbo is there for every model".into(),
             },
+            ProblemError::Chain(what) => Self::Chain { what },
             ProblemError::Lower(e) => Self::Unsupported { what: e.to_string() },
             ProblemError::Bug(b) => Self::Bug(b),
         }
@@ -162,8 +193,13 @@ pub fn fit(
         settings.seed,
     )?;
     let fresh = from.is_none();
+    let begin = start::start(graph, &problem, settings.seed);
+    let sizes = |params: &[Vec<f64>]| -> Vec<usize> { params.iter().map(Vec::len).collect() };
+    if from.as_ref().is_some_and(|s| sizes(&s.params) != sizes(&begin)) {
+        return Err(GradientError::Resume);
+    }
     let mut state = from.unwrap_or_else(|| State {
-        params: start::start(graph, &problem, settings.seed),
+        params: begin,
         factor: 1.0,
         ..State::default()
     });
@@ -175,6 +211,18 @@ pub fn fit(
         _ => trainer.run(&mut state, watch, &mut score_held),
     };
     if ended == Ended::Diverged && fresh && state.step == 0 {
+        if state.start.is_some() {
+            let smallest = settings.rate * state.factor;
+            return Err(GradientError::Diverges {
+                rate: settings.rate,
+                smallest,
+                help: format!(
+                    "begin smaller, as in optimizer = adam(lr = 1e-3), clip gradients (clip = 1), or standardise the columns; \
+                     {:.0e} is still too large here",
+                    smallest
+                ),
+            });
+        }
         return Err(GradientError::Start {
             batch: capacity,
             help: "scale the columns (standardise them), or begin with a smaller learning rate: optimizer = adam(lr = 1e-4)"

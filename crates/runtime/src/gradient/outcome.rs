@@ -13,6 +13,9 @@ use lvmc_term::{Array, Support};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// How far below its start (relative) a finished objective is no accident of its draws.
+const WORSE: f64 = 0.1;
+
 /// How a fit by gradients was made, and what its objective is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Training {
@@ -101,6 +104,14 @@ pub fn free(support: &Support, shape: &[usize], values: &[f64]) -> Vec<f64> {
         .collect()
 }
 
+fn counted_epochs(n: usize) -> String {
+    if n == 1 {
+        "1 epoch".into()
+    } else {
+        format!("{n} epochs")
+    }
+}
+
 /// Puts a fit into its final form.
 #[must_use]
 pub fn summarise(
@@ -158,12 +169,30 @@ pub fn summarise(
             settings.rate * fitted.state.factor * 0.1
         ));
     }
+    // an objective whose weights rise may fall; any other ends above its start
+    let rises = matches!(settings.aim, Aim::Beta { .. });
+    if let (Some(start), Some(&last), false) = (fitted.state.start, fitted.state.trace.last(), rises)
+        && last < start - WORSE * (1.0 + start.abs())
+    {
+        warnings.push(format!(
+            "the objective fell from {start:.4} a row to {last:.4}: the learning rate {:.1e} is too large; begin smaller \
+             (optimizer = adam(lr = 1e-3)) or clip gradients (clip = 1)",
+            settings.rate * fitted.state.factor
+        ));
+    }
     let mut remarks = binding.remarks.clone();
     if fitted.state.rescues > 0 && fitted.ended != Ended::Diverged {
         remarks.push(format!(
             "steps failed {} times (the objective was not finite); the learning rate is now {:.1e}",
             fitted.state.rescues,
             settings.rate * fitted.state.factor
+        ));
+    }
+    if fitted.ended == Ended::Interrupted {
+        let epochs = counted_epochs(fitted.state.trace.len());
+        remarks.push(format!(
+            "interrupted after {epochs} of {}; --resume goes on",
+            settings.epochs
         ));
     }
     if fitted.ended == Ended::Stopped

@@ -110,26 +110,60 @@ fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<()
         for k in 0..n {
             let k = r.guided.store.num(k as f64);
             let p = family.log_density(&mut r.guided.store, *signature, k, args);
-            let p = r.guided.store.exp(p);
-            let Some(p) = r.guided.at_means(p) else { continue };
-            terms.push((name.clone(), p));
+            terms.push(r.guided.store.exp(p));
         }
-        let mut running = r.program(&terms, &[], &[], AT_ONCE.min(data.rows.max(1)), 0)?;
-        let found = running.over(data, 0);
-        let best: Vec<Cell> = (0..data.rows)
-            .map(|row| {
-                let k = (0..n)
-                    .max_by(|&a, &b| found[a][row].total_cmp(&found[b][row]))
-                    .unwrap_or(0);
-                Cell::Label(Arc::from((k + 1).to_string().as_str()))
-            })
-            .collect();
-        out.header.push(name.clone());
-        out.columns.push(best);
-        for (k, p) in found.iter().enumerate() {
-            out.header.push(format!("{name}_p{}", k + 1));
-            out.columns.push(p.iter().map(|&x| Cell::Number(x)).collect());
+        probabilities(r, out, data, &name, &terms)?;
+    }
+    // summed out of the joint: at the means of the latents of the guide
+    for l in r.guided.left_out.clone() {
+        let Some(p) = l.posterior else { continue };
+        let n = r.known.size(&r.guided.store, &l.size).map_err(|e| Bug {
+            stage: "predict",
+            message: e.to_string(),
+            ir: String::new(),
+        })?;
+        let name = r.guided.store.sym(l.sym).name.clone();
+        let mut terms = vec![];
+        for k in 0..n {
+            let k = r.guided.store.num(k as f64);
+            terms.push(r.guided.store.at(p, &[k]));
         }
+        probabilities(r, out, data, &name, &terms)?;
+    }
+    Ok(())
+}
+
+/// The probabilities of a latent's values, and the most probable one.
+fn probabilities(
+    r: &mut Restored<'_>,
+    out: &mut Predictions,
+    data: &Data,
+    name: &str,
+    values: &[Term],
+) -> Result<(), GradientError> {
+    let at = values
+        .iter()
+        .map(|&p| r.guided.at_means(p))
+        .collect::<Option<Vec<Term>>>();
+    // of a latent that hangs on another one's value there is none at a mean
+    let Some(at) = at else { return Ok(()) };
+    let terms: Vec<(String, Term)> = at.into_iter().map(|p| (name.to_owned(), p)).collect();
+    let n = terms.len();
+    let mut running = r.program(&terms, &[], &[], AT_ONCE.min(data.rows.max(1)), 0)?;
+    let found = running.over(data, 0);
+    let best: Vec<Cell> = (0..data.rows)
+        .map(|row| {
+            let k = (0..n)
+                .max_by(|&a, &b| found[a][row].total_cmp(&found[b][row]))
+                .unwrap_or(0);
+            Cell::Label(Arc::from((k + 1).to_string().as_str()))
+        })
+        .collect();
+    out.header.push(name.to_owned());
+    out.columns.push(best);
+    for (k, p) in found.iter().enumerate() {
+        out.header.push(format!("{name}_p{}", k + 1));
+        out.columns.push(p.iter().map(|&x| Cell::Number(x)).collect());
     }
     Ok(())
 }

@@ -62,8 +62,8 @@ impl Known {
     /// Of a model: its constants, and the tables that its derivation defines.
     ///
     /// # Errors
-    /// A table that cannot be computed.
-    pub fn new(graph: &ModelGraph, guided: &Guided, sizes: &BTreeMap<DimId, usize>) -> Result<Self, Bug> {
+    /// A table that cannot be computed, or a chain whose steps are not random.
+    pub fn new(graph: &ModelGraph, guided: &Guided, sizes: &BTreeMap<DimId, usize>) -> Result<Self, ProblemError> {
         let mut known = Self {
             sizes: sizes.clone(),
             constants: terms::tabulated(graph, sizes),
@@ -85,6 +85,19 @@ impl Known {
                     .eval_scalar(table.value, &env)
                     .map_err(|e| bug(format!("{} at {t}: {e}", table.meaning)))?;
                 values.push(x);
+            }
+            if let Some(t) = (1..length).find(|&t| !values[t].is_finite()) {
+                return Err(ProblemError::Chain(format!(
+                    "{} is {} at t = {t}",
+                    table.meaning, values[t]
+                )));
+            }
+            let spread = table.sym == n.marginal.1 || n.tables.get(1).is_some_and(|s| s.sym == table.sym);
+            if let Some(t) = (1..length).find(|&t| spread && values[t] <= 0.0) {
+                return Err(ProblemError::Chain(format!(
+                    "{} is {} at t = {t}",
+                    table.meaning, values[t]
+                )));
             }
             let values = Array::vector(values);
             env.set(table.sym, values.clone());
@@ -237,6 +250,9 @@ pub enum ProblemError {
     /// The model has no such objective.
     #[error("{0}")]
     Aim(&'static str),
+    /// A chain away from the data that has no density, or none back.
+    #[error("{0}")]
+    Chain(String),
     /// A form that array programs lack.
     #[error(transparent)]
     Lower(#[from] LowerError),

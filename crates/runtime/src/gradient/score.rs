@@ -88,8 +88,8 @@ impl Scorer {
         }
         Ok(Self {
             executor,
+            random: noise.iter().any(|n| lowered.symbols.contains_key(&n.sym)),
             lowered,
-            random: !noise.is_empty(),
             values: vec![0.0; capacity],
         })
     }

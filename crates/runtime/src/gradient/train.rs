@@ -39,6 +39,9 @@ pub struct State {
     pub best: Option<(f64, usize)>,
     /// Parameters there.
     pub best_params: Vec<Vec<f64>>,
+    /// The objective of the first batch, before any step.
+    #[serde(default)]
+    pub start: Option<f64>,
 }
 
 /// How a run ended.
@@ -323,7 +326,17 @@ impl<'a> Trainer<'a> {
                 break;
             }
             let loss = self.evaluate(state);
-            if !(loss.is_finite() && self.update(state)) {
+            if state.step == 0 && loss.is_finite() && state.start.is_none() {
+                state.start = Some(-loss);
+                good.start = state.start;
+            }
+            let mut fine = loss.is_finite() && self.update(state);
+            // parameters may fail at the last step of the epoch
+            if fine && (state.step + 1) % per_epoch == 0 {
+                self.leave(state);
+                fine = state.params.iter().flatten().all(|x| x.is_finite());
+            }
+            if !fine {
                 if state.rescues >= RESCUES {
                     *state = good;
                     self.enter(state);
@@ -346,13 +359,9 @@ impl<'a> Trainer<'a> {
                 tell(self.progress(state));
             }
             if state.step % per_epoch == 0 {
-                self.leave(state);
                 state.trace.push(-state.loss / self.rows.len() as f64);
                 state.loss = 0.0;
-                // parameters may have failed at the last step of the epoch
-                if state.params.iter().flatten().all(|x| x.is_finite()) {
-                    good = state.clone();
-                }
+                good = state.clone();
                 if let Some(score) = held(&state.params) {
                     state.held.push(score);
                     let epoch = state.trace.len();
@@ -369,6 +378,11 @@ impl<'a> Trainer<'a> {
             }
         }
         self.leave(state);
+        // interrupted after a step that failed: the last state without failures
+        if !state.params.iter().flatten().all(|x| x.is_finite()) {
+            *state = good;
+            self.enter(state);
+        }
         ended
     }
 
