@@ -69,7 +69,14 @@ pub fn settings(graph: &ModelGraph, request: &Request) -> Result<Settings, Failu
 }
 
 fn setting(e: SettingError, source: &Source) -> Failure {
-    Failure::in_source(lvmc_base::Exit::Model, e, source)
+    // what stands in the model is the model's fault, what was typed is the command's
+    let exit = match &e {
+        SettingError::Choice { span, .. } | SettingError::Argument { span, .. } if span.is_none() => {
+            lvmc_base::Exit::Usage
+        }
+        _ => lvmc_base::Exit::Model,
+    };
+    Failure::in_source(exit, e, source)
 }
 
 /// Makes executors: native code, or the interpreter.
