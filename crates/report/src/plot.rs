@@ -96,7 +96,7 @@ impl Axis {
 
 /// 1, 2 or 5 times a power of ten, so that about five ticks stand in a range.
 fn step(range: f64) -> f64 {
-    let rough = range / 5.0;
+    let rough = range / 6.0;
     let power = 10f64.powf(rough.log10().floor());
     let times = [1.0, 2.0, 5.0, 10.0];
     power
