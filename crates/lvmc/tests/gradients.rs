@@ -141,6 +141,8 @@ fn the_lectures_tables() {
         let beta = |t: usize| 1e-4 + (0.02 - 1e-4) * (t - 1) as f64 / (length - 1) as f64;
         let found = tables("ddpm", &[("T", length as f64), ("D", 2.0)]);
         let mut bar = 1.0;
+        // t stands in the formulas too
+        #[allow(clippy::needless_range_loop)]
         for t in 1..=length {
             let (b, before) = (beta(t), bar);
             let alpha = 1.0 - b;

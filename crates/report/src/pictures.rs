@@ -38,7 +38,7 @@ impl Shape {
 
     /// Numbers of a picture; `None` where that is no number of a machine.
     #[must_use]
-    pub fn len(&self) -> Option<usize> {
+    pub fn numbers(&self) -> Option<usize> {
         self.channels.checked_mul(self.height)?.checked_mul(self.width)
     }
 
@@ -216,7 +216,7 @@ mod tests {
             assert_eq!(Shape::parse(bad), None, "{bad}");
         }
         let huge = Shape::of(&[1 << 40, 1 << 40]).expect("extents");
-        assert_eq!(huge.len(), None);
+        assert_eq!(huge.numbers(), None);
         assert!(grid(&[&[0.0]], huge, 1, (0.0, 1.0)).is_err());
         assert_eq!((columns(1), columns(10), columns(64)), (1, 4, 8));
         assert_eq!(range([&[f64::NAN, 3.0, -1.0][..]]), (-1.0, 3.0));

@@ -55,7 +55,7 @@ pub fn find(fit: &Fit, asked: Option<Shape>) -> Result<Option<Pictured>, Failure
         let Some(extents) = extents else { continue };
         let count: usize = extents.iter().product();
         let shape = match asked {
-            Some(shape) => Some(shape).filter(|s| s.len() == Some(count)),
+            Some(shape) => Some(shape).filter(|s| s.numbers() == Some(count)),
             None => Shape::of(&extents),
         };
         let Some(shape) = shape else {
@@ -79,7 +79,7 @@ pub fn find(fit: &Fit, asked: Option<Shape>) -> Result<Option<Pictured>, Failure
             format!(
                 "pictures of {} have {} each, and {}",
                 shape.text(),
-                shape.len().map_or("too many numbers".into(), |n| counted(n, "number")),
+                shape.numbers().map_or("too many numbers".into(), |n| counted(n, "number")),
                 if seen.is_empty() {
                     "the model has no data variable".into()
                 } else {

@@ -62,7 +62,7 @@ impl<'a> Restored<'a> {
         let mut known = Known::new(graph, &guided, &sizes)?;
         let written = guided
             .written(graph, guided::Aim::Bound, 1)
-            .map_err(|e| super::ProblemError::Aim(e))?;
+            .map_err(super::ProblemError::Aim)?;
         known.add_positions(&guided.store, &written);
         let mut params = vec![];
         for f in &written.free {

@@ -5,7 +5,7 @@ use lvmc_dense::ir::{ArrayId, Noise, Role};
 use lvmc_dense::{Leaf, LowerError, Lowered, Root, lower};
 use lvmc_derive::guided::{Aim, Free, Guided, Random, Source, Written};
 use lvmc_model::graph::ModelGraph;
-use lvmc_term::{Array, DimId, Env, EvalError, Size, Store, SymId, SymKind, Term};
+use lvmc_term::{Array, DimId, Env, EvalError, Size, Store, Support, SymId, SymKind, Term};
 use std::collections::{BTreeMap, HashMap};
 
 use crate::terms;
@@ -33,6 +33,8 @@ pub struct Step {
     pub objective: ArrayId,
     /// Each parameter's array of free coordinates, and that of its gradient.
     pub params: Vec<(ArrayId, ArrayId)>,
+    /// Whether a parameter's values are exponentials of its coordinates.
+    pub exponentials: Vec<bool>,
     /// The rows of the batch over those of the data.
     pub share: Option<ArrayId>,
     /// The divergence's weight.
@@ -297,10 +299,20 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
         .zip(&lowered.roots[1..])
         .filter_map(|(f, &g)| Some((*lowered.symbols.get(&f.free)?, g)))
         .collect();
+    let exponentials = written
+        .free
+        .iter()
+        .filter(|f| lowered.symbols.contains_key(&f.free))
+        .map(|f| {
+            let support = &guided.store.sym(f.param).support;
+            matches!(support, Support::Positive | Support::NonNegative | Support::Cov)
+        })
+        .collect();
     let find = |sym: Option<SymId>| sym.and_then(|s| lowered.symbols.get(&s).copied());
     Ok(Step {
         objective: lowered.roots[0],
         params,
+        exponentials,
         share: find(Some(share)),
         beta: find(written.beta),
         weight: find(weight),

@@ -332,9 +332,9 @@ impl<'a> Trainer<'a> {
             }
             let mut fine = loss.is_finite() && self.update(state);
             // parameters may fail at the last step of the epoch
-            if fine && (state.step + 1) % per_epoch == 0 {
+            if fine && (state.step + 1).is_multiple_of(per_epoch) {
                 self.leave(state);
-                fine = state.params.iter().flatten().all(|x| x.is_finite());
+                fine = self.sound(&state.params);
             }
             if !fine {
                 if state.rescues >= RESCUES {
@@ -353,12 +353,12 @@ impl<'a> Trainer<'a> {
             }
             state.loss += loss * self.batch.len() as f64;
             state.step += 1;
-            if state.step % 16 == 0
+            if state.step.is_multiple_of(16)
                 && let Some(tell) = watch.progress
             {
                 tell(self.progress(state));
             }
-            if state.step % per_epoch == 0 {
+            if state.step.is_multiple_of(per_epoch) {
                 state.trace.push(-state.loss / self.rows.len() as f64);
                 state.loss = 0.0;
                 good = state.clone();
@@ -379,11 +379,19 @@ impl<'a> Trainer<'a> {
         }
         self.leave(state);
         // interrupted after a step that failed: the last state without failures
-        if !state.params.iter().flatten().all(|x| x.is_finite()) {
+        if !self.sound(&state.params) {
             *state = good;
             self.enter(state);
         }
         ended
+    }
+
+    /// Coordinates are numbers, and so are the parameters' values.
+    fn sound(&self, params: &[Vec<f64>]) -> bool {
+        params.iter().zip(&self.step.exponentials).all(|(p, &exponential)| {
+            p.iter()
+                .all(|x| x.is_finite() && !(exponential && x.exp().is_infinite()))
+        })
     }
 
     fn progress(&self, state: &State) -> Progress {
