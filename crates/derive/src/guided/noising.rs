@@ -601,8 +601,11 @@ impl Noising {
             }
         };
         // t = 1: D/2 log 2πv; t ≥ 2: D/2 (U/v − 1 − log(U/v))
+        let is_first = s.cmp(lvmc_term::Cmp::Eq, t, one);
         let u = s.var(self.posterior.2);
         let u = s.at(u, &[t]);
+        // U₁ = 0 is not looked at; as 1 the branch not taken has finite derivatives
+        let u = s.select(is_first, one, u);
         let two_pi = s.two_pi();
         let all = s.mul(two_pi, v);
         let first = s.log(all);
@@ -610,7 +613,6 @@ impl Noising {
         let log = s.log(ratio);
         let rest = s.sub(ratio, log);
         let rest = s.sub(rest, one);
-        let is_first = s.cmp(lvmc_term::Cmp::Eq, t, one);
         let constant = s.select(is_first, first, rest);
         let constant = s.mul(constant, d);
         let constant = s.scale(0.5, constant);

@@ -79,7 +79,9 @@ pub fn find(fit: &Fit, asked: Option<Shape>) -> Result<Option<Pictured>, Failure
             format!(
                 "pictures of {} have {} each, and {}",
                 shape.text(),
-                shape.numbers().map_or("too many numbers".into(), |n| counted(n, "number")),
+                shape
+                    .numbers()
+                    .map_or("too many numbers".into(), |n| counted(n, "number")),
                 if seen.is_empty() {
                     "the model has no data variable".into()
                 } else {

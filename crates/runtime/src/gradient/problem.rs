@@ -292,6 +292,15 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
             term: g,
         });
     }
+    // a parameter that this objective does not have stays where it starts, but it has its array
+    for f in &written.free {
+        if !s.depends_on_sym(objective, f.free) {
+            roots.push(Root {
+                name: format!("unused {}", s.sym(f.free).name),
+                term: s.var(f.free),
+            });
+        }
+    }
     let lowered = known.lower(s, &roots, &written.noise, &[])?;
     let params = written
         .free
