@@ -93,9 +93,7 @@ impl World {
             let flat: Vec<f64> = self.values[sym].iter().flat_map(|a| a.data.iter().copied()).collect();
             run.set(id, &flat);
         }
-        for (id, values) in &lowered.constants {
-            run.set(*id, values);
-        }
+        lowered.set_constants(&mut run);
         run.run(ROWS, 0);
         let mut env = self.env();
         for (root, &id) in roots.iter().zip(&lowered.roots) {

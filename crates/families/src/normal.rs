@@ -79,37 +79,6 @@ fn spread(s: &mut Store, signature: usize, a: Term) -> Spread {
     }
 }
 
-/// v of a matrix written as diag(v), s · I, a sum of such, or an inverse of one.
-fn diagonal(s: &mut Store, m: Term) -> Option<Term> {
-    match s.node(m).clone() {
-        Node::Eye(_) | Node::Diag(_) => Some(s.diag_of(m)),
-        Node::Inv(a) => {
-            let v = diagonal(s, a)?;
-            Some(s.recip(v))
-        }
-        Node::Add(parts) => {
-            let vs: Option<Vec<Term>> = parts.iter().map(|&p| diagonal(s, p)).collect();
-            Some(s.sum(&vs?))
-        }
-        Node::Mul(factors) => {
-            let (scalars, arrays): (Vec<Term>, Vec<Term>) = factors.iter().partition(|&&f| s.shape(f).is_empty());
-            // of products element by element one diagonal is enough
-            let at = arrays.iter().position(|&f| diagonal(s, f).is_some())?;
-            let vs: Vec<Term> = arrays
-                .iter()
-                .enumerate()
-                .map(|(i, &f)| match diagonal(s, f) {
-                    Some(v) if i == at => v,
-                    _ => s.diag_of(f),
-                })
-                .collect();
-            let all = [scalars, vs].concat();
-            Some(s.product_of(&all))
-        }
-        _ => None,
-    }
-}
-
 /// −D/2 log 2π.
 fn constant(s: &mut Store, signature: usize, x: Term) -> Term {
     let two_pi = s.two_pi();
@@ -188,7 +157,7 @@ impl Family for Normal {
             return None;
         }
         let element = if signature == VECTOR_PREC { PREC } else { 0 };
-        let diagonal = diagonal(s, args[1])?;
+        let diagonal = s.written_diagonal(args[1])?;
         // equal elements are one number, which broadcasts
         let diagonal = match *s.node(diagonal) {
             Node::Fill(c, _) => c,

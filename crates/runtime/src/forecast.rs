@@ -16,7 +16,7 @@ use crate::dataset::Dataset;
 use crate::engine::End;
 use crate::future::Future;
 use crate::predict::{Cell, Predictions, moment_columns, posterior_columns};
-use crate::random::{Purpose, keyed, uniform, weighted};
+use crate::random::{Purpose, keyed, normal, weighted};
 use crate::rowmodel::{RowModel, row_values, values_of};
 use lvmc_derive::Plan;
 use lvmc_derive::chain::latent_lags;
@@ -300,12 +300,6 @@ impl Simulator<'_> {
             }
         }
     }
-}
-
-/// A number from the standard normal distribution (Box & Muller 1958).
-fn normal(rng: &mut StdRng) -> f64 {
-    let (u, v) = (1.0 - uniform(rng), uniform(rng));
-    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
 /// What the draws say of a row.

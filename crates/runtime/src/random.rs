@@ -48,6 +48,19 @@ pub fn below(rng: &mut StdRng, n: usize) -> usize {
     rand::RngExt::random_range(rng, 0..n.max(1))
 }
 
+/// Every order is equally likely (Fisher & Yates; Durstenfeld 1964).
+pub fn shuffle<T>(rng: &mut StdRng, of: &mut [T]) {
+    for i in (1..of.len()).rev() {
+        of.swap(i, below(rng, i + 1));
+    }
+}
+
+/// A number from the standard normal distribution (Box & Muller 1958).
+pub fn normal(rng: &mut StdRng) -> f64 {
+    let (u, v) = (1.0 - uniform(rng), uniform(rng));
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
 /// A position drawn in proportion to the weights; uniform where none is positive.
 pub fn weighted(rng: &mut StdRng, weights: &[f64]) -> usize {
     let total: f64 = weights.iter().sum();

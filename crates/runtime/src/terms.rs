@@ -20,34 +20,21 @@ pub fn environment<'a>(graph: &ModelGraph, sizes: &BTreeMap<DimId, usize>) -> En
 /// The values of the model's constants.
 #[must_use]
 pub fn constants(graph: &ModelGraph, sizes: &BTreeMap<DimId, usize>) -> Vec<(SymId, Array)> {
-    let mut env = Env::new();
-    for (&d, &n) in sizes {
-        env.set_dim(d, n);
-    }
-    let mut out: Vec<(SymId, Array)> = Vec::new();
-    // constants may refer to each other in any order: as many passes as there are constants
-    for _ in 0..graph.consts.len() {
-        let before = out.len();
-        for (var, term) in &graph.consts {
-            let sym = graph.var(*var).sym;
-            if out.iter().any(|(s, _)| *s == sym) {
-                continue;
-            }
-            if let Some(value) = term.and_then(|t| graph.store.eval(t, &env).ok()) {
-                env.set(sym, value.clone());
-                out.push((sym, value));
-            }
-        }
-        if out.len() == before {
-            break;
-        }
-    }
-    out
+    in_any_order(graph, sizes, |_, term, env| graph.store.eval(term, env).ok())
 }
 
 /// The values of the model's constants, families among them: `const beta[t in 1..T] = …` is an array of T.
 #[must_use]
 pub fn tabulated(graph: &ModelGraph, sizes: &BTreeMap<DimId, usize>) -> Vec<(SymId, Array)> {
+    in_any_order(graph, sizes, |ranges, term, env| table(graph, ranges, term, env))
+}
+
+/// Constants may refer to each other in any order: as many passes as there are constants.
+fn in_any_order(
+    graph: &ModelGraph,
+    sizes: &BTreeMap<DimId, usize>,
+    value: impl Fn(&[IxId], Term, &mut Env<'_>) -> Option<Array>,
+) -> Vec<(SymId, Array)> {
     let mut env = Env::new();
     for (&d, &n) in sizes {
         env.set_dim(d, n);
@@ -59,10 +46,10 @@ pub fn tabulated(graph: &ModelGraph, sizes: &BTreeMap<DimId, usize>) -> Vec<(Sym
             let var = graph.var(*var);
             let known = out.iter().any(|(s, _)| *s == var.sym);
             if let (false, Some(term)) = (known, *term)
-                && let Some(value) = table(graph, &var.ranges, term, &mut env)
+                && let Some(found) = value(&var.ranges, term, &mut env)
             {
-                env.set(var.sym, value.clone());
-                out.push((var.sym, value));
+                env.set(var.sym, found.clone());
+                out.push((var.sym, found));
             }
         }
         if out.len() == before {

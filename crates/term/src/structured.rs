@@ -77,6 +77,38 @@ impl Store {
         self.rewrite(t, &rules, &Split { depends: None }, &|_| false)
     }
 
+    /// v of a matrix written as diag(v), s · I, a sum of such, or an inverse of one.
+    pub fn written_diagonal(&mut self, m: Term) -> Option<Term> {
+        let s = self;
+        match s.node(m).clone() {
+            Node::Eye(_) | Node::Diag(_) => Some(s.diag_of(m)),
+            Node::Inv(a) => {
+                let v = s.written_diagonal(a)?;
+                Some(s.recip(v))
+            }
+            Node::Add(parts) => {
+                let vs: Option<Vec<Term>> = parts.iter().map(|&p| s.written_diagonal(p)).collect();
+                Some(s.sum(&vs?))
+            }
+            Node::Mul(factors) => {
+                let (scalars, arrays): (Vec<Term>, Vec<Term>) = factors.iter().partition(|&&f| s.shape(f).is_empty());
+                // of products element by element one diagonal is enough
+                let at = arrays.iter().position(|&f| s.written_diagonal(f).is_some())?;
+                let vs: Vec<Term> = arrays
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &f)| match s.written_diagonal(f) {
+                        Some(v) if i == at => v,
+                        _ => s.diag_of(f),
+                    })
+                    .collect();
+                let all = [scalars, vs].concat();
+                Some(s.product_of(&all))
+            }
+            _ => None,
+        }
+    }
+
     /// s and M of s · M, a product of scalars and one matrix.
     pub(crate) fn split_scaled(&mut self, m: Term) -> Option<(Term, Term)> {
         let Node::Mul(fs) = self.node(m).clone() else {

@@ -7,6 +7,7 @@ mod schedule;
 mod translate;
 mod values;
 
+use crate::exec::Executor;
 use crate::ir::{Array, ArrayId, Extent, Program, Role};
 use lvmc_term::{EvalError, Size, Store, SymId, Term};
 use std::collections::HashMap;
@@ -41,6 +42,15 @@ pub struct Lowered {
     pub constants: Vec<(ArrayId, Vec<f64>)>,
     /// The array of each root.
     pub roots: Vec<ArrayId>,
+}
+
+impl Lowered {
+    /// Gives an executor of the program its constants.
+    pub fn set_constants(&self, executor: &mut dyn Executor) {
+        for (id, values) in &self.constants {
+            executor.set(*id, values);
+        }
+    }
 }
 
 /// Why a term cannot be computed over a batch.

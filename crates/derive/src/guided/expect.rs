@@ -215,7 +215,7 @@ impl Expect<'_> {
         let size = self.s.shape(a)[0].clone();
         let inverse = self.s.inv(m);
         // where A is diagonal the variances are enough
-        if let Some(weights) = diagonal(self.s, inverse) {
+        if let Some(weights) = self.s.written_diagonal(inverse) {
             let v = spread.variances(self.s);
             let both = self.s.mul(weights, v);
             let both = self.s.refill(both, vec![size]);
@@ -227,24 +227,5 @@ impl Expect<'_> {
         }
         let both = self.s.matmul(inverse, c);
         self.s.trace(both)
-    }
-}
-
-/// The diagonal of a matrix that is written as one.
-pub(super) fn diagonal(s: &mut Store, m: Term) -> Option<Term> {
-    match s.node(m).clone() {
-        Node::Eye(_) | Node::Diag(_) => Some(s.diag_of(m)),
-        Node::Inv(a) => {
-            let v = diagonal(s, a)?;
-            Some(s.recip(v))
-        }
-        Node::Mul(factors) => {
-            let (scalars, arrays): (Vec<Term>, Vec<Term>) = factors.iter().partition(|&&f| s.shape(f).is_empty());
-            let [one] = arrays[..] else { return None };
-            let mut all = scalars;
-            all.push(diagonal(s, one)?);
-            Some(s.product_of(&all))
-        }
-        _ => None,
     }
 }

@@ -12,7 +12,6 @@
 //!
 //! Nothing here knows what the chain is for: any aₜ and sₜ, any mean that is affine in one net (or in none).
 
-use super::expect::diagonal;
 use crate::error::DeriveError;
 use lvmc_base::Span;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role};
@@ -248,7 +247,7 @@ impl Deriver<'_> {
         let spread = if self.s.shape(cov).is_empty() {
             Some(cov)
         } else {
-            diagonal(self.s, cov)
+            self.s.written_diagonal(cov)
         };
         let spread = spread.map(|v| match *self.s.node(v) {
             Node::Fill(c, _) => c,
@@ -407,7 +406,11 @@ impl Deriver<'_> {
                 return refuse(&format!("a chain back of {}", family.name()), f.span, help);
             };
             let number = self.s.shape(cov).is_empty();
-            let spread = if number { Some(cov) } else { diagonal(self.s, cov) };
+            let spread = if number {
+                Some(cov)
+            } else {
+                self.s.written_diagonal(cov)
+            };
             let Some(spread) = spread else {
                 return refuse("a chain back whose noise is not diagonal", f.span, help);
             };

@@ -11,6 +11,7 @@ use lvmc_derive::guided::{Aim, Guided, Noising, Random, Source, Taken};
 use lvmc_model::ModelGraph;
 use lvmc_runtime::gradient::problem::Problem;
 use lvmc_runtime::gradient::start;
+use lvmc_runtime::random::normal;
 use lvmc_term::{Array, Env, Support, SymId, SymKind, Term};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -77,11 +78,6 @@ fn shape(p: &Problem, sym: SymId) -> Vec<usize> {
         .collect()
 }
 
-fn normal(rng: &mut StdRng) -> f64 {
-    let (u, v): (f64, f64) = (rng.random(), rng.random());
-    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-}
-
 impl World {
     fn new(graph: &ModelGraph, problem: Problem, seed: u64) -> Result<Self, Failure> {
         let program = problem.step.lowered.program.clone();
@@ -139,9 +135,7 @@ impl World {
             self.rows.insert(*sym, values);
         }
         for executor in [&mut self.run, &mut self.native] {
-            for (id, values) in &self.problem.step.lowered.constants {
-                executor.set(*id, values);
-            }
+            self.problem.step.lowered.set_constants(&mut **executor);
             for (&(id, _), values) in self.problem.step.params.iter().zip(&self.params) {
                 executor.set(id, values);
             }

@@ -113,9 +113,7 @@ impl<'a> Restored<'a> {
             .lower(&mut self.guided.store, &roots, noise, inputs)
             .map_err(super::ProblemError::Lower)?;
         let mut executor = (self.make)(lowered.program.clone(), capacity, self.settings.precision, seed)?;
-        for (id, values) in &lowered.constants {
-            executor.set(*id, values);
-        }
+        lowered.set_constants(&mut *executor);
         for (f, values) in self.free.iter().zip(&self.params) {
             if let Some(&id) = lowered.symbols.get(&f.free) {
                 executor.set(id, values);

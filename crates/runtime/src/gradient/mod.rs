@@ -14,7 +14,7 @@ pub mod start;
 pub mod train;
 
 use crate::data::DataError;
-use crate::random::{Purpose, below, keyed};
+use crate::random::{Purpose, keyed, shuffle};
 use data::Data;
 use lvmc_base::{Bug, Exit};
 use lvmc_dense::Executor;
@@ -255,9 +255,7 @@ fn split(rows: usize, settings: &Settings) -> (Vec<u32>, Vec<u32>) {
         return (all, vec![]);
     };
     let mut rng = keyed(settings.seed, Purpose::Holdout, 0);
-    for i in (1..all.len()).rev() {
-        all.swap(i, below(&mut rng, i + 1));
-    }
+    shuffle(&mut rng, &mut all);
     let n = ((rows as f64 * share).round() as usize).clamp(1, rows.saturating_sub(1).max(1));
     let mut held = all.split_off(rows.saturating_sub(n));
     all.sort_unstable();

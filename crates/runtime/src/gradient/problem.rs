@@ -223,27 +223,6 @@ impl Problem {
             step,
         })
     }
-
-    /// A program of other terms: nets without dropout, parameters in free coordinates.
-    ///
-    /// # Errors
-    /// A form that array programs lack.
-    pub fn program(
-        &mut self,
-        graph: &ModelGraph,
-        terms: &[(String, Term)],
-        noise: &[Source],
-        inputs: &[SymId],
-    ) -> Result<Lowered, LowerError> {
-        let roots: Vec<Root> = terms
-            .iter()
-            .map(|(name, t)| Root {
-                name: name.clone(),
-                term: self.guided.evaluated(graph, *t, &self.written.free),
-            })
-            .collect();
-        self.known.lower(&mut self.guided.store, &roots, noise, inputs)
-    }
 }
 
 /// Why there is no program.

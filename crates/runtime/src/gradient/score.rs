@@ -83,9 +83,7 @@ impl Scorer {
             settings.precision,
             settings.seed ^ 0x5C0E,
         )?;
-        for (id, values) in &lowered.constants {
-            executor.set(*id, values);
-        }
+        lowered.set_constants(&mut *executor);
         Ok(Self {
             executor,
             random: noise.iter().any(|n| lowered.symbols.contains_key(&n.sym)),

@@ -6,7 +6,7 @@
 use super::data::Data;
 use super::problem::Step;
 use super::settings::{Aim, Optimiser, Settings};
-use crate::random::{Purpose, below, keyed};
+use crate::random::{Purpose, keyed, shuffle};
 use lvmc_dense::{Executor, Method, Moments, OptimiserStep, Trained};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,9 +144,7 @@ impl<'a> Trainer<'a> {
             .iter()
             .map(|&(param, gradient)| Trained { param, gradient, decay })
             .collect();
-        for (id, values) in &step.lowered.constants {
-            executor.set(*id, values);
-        }
+        step.lowered.set_constants(executor);
         Self {
             step,
             executor,
@@ -196,9 +194,7 @@ impl<'a> Trainer<'a> {
         if self.ordered != Some(epoch) {
             self.order.copy_from_slice(self.rows);
             let mut rng = keyed(self.settings.seed, Purpose::Rows, epoch);
-            for i in (1..self.order.len()).rev() {
-                self.order.swap(i, below(&mut rng, i + 1));
-            }
+            shuffle(&mut rng, &mut self.order);
             self.ordered = Some(epoch);
         }
         let size = self.settings.batch.max(1);
