@@ -329,34 +329,49 @@ impl Interpreter {
     fn map(&mut self, map: &Map, rows: usize) {
         let rows = if map.extent == Extent::Rows { rows } else { 1 };
         let mut registers = vec![0.0; map.reads.len() + map.ops.len()];
-        for write in &map.writes {
-            if matches!(write.fate, Fate::SumRows | Fate::SumAll) {
-                let len = if write.fate == Fate::SumRows { map.len } else { 1 };
-                self.arrays[write.array][write.offset..write.offset + len].fill(0.0);
-            }
-        }
+        let mut sums: Vec<Vec<Sum>> = map
+            .writes
+            .iter()
+            .map(|w| vec![Sum::default(); if w.fate == Fate::SumRows { map.len } else { 1 }])
+            .collect();
         for row in 0..rows {
-            for write in &map.writes {
-                let place = self.start(write.array, row) + write.offset;
+            for (write, sums) in map.writes.iter().zip(&mut sums) {
                 match write.fate {
-                    Fate::SumElements => self.arrays[write.array][place] = 0.0,
-                    Fate::MaxElements => self.arrays[write.array][place] = f64::NEG_INFINITY,
+                    Fate::SumElements => sums[0] = Sum::default(),
+                    Fate::MaxElements => {
+                        let place = self.start(write.array, row) + write.offset;
+                        self.arrays[write.array][place] = f64::NEG_INFINITY;
+                    }
                     _ => {}
                 }
             }
             for j in 0..map.len {
                 self.element(map, row, j, &mut registers);
-                for write in &map.writes {
+                for (write, sums) in map.writes.iter().zip(&mut sums) {
                     let (value, start) = (registers[write.value], self.start(write.array, row) + write.offset);
                     let to = &mut self.arrays[write.array];
                     match write.fate {
                         Fate::Store => to[start + j] = value,
-                        Fate::SumElements => to[start] += value,
                         Fate::MaxElements => to[start] = block::binary(block::Binary::Max, to[start], value),
-                        Fate::SumRows => to[write.offset + j] += value,
-                        Fate::SumAll => to[write.offset] += value,
+                        Fate::SumRows => sums[j].add(value),
+                        Fate::SumElements | Fate::SumAll => sums[0].add(value),
                     }
                 }
+            }
+            for (write, sums) in map
+                .writes
+                .iter()
+                .zip(&sums)
+                .filter(|(w, _)| w.fate == Fate::SumElements)
+            {
+                let place = self.start(write.array, row) + write.offset;
+                self.arrays[write.array][place] = sums[0].value();
+            }
+        }
+        for (write, sums) in map.writes.iter().zip(&sums) {
+            if matches!(write.fate, Fate::SumRows | Fate::SumAll) {
+                let to = &mut self.arrays[write.array][write.offset..][..sums.len()];
+                to.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum.value());
             }
         }
     }
@@ -375,6 +390,34 @@ impl Interpreter {
                 Op::Binary(op, a, b) => block::binary(op, registers[a], registers[b]),
                 Op::Ternary(op, a, b, c) => block::ternary(op, registers[a], registers[b], registers[c]),
             };
+        }
+    }
+}
+
+/// A sum that keeps what rounding loses (Neumaier), so that the reference is nearer the truth than what it judges.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    sum: f64,
+    lost: f64,
+}
+
+impl Sum {
+    fn add(&mut self, x: f64) {
+        let sum = self.sum + x;
+        self.lost += if self.sum.abs() >= x.abs() {
+            self.sum - sum + x
+        } else {
+            x - sum + self.sum
+        };
+        self.sum = sum;
+    }
+
+    fn value(&self) -> f64 {
+        // an infinite sum has lost what is not a number
+        if self.sum.is_finite() {
+            self.sum + self.lost
+        } else {
+            self.sum
         }
     }
 }

@@ -53,7 +53,8 @@ thread_local! {
 
 /// Calls `work(0)` … `work(threads − 1)`, each on its own thread, `work(0)` on this one, and returns when all have
 /// returned. More than [`MAX_THREADS`] are cut to it; which thread runs an index never matters to a caller that shares
-/// work by an atomic counter. Where a thread cannot be started (or inside another job) this thread runs its index too.
+/// work by an atomic counter. Where a thread cannot be started, or has not begun when this one is done (or inside another
+/// job), this thread runs its index too.
 ///
 /// # Panics
 /// Resumes the panic of any index, after all have ended.
@@ -88,11 +89,21 @@ pub fn run(threads: usize, work: &(dyn Fn(usize) + Sync)) {
         work(0);
         (used + 1..threads).for_each(work);
     }));
+    // what a helper has not begun by now (the machine is busy) is done here, rather than waited for
+    let late = catch_unwind(AssertUnwindSafe(|| {
+        for helper in &helpers[..used] {
+            let job = helper.state.job.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(job) = job {
+                LEFT.fetch_sub(1, Ordering::Release);
+                work(job.index);
+            }
+        }
+    }));
     INSIDE.set(false);
     wait(|| LEFT.load(Ordering::Acquire) == 0);
     let theirs = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(helpers);
-    if let Some(panic) = own.err().or(theirs) {
+    if let Some(panic) = own.err().or(late.err()).or(theirs) {
         resume_unwind(panic);
     }
 }

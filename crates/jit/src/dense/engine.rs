@@ -3,6 +3,7 @@
 use super::map::{Code, Scratch};
 use super::memory::{Memory, is_rows, layout};
 use super::once::Job;
+use super::pace::Pace;
 use super::phases::{Phase, plan};
 use super::rows::{BLOCKS, Context, RowStep, block};
 use super::team::Team;
@@ -10,6 +11,7 @@ use lvmc_dense::ir::{ArrayId, Extent, Program, Role};
 use lvmc_dense::{Columns, Moments, Numbers, OptimiserStep, Trained, param_index};
 use lvmc_kernels::array::Float;
 use lvmc_kernels::pool::MAX_THREADS;
+use std::time::Instant;
 
 /// Rows of a task, at least a block.
 const TASK_ROWS: usize = 64;
@@ -42,6 +44,7 @@ pub(super) struct Engine<T> {
     /// Arrays that were set or updated since the last run, and those that steps write: what to pack anew.
     changed: Vec<bool>,
     rows: usize,
+    pace: Pace,
     /// Work once and for each row.
     cost: (f64, f64),
 }
@@ -89,6 +92,7 @@ impl<T: Float> Engine<T> {
             row_ids: Vec::with_capacity(capacity),
             changed: vec![true; program.arrays.len()],
             rows: 0,
+            pace: Pace::new(),
             phases: plan.phases,
             program,
         };
@@ -98,6 +102,7 @@ impl<T: Float> Engine<T> {
 
     pub fn set_threads(&mut self, threads: usize) {
         self.threads = threads.clamp(1, MAX_THREADS);
+        self.pace = Pace::new();
         let maps = || codes(&self.phases);
         self.scratch.resize_with(self.threads, || Scratch::new(maps()));
     }
@@ -173,11 +178,10 @@ impl<T: Float> Engine<T> {
     pub fn run(&mut self, rows: usize, draw: Option<u64>) {
         assert!(rows <= self.capacity, "room for {} rows, not {rows}", self.capacity);
         self.rows = rows;
-        let threads = if self.cost.0 + self.cost.1 * rows as f64 > SMALL {
-            self.threads
-        } else {
-            1
-        };
+        let work = self.cost.0 + self.cost.1 * rows as f64;
+        let many = work > SMALL && self.threads > 1;
+        let threads = if many { self.pace.threads(self.threads) } else { 1 };
+        let begun = Instant::now();
         let size = block(rows);
         // tasks begin at blocks; how many blocks they have makes no difference to results
         let share = rows.div_ceil(threads).next_multiple_of(size);
@@ -246,6 +250,9 @@ impl<T: Float> Engine<T> {
             }
         };
         self.team.run(threads, &task, &finish);
+        if many {
+            self.pace.note(begun.elapsed().as_secs_f64() / work);
+        }
         for (changed, array) in self.changed.iter_mut().zip(&self.program.arrays) {
             *changed = matches!(array.role, Role::Scratch | Role::Output | Role::Noise(_));
         }
@@ -268,7 +275,7 @@ impl<T: Float> Engine<T> {
             // SAFETY: one task writes one number
             unsafe { *squares.at(task) = T::squares(g) };
         };
-        let threads = if total > 2 { self.threads } else { 1 };
+        let threads = if total > 2 { self.pace.threads(self.threads) } else { 1 };
         self.second.run(threads, &task, &|_| {});
         self.squares[..total].iter().sum::<f64>().sqrt()
     }
@@ -308,7 +315,7 @@ impl<T: Float> Engine<T> {
                 T::update(&update, x, g, m, v);
             }
         };
-        let threads = if total > 2 { self.threads } else { 1 };
+        let threads = if total > 2 { self.pace.threads(self.threads) } else { 1 };
         self.second.run(threads, &task, &|_| {});
     }
 
