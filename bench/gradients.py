@@ -81,7 +81,7 @@ def peer(python, *what):
     done = subprocess.run([python, HERE / "gradient_peers.py", *map(str, what)], capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
-    return json.loads(done.stdout)
+    return json.loads(done.stdout or "null")
 
 
 def main():
@@ -91,6 +91,7 @@ def main():
     ask.add_argument("--lvmc", default=str(ROOT / "target/release/lvmc"))
     ask.add_argument("--python", default=sys.executable)
     args = ask.parse_args()
+    args.lvmc = str(pathlib.Path(args.lvmc).resolve())
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         for case, text, rows, width, batch, epochs in [("vae", VAE, 15360, 784, 128, 4), ("ddpm", DDPM, 25600, 2, 256, 10)]:

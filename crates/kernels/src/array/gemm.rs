@@ -180,7 +180,7 @@ pub struct Product<T> {
 
 /// Numbers of a product's scratch: a panel and a tile. (Not on the stack: a frame of several pages is probed, and LLVM was
 /// seen to lose a register to that.)
-pub const SCRATCH: usize = PANEL + TILE;
+pub const SCRATCH: usize = PANEL + TILE + CHUNK * 225;
 
 /// The products of one instruction set.
 pub struct Products<T> {
@@ -305,15 +305,43 @@ const TILE: usize = 8 * 48;
 /// The most numbers of a panel of one block.
 const PANEL: usize = 225 * 48;
 
-/// A tile of c: `m` ≤ `MR` rows, `n` ≤ `NV` vectors of columns.
+/// Rows of a that are packed together.
+const CHUNK: usize = 96;
+
+/// One multiply-add of a tile with each of its elements.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn rank_one<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(
+    acc: &mut [[V; NV]; MR],
+    left: impl Fn(usize) -> *const T,
+    line: *const T,
+) {
+    // SAFETY: the caller vouches for the operands
+    unsafe {
+        let right: [V; NV] = std::array::from_fn(|v| V::load(line.add(v * V::W)));
+        for i in 0..MR {
+            let left = V::set(*left(i));
+            for v in 0..NV {
+                acc[i][v] = V::fma(left, right[v], acc[i][v]);
+            }
+        }
+    }
+}
+
+/// Steps of the inner loop that are written out.
+const UNROLL: usize = 4;
+
+/// A tile of c: `m` ≤ `MR` rows, `n` ≤ `NV` vectors of columns. Of a packed a, `MR` rows stand side by side.
 ///
 /// # Safety
 /// As [`Products::run`]; `b` is readable for whole vectors.
 #[inline(always)]
-unsafe fn tile<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(
+unsafe fn tile<T: Float, V: Wide<T>, const MR: usize, const NV: usize, const PACKED: bool>(
     k: usize,
     a: *const T,
-    (a_row, a_col): (usize, usize),
+    a_row: usize,
     b: *const T,
     b_row: usize,
     c: *mut T,
@@ -325,16 +353,20 @@ unsafe fn tile<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(
     // SAFETY: the caller vouches for the operands; a row that is not there is read as the first
     unsafe {
         let mut acc = [[V::set(T::ZERO); NV]; MR];
-        let rows: [*const T; MR] = std::array::from_fn(|i| if i < m { a.add(i * a_row) } else { a });
-        for l in 0..k {
-            let line = b.add(l * b_row);
-            let right: [V; NV] = std::array::from_fn(|v| V::load(line.add(v * V::W)));
-            for i in 0..MR {
-                let left = V::set(*rows[i].add(l * a_col));
-                for v in 0..NV {
-                    acc[i][v] = V::fma(left, right[v], acc[i][v]);
-                }
+        let offsets: [usize; MR] = std::array::from_fn(|i| if i < m { i * a_row } else { 0 });
+        let at = |a: *const T, l: usize, i: usize| {
+            if PACKED { a.add(l * MR + i) } else { a.add(offsets[i] + l) }
+        };
+        let (mut a, mut b) = (a, b);
+        for _ in 0..k / UNROLL {
+            for l in 0..UNROLL {
+                rank_one::<T, V, MR, NV>(&mut acc, |i| at(a, l, i), b.add(l * b_row));
             }
+            a = a.add(if PACKED { UNROLL * MR } else { UNROLL });
+            b = b.add(UNROLL * b_row);
+        }
+        for l in 0..k % UNROLL {
+            rank_one::<T, V, MR, NV>(&mut acc, |i| at(a, l, i), b.add(l * b_row));
         }
         if m == MR && n == NV * V::W {
             for i in 0..MR {
@@ -364,6 +396,33 @@ unsafe fn tile<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(
     }
 }
 
+/// Rows of a side by side, `MR` at a time: element (i, l) of a tile at `l · MR + i`; rows that are not there are 0.
+///
+/// # Safety
+/// As [`Products::run`]; `to` has room.
+#[inline(always)]
+unsafe fn pack_rows<T: Float, const MR: usize>(m: usize, k: usize, a: *const T, row: usize, col: usize, to: *mut T) {
+    // SAFETY: the caller vouches for the operands
+    unsafe {
+        for i in (0..m).step_by(MR) {
+            let (from, to) = (a.add(i * row), to.add(i * k));
+            let used = MR.min(m - i);
+            if used == MR && row == 1 {
+                for l in 0..k {
+                    let numbers = from.add(l * col).cast::<[T; MR]>().read_unaligned();
+                    to.add(l * MR).cast::<[T; MR]>().write_unaligned(numbers);
+                }
+            } else {
+                for l in 0..k {
+                    for i in 0..MR {
+                        *to.add(l * MR + i) = if i < used { *from.add(i * row + l * col) } else { T::ZERO };
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A whole product.
 ///
 /// # Safety
@@ -373,45 +432,50 @@ unsafe fn product<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(p: &Pr
     let width = NV * V::W;
     let block = depth(p.k);
     let padded = p.n.next_multiple_of(width);
-    let tail = p.scratch;
+    let panel = p.scratch;
+    let pack = p.a_col != 1;
     // SAFETY: the caller vouches for the operands; the last panel of an unpacked b is copied, so that whole vectors of it
     // can be read
     unsafe {
+        let (buffer, rows) = (panel.add(PANEL), panel.add(PANEL + TILE));
         for first in (0..p.k.max(1)).step_by(block) {
             let len = block.min(p.k - first);
             let add = p.add || first > 0;
-            for j in (0..p.n).step_by(width) {
-                let n = width.min(p.n - j);
-                let (b, b_row) = if p.b_row == 0 {
-                    (p.b.add(first * padded + j * len), width)
-                } else if n == width {
-                    (p.b.add(first * p.b_row + j), p.b_row)
-                } else {
-                    for l in 0..len {
-                        let from = p.b.add((first + l) * p.b_row + j);
-                        from.copy_to_nonoverlapping(tail.add(l * width), n);
-                        (n..width).for_each(|j| *tail.add(l * width + j) = T::ZERO);
+            for from in (0..p.m).step_by(CHUNK) {
+                let m = CHUNK.min(p.m - from);
+                let a = p.a.add(from * p.a_row + first * p.a_col);
+                if pack {
+                    pack_rows::<T, MR>(m, len, a, p.a_row, p.a_col, rows);
+                }
+                for j in (0..p.n).step_by(width) {
+                    let n = width.min(p.n - j);
+                    let (b, b_row) = if p.b_row == 0 {
+                        (p.b.add(first * padded + j * len), width)
+                    } else if n == width && m < COPIED {
+                        (p.b.add(first * p.b_row + j), p.b_row)
+                    } else {
+                        pack_straight(p.b.add(first * p.b_row + j), p.b_row, panel, width, len, n);
+                        (panel.cast_const(), width)
+                    };
+                    for i in (0..m).step_by(MR) {
+                        let c = p.c.add((from + i) * p.c_row + j);
+                        let shape = (MR.min(m - i), n);
+                        if pack {
+                            let a = rows.add(i * len);
+                            tile::<T, V, MR, NV, true>(len, a, 0, b, b_row, c, p.c_row, shape, add, buffer);
+                        } else {
+                            let a = a.add(i * p.a_row);
+                            tile::<T, V, MR, NV, false>(len, a, p.a_row, b, b_row, c, p.c_row, shape, add, buffer);
+                        }
                     }
-                    (tail.cast_const(), width)
-                };
-                for i in (0..p.m).step_by(MR) {
-                    tile::<T, V, MR, NV>(
-                        len,
-                        p.a.add(i * p.a_row + first * p.a_col),
-                        (p.a_row, p.a_col),
-                        b,
-                        b_row,
-                        p.c.add(i * p.c_row + j),
-                        p.c_row,
-                        (MR.min(p.m - i), n),
-                        add,
-                        p.scratch.add(PANEL),
-                    );
                 }
             }
         }
     }
 }
+
+/// From so many rows on, a panel of b is copied.
+const COPIED: usize = 24;
 
 macro_rules! products {
     ($name:ident, $t:ty, $v:ty, $mr:literal, $nv:literal $(, #[$feature:meta])?) => {
