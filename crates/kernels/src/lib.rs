@@ -5,5 +5,6 @@ pub mod block;
 pub mod chain;
 pub mod denormals;
 pub mod dense;
+pub mod pages;
 pub mod pool;
 pub mod special;

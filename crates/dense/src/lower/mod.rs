@@ -3,6 +3,7 @@
 //! Each term becomes a value whose sizes are known ([`translate`]); element-wise values are fused into maps between the steps
 //! that need whole arrays ([`schedule`]). A sum over rows is a sum over the batch.
 
+mod monomial;
 mod schedule;
 mod translate;
 mod values;
@@ -91,7 +92,7 @@ pub fn lower(
         roots: vec![],
     };
     let names: Vec<&str> = roots.iter().map(|r| r.name.as_str()).collect();
-    lowered.roots = schedule::schedule(&t.values, &found, &names, &mut lowered.program);
+    lowered.roots = schedule::schedule(&t.values, t.levels, &found, &names, &mut lowered.program);
     Ok(lowered)
 }
 

@@ -43,10 +43,16 @@ struct Schedule<'a> {
 }
 
 /// Adds the steps that compute the roots; returns their arrays.
-pub(super) fn schedule(values: &[Value], roots: &[ValueId], names: &[&str], program: &mut Program) -> Vec<ArrayId> {
+pub(super) fn schedule(
+    values: &[Value],
+    levels: Vec<usize>,
+    roots: &[ValueId],
+    names: &[&str],
+    program: &mut Program,
+) -> Vec<ArrayId> {
     let mut s = Schedule {
         values,
-        level: vec![0; values.len()],
+        level: levels,
         needed: vec![false; values.len()],
         users: vec![vec![]; values.len()],
         place: HashMap::new(),
@@ -54,7 +60,6 @@ pub(super) fn schedule(values: &[Value], roots: &[ValueId], names: &[&str], prog
         program,
     };
     s.find_needed(roots);
-    s.levels();
     s.sink(roots);
     let arrays = s.outputs(roots, names);
     s.places();
@@ -72,24 +77,6 @@ impl Schedule<'_> {
                     self.users[a].push(v);
                 }
             }
-        }
-    }
-
-    /// Stands in memory without a map storing it: arrays, and results of whole-array steps.
-    fn is_solid(&self, v: ValueId) -> bool {
-        // what is viewed is stored for it
-        !matches!(self.values[v].kind, Kind::Map(..) | Kind::Number(_))
-    }
-
-    fn levels(&mut self) {
-        for (v, value) in self.values.iter().enumerate() {
-            let below = value.arguments().into_iter().map(|a| self.level[a]).max().unwrap_or(0);
-            self.level[v] = match value.kind {
-                Kind::Array(_) | Kind::Number(_) | Kind::Map(..) => below,
-                // a map stores what is viewed, a number too
-                Kind::View(of, _) if self.is_solid(of) => below,
-                _ => below + 1,
-            };
         }
     }
 
@@ -288,7 +275,7 @@ impl Schedule<'_> {
                 }
                 Some(total)
             }
-            _ => self.is_solid(v).then_some(0),
+            _ => self.values[v].is_solid().then_some(0),
         }
     }
 
@@ -589,7 +576,7 @@ impl Fuse<'_, '_> {
         }
         let value = &self.s.values[v];
         let slot = match &value.kind {
-            Kind::Number(x) => self.op(Elementwise::Copy, vec![], *x),
+            Kind::Number(x) => self.op(Elementwise::Copy, vec![], x.get()),
             Kind::Map(op, args) => {
                 let home = self.s.group_of(v);
                 let alike =

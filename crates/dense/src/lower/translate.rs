@@ -1,26 +1,33 @@
 //! Terms to values.
 
-use super::values::{Elementwise, Kind, Operand, Over, Value, ValueId};
+use super::monomial::Monomial;
+use super::values::{Elementwise, Kind, Number, Operand, Over, Value, ValueId, level};
 use super::{Leaf, LowerError, array};
 use crate::ir::{Algebra, Array, ArrayId, Binary, Extent, Role, Ternary, Unary};
+use lvmc_kernels::block;
 use lvmc_term::{Cmp, EvalError, Fun, IxId, Node, Size, Store, SymId, Term};
 use std::collections::HashMap;
 
 /// A sum over an index is written out up to that many addends.
 const UNROLLED: usize = 4096;
 
-type Found = Result<ValueId, LowerError>;
+pub(super) type Found = Result<ValueId, LowerError>;
 
 /// The table of values, and what it was made from.
 pub(super) struct Translate<'a> {
-    store: &'a mut Store,
-    sizes: &'a dyn Fn(&Store, &Size) -> Result<usize, EvalError>,
+    pub(super) store: &'a mut Store,
+    pub(super) sizes: &'a dyn Fn(&Store, &Size) -> Result<usize, EvalError>,
     leaf: &'a dyn Fn(&Store, SymId) -> Leaf,
     memo: HashMap<Term, ValueId>,
     pub arrays: Vec<Array>,
     pub symbols: HashMap<SymId, ArrayId>,
     pub constants: Vec<(ArrayId, Vec<f64>)>,
     pub values: Vec<Value>,
+    /// Of each value: how many whole-array steps come before it, see [`values::level`].
+    pub(super) levels: Vec<usize>,
+    /// Values by how they are made: what is made twice is one.
+    known: HashMap<Value, ValueId>,
+    pub(super) monomials: HashMap<Term, Monomial>,
 }
 
 impl<'a> Translate<'a> {
@@ -38,6 +45,9 @@ impl<'a> Translate<'a> {
             symbols: HashMap::new(),
             constants: vec![],
             values: vec![],
+            levels: vec![],
+            known: HashMap::new(),
+            monomials: HashMap::new(),
         }
     }
 
@@ -72,23 +82,29 @@ impl<'a> Translate<'a> {
         }
     }
 
-    fn untransposed(&self, t: Term) -> (Term, bool) {
+    pub(super) fn untransposed(&self, t: Term) -> (Term, bool) {
         match self.store.node(t) {
             Node::Transpose(a) => (*a, true),
             _ => (t, false),
         }
     }
 
-    fn push(&mut self, extent: Extent, shape: Vec<usize>, kind: Kind) -> ValueId {
-        self.values.push(Value { extent, shape, kind });
+    pub(super) fn push(&mut self, extent: Extent, shape: Vec<usize>, kind: Kind) -> ValueId {
+        let value = Value { extent, shape, kind };
+        if let Some(&known) = self.known.get(&value) {
+            return known;
+        }
+        self.levels.push(level(&self.values, &self.levels, &value));
+        self.known.insert(value.clone(), self.values.len());
+        self.values.push(value);
         self.values.len() - 1
     }
 
-    fn number(&mut self, x: f64) -> ValueId {
-        self.push(Extent::Once, vec![], Kind::Number(x))
+    pub(super) fn number(&mut self, x: f64) -> ValueId {
+        self.push(Extent::Once, vec![], Kind::Number(Number::from(x)))
     }
 
-    fn shape(&self, t: Term) -> Result<Vec<usize>, LowerError> {
+    pub(super) fn shape(&self, t: Term) -> Result<Vec<usize>, LowerError> {
         let sizes = self.store.shape(t).clone();
         sizes
             .iter()
@@ -124,7 +140,10 @@ impl<'a> Translate<'a> {
     // -- element by element
 
     /// An element-wise value; operands are of one length, or numbers.
-    fn map(&mut self, op: Elementwise, args: &[ValueId]) -> ValueId {
+    pub(super) fn map(&mut self, op: Elementwise, args: &[ValueId]) -> ValueId {
+        if let Some(x) = self.of_numbers(op, args) {
+            return self.number(x);
+        }
         let wide = args.iter().max_by_key(|&&a| self.values[a].shape.len());
         let shape = wide.map_or(vec![], |&a| self.values[a].shape.clone());
         let rows = args.iter().any(|&a| self.values[a].extent == Extent::Rows);
@@ -132,11 +151,26 @@ impl<'a> Translate<'a> {
         self.push(extent, shape, Kind::Map(op, args.to_vec()))
     }
 
-    fn unary(&mut self, op: Unary, a: ValueId) -> ValueId {
+    /// The result of an operation on numbers.
+    fn of_numbers(&self, op: Elementwise, args: &[ValueId]) -> Option<f64> {
+        let number = |&v: &ValueId| match self.values[v].kind {
+            Kind::Number(x) => Some(x.get()),
+            _ => None,
+        };
+        let x: Vec<f64> = args.iter().map(number).collect::<Option<_>>()?;
+        match (op, &x[..]) {
+            (Elementwise::Unary(op), &[a]) => Some(block::unary(op, a)),
+            (Elementwise::Binary(op), &[a, b]) => Some(block::binary(op, a, b)),
+            (Elementwise::Ternary(op), &[a, b, c]) => Some(block::ternary(op, a, b, c)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn unary(&mut self, op: Unary, a: ValueId) -> ValueId {
         self.map(Elementwise::Unary(op), &[a])
     }
 
-    fn binary(&mut self, op: Binary, a: ValueId, b: ValueId) -> ValueId {
+    pub(super) fn binary(&mut self, op: Binary, a: ValueId, b: ValueId) -> ValueId {
         self.map(Elementwise::Binary(op), &[a, b])
     }
 
@@ -153,7 +187,7 @@ impl<'a> Translate<'a> {
     }
 
     /// Σ or max over the elements of a value.
-    fn reduce(&mut self, over: Over, a: ValueId) -> ValueId {
+    pub(super) fn reduce(&mut self, over: Over, a: ValueId) -> ValueId {
         let (extent, shape) = match over {
             Over::Rows => (Extent::Once, self.values[a].shape.clone()),
             _ => (self.values[a].extent, vec![]),
@@ -162,82 +196,6 @@ impl<'a> Translate<'a> {
             return a;
         }
         self.push(extent, shape, Kind::Reduce(over, a))
-    }
-
-    fn fold(&mut self, op: Binary, of: &[ValueId]) -> ValueId {
-        // numbers and what is held once first, so that they are joined once
-        let mut of = of.to_vec();
-        of.sort_by_key(|&v| (self.values[v].extent == Extent::Rows, self.values[v].len()));
-        let mut rest = of.into_iter();
-        let first = rest.next().unwrap_or_else(|| self.number(0.0));
-        rest.fold(first, |a, b| self.binary(op, a, b))
-    }
-
-    /// Whether Σₙ of a term adds up element by element, rather than by a product.
-    fn sums_plainly(&self, body: Term) -> bool {
-        !self.store.factors(body).iter().any(|&f| match self.store.node(f) {
-            Node::Outer(..) | Node::MatMul(..) => true,
-            Node::Add(ts) => ts.iter().any(|&t| !self.sums_plainly(t)),
-            _ => false,
-        })
-    }
-
-    fn sum(&mut self, ts: &[Term]) -> Found {
-        let (mut plus, mut minus) = (vec![], vec![]);
-        // sums over the rows of one shape are one sum
-        let mut over_rows: Vec<Term> = vec![];
-        for &t in ts {
-            let (c, rest) = self.store.split_number(t);
-            if let Node::RowSum(body) = *self.store.node(rest)
-                && self.sums_plainly(body)
-                && self.store.shape(t) == self.store.shape(ts[0])
-            {
-                over_rows.push(self.store.scale(c, body));
-                continue;
-            }
-            // −x is subtracted rather than multiplied by −1
-            if c == -1.0 {
-                minus.push(self.value(rest)?);
-            } else {
-                plus.push(self.value(t)?);
-            }
-        }
-        if !over_rows.is_empty() {
-            let body = self.sum(&over_rows)?;
-            plus.push(self.reduce(Over::Rows, body));
-        }
-        if plus.is_empty() {
-            let all = self.fold(Binary::Add, &minus);
-            return Ok(self.unary(Unary::Neg, all));
-        }
-        // in an order that keeps equal lengths together
-        let mut total = self.fold(Binary::Add, &plus);
-        for m in minus {
-            total = self.binary(Binary::Sub, total, m);
-        }
-        Ok(total)
-    }
-
-    fn product(&mut self, ts: &[Term]) -> Found {
-        let (mut over, mut under) = (vec![], vec![]);
-        for &t in ts {
-            match self.store.node(t) {
-                Node::Pow(a, b) if self.store.as_num(*b) == Some(-1.0) => under.push(*a),
-                _ => over.push(t),
-            }
-        }
-        let over: Vec<ValueId> = over.into_iter().map(|t| self.value(t)).collect::<Result<_, _>>()?;
-        let top = if over.is_empty() {
-            self.number(1.0)
-        } else {
-            self.fold(Binary::Mul, &over)
-        };
-        if under.is_empty() {
-            return Ok(top);
-        }
-        let under: Vec<ValueId> = under.into_iter().map(|t| self.value(t)).collect::<Result<_, _>>()?;
-        let bottom = self.fold(Binary::Mul, &under);
-        Ok(self.binary(Binary::Div, top, bottom))
     }
 
     fn power(&mut self, a: Term, b: Term) -> Found {
@@ -315,12 +273,9 @@ impl<'a> Translate<'a> {
                 let extent = self.values[v].extent;
                 Ok(self.push(extent, shape, Kind::View(v, from as usize * inner)))
             }
-            Node::Add(ts) => {
-                let v = self.sum(&ts)?;
-                self.shaped(v, t)
-            }
-            Node::Mul(ts) => {
-                let v = self.product(&ts)?;
+            Node::Add(_) | Node::Mul(_) | Node::RowSum(_) => {
+                let m = self.monomial(t)?;
+                let v = self.made(m);
                 self.shaped(v, t)
             }
             Node::Pow(a, b) => self.power(a, b),
@@ -347,21 +302,17 @@ impl<'a> Translate<'a> {
                 let args = [self.value(c)?, self.value(a)?, self.value(b)?];
                 Ok(self.map(Elementwise::Ternary(Ternary::Select), &args))
             }
-            Node::Total(a) => {
-                let a = self.value(a)?;
-                Ok(self.reduce(Over::Elements, a))
-            }
+            Node::Total(a) => self.total(a),
             Node::Dot(a, b) => {
-                let (a, b) = (self.value(a)?, self.value(b)?);
-                let ab = self.binary(Binary::Mul, a, b);
-                Ok(self.reduce(Over::Elements, ab))
+                let ab = self.store.mul(a, b);
+                self.total(ab)
             }
             Node::MatVec(m, v) => self.mat_vec(t, m, v),
             Node::MatMul(a, b) => self.mat_mul(t, a, b),
             Node::Outer(u, v) => {
                 let (u, v, shape) = (self.value(u)?, self.value(v)?, self.shape(t)?);
                 let (u, v) = (self.as_matrix(u, true), self.as_matrix(v, false));
-                Ok(self.matrix_product(operand(u), operand(v), shape))
+                Ok(self.matrix_product(u.into(), v.into(), shape))
             }
             Node::Transpose(a) => {
                 let (v, shape) = (self.value(a)?, self.shape(t)?);
@@ -404,7 +355,7 @@ impl<'a> Translate<'a> {
                 let inverse = self.store.inv(m);
                 let (m, v) = (self.value(inverse)?, self.value(v)?);
                 let (row, shape) = (self.as_matrix(v, false), self.values[v].shape.clone());
-                let w = self.matrix_product(operand(row), operand(m), shape);
+                let w = self.matrix_product(row.into(), m.into(), shape);
                 let vw = self.binary(Binary::Mul, v, w);
                 Ok(self.reduce(Over::Elements, vw))
             }
@@ -426,7 +377,6 @@ impl<'a> Translate<'a> {
                 let total = self.reduce(Over::Elements, e);
                 Ok(self.binary(Binary::Div, e, total))
             }
-            Node::RowSum(body) => self.row_sum(body),
             Node::IxSum(i, body) => self.ix_sum(t, i, body),
             Node::Hold(a) => self.value(a),
             Node::Reshape(a, _) => {
@@ -450,7 +400,7 @@ impl<'a> Translate<'a> {
     }
 
     /// The value with the term's own shape: a sum of numbers and arrays of one element each may have lost it.
-    fn shaped(&mut self, v: ValueId, t: Term) -> Found {
+    pub(super) fn shaped(&mut self, v: ValueId, t: Term) -> Found {
         let shape = self.shape(t)?;
         Ok(self.reshaped(v, shape))
     }
@@ -595,7 +545,7 @@ impl<'a> Translate<'a> {
     // -- matrices
 
     /// A vector as a matrix of one column, or of one row.
-    fn as_matrix(&mut self, v: ValueId, column: bool) -> ValueId {
+    pub(super) fn as_matrix(&mut self, v: ValueId, column: bool) -> ValueId {
         let n = self.values[v].shape[0];
         let shape = if column { vec![n, 1] } else { vec![1, n] };
         self.viewed(v, shape)
@@ -613,7 +563,7 @@ impl<'a> Translate<'a> {
         let rows = |x: ValueId| self.values[x].extent == Extent::Rows;
         if rows(m) {
             let column = self.as_matrix(v, true);
-            return Ok(self.matrix_product(Operand { value: m, transposed }, operand(column), shape));
+            return Ok(self.matrix_product(Operand { value: m, transposed }, column.into(), shape));
         }
         // a batch of vectors is a matrix with a row for each: (M v)ᵀ = vᵀ Mᵀ
         let row = self.as_matrix(v, false);
@@ -621,7 +571,7 @@ impl<'a> Translate<'a> {
             value: m,
             transposed: !transposed,
         };
-        Ok(self.matrix_product(operand(row), m, shape))
+        Ok(self.matrix_product(row.into(), m, shape))
     }
 
     fn mat_mul(&mut self, t: Term, a: Term, b: Term) -> Found {
@@ -640,7 +590,7 @@ impl<'a> Translate<'a> {
         Ok(self.matrix_product(a, b, shape))
     }
 
-    fn matrix_product(&mut self, a: Operand, b: Operand, shape: Vec<usize>) -> ValueId {
+    pub(super) fn matrix_product(&mut self, a: Operand, b: Operand, shape: Vec<usize>) -> ValueId {
         let rows = |v: Operand| self.values[v.value].extent == Extent::Rows;
         match (rows(a), rows(b)) {
             (false, false) => self.push(Extent::Once, shape, Kind::Product(a, b)),
@@ -648,93 +598,5 @@ impl<'a> Translate<'a> {
             (true, false) if !a.transposed => self.push(Extent::Rows, shape, Kind::Product(a, b)),
             _ => self.push(Extent::Rows, shape, Kind::Batched(a, b)),
         }
-    }
-
-    /// Σₙ over the batch.
-    fn row_sum(&mut self, body: Term) -> Found {
-        match self.store.node(body).clone() {
-            Node::Add(ts) => {
-                let shape = self.shape(body)?;
-                let parts: Vec<ValueId> = ts.iter().map(|&x| self.row_sum(x)).collect::<Result<_, _>>()?;
-                let sum = self.fold(Binary::Add, &parts);
-                Ok(self.reshaped(sum, shape))
-            }
-            Node::Outer(u, v) => self.outer_over_rows(u, v, None),
-            // numbers of the row move into one side
-            Node::Mul(ts) => {
-                let arrays: Vec<Term> = ts
-                    .iter()
-                    .copied()
-                    .filter(|&f| !self.store.shape(f).is_empty())
-                    .collect();
-                let [one] = arrays[..] else {
-                    return self.plain_row_sum(body);
-                };
-                let Node::Outer(u, v) = *self.store.node(one) else {
-                    return self.plain_row_sum(body);
-                };
-                let scalars: Vec<Term> = ts.iter().copied().filter(|&f| f != one).collect();
-                let scale = self.store.product_of(&scalars);
-                self.outer_over_rows(u, v, Some(scale))
-            }
-            Node::MatMul(a, b) => {
-                let ((a, ta), (b, tb)) = (self.untransposed(a), self.untransposed(b));
-                let (va, vb) = (self.value(a)?, self.value(b)?);
-                let both = self.values[va].extent == Extent::Rows && self.values[vb].extent == Extent::Rows;
-                if both && ta && !tb {
-                    let shape = self.shape(body)?;
-                    return Ok(self.push(Extent::Once, shape, Kind::ProductOverRows(va, vb)));
-                }
-                self.plain_row_sum(body)
-            }
-            _ => self.plain_row_sum(body),
-        }
-    }
-
-    fn plain_row_sum(&mut self, body: Term) -> Found {
-        let v = self.value(body)?;
-        Ok(self.reduce(Over::Rows, v))
-    }
-
-    /// Σₙ s u vᵀ: one product; where u is a unit vector, a sum into the rows of a table.
-    fn outer_over_rows(&mut self, u: Term, v: Term, scale: Option<Term>) -> Found {
-        if let Node::At(eye, i) = self.store.node(u).clone()
-            && let (Node::Eye(n), &[i]) = (self.store.node(eye).clone(), &i[..])
-        {
-            let entries = (self.sizes)(self.store, &n)?;
-            let from = scale.map_or(v, |s| self.store.mul(s, v));
-            let (from, index) = (self.value(from)?, self.value(i)?);
-            let shape = vec![entries, self.values[from].len()];
-            return Ok(self.push(Extent::Once, shape, Kind::Scatter { from, index, entries }));
-        }
-        let (nu, nv) = (self.shape(u)?[0], self.shape(v)?[0]);
-        // into the shorter one
-        let (u, v) = match scale {
-            Some(s) if nu <= nv => (self.store.mul(s, u), v),
-            Some(s) => (u, self.store.mul(s, v)),
-            None => (u, v),
-        };
-        let (u, v) = (self.value(u)?, self.value(v)?);
-        let rows = |x: ValueId| self.values[x].extent == Extent::Rows;
-        match (rows(u), rows(v)) {
-            (true, true) => Ok(self.push(Extent::Once, vec![nu, nv], Kind::ProductOverRows(u, v))),
-            // what is held once comes out of the sum
-            (true, false) | (false, true) | (false, false) => {
-                let (u, v) = if rows(u) {
-                    (self.reduce(Over::Rows, u), v)
-                } else {
-                    (u, self.reduce(Over::Rows, v))
-                };
-                let (u, v) = (self.as_matrix(u, true), self.as_matrix(v, false));
-                Ok(self.matrix_product(operand(u), operand(v), vec![nu, nv]))
-            }
-        }
-    }
-}
-
-fn operand(value: ValueId) -> Operand {
-    Operand {
-        value,
-        transposed: false,
     }
 }

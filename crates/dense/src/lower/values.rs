@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub type ValueId = usize;
 
 /// An element-wise operation on arrays of equal length, or numbers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Elementwise {
     /// One operand.
     Unary(Unary),
@@ -22,7 +22,7 @@ pub enum Elementwise {
 }
 
 /// What adds up, and over what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Over {
     /// Σ over the elements of a row.
     Elements,
@@ -33,7 +33,7 @@ pub enum Over {
 }
 
 /// A matrix operand: a value, perhaps read as its transpose. Its sizes are the value's, before transposing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Operand {
     /// The value.
     pub value: ValueId,
@@ -41,13 +41,39 @@ pub struct Operand {
     pub transposed: bool,
 }
 
+impl From<ValueId> for Operand {
+    fn from(value: ValueId) -> Self {
+        Self {
+            value,
+            transposed: false,
+        }
+    }
+}
+
+/// A number by its bits, so that values can be compared and found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Number(u64);
+
+impl From<f64> for Number {
+    fn from(x: f64) -> Self {
+        Self(x.to_bits())
+    }
+}
+
+impl Number {
+    /// The number.
+    pub fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
 /// How a value is made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An array that the caller fills.
     Array(ArrayId),
     /// A number.
-    Number(f64),
+    Number(Number),
     /// Element by element.
     Map(Elementwise, Vec<ValueId>),
     /// A sum or a maximum.
@@ -87,7 +113,7 @@ pub enum Kind {
 }
 
 /// A value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Value {
     /// Once or once a row.
     pub extent: Extent,
@@ -118,8 +144,25 @@ impl Value {
         }
     }
 
+    /// Stands in memory without a map storing it: arrays, and results of whole-array steps. What is viewed is stored for it.
+    pub fn is_solid(&self) -> bool {
+        !matches!(self.kind, Kind::Map(..) | Kind::Number(_))
+    }
+
     /// Computed element by element inside a map.
     pub fn is_map(&self) -> bool {
         matches!(self.kind, Kind::Map(..))
+    }
+}
+
+/// How many whole-array steps come before a value: what needs whole arrays stands one above its operands, element-wise values
+/// stand with theirs.
+pub fn level(values: &[Value], levels: &[usize], value: &Value) -> usize {
+    let below = value.arguments().into_iter().map(|a| levels[a]).max().unwrap_or(0);
+    match value.kind {
+        Kind::Array(_) | Kind::Number(_) | Kind::Map(..) => below,
+        // a map stores what is viewed, a number too
+        Kind::View(of, _) if values[of].is_solid() => below,
+        _ => below + 1,
     }
 }

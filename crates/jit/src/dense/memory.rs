@@ -2,6 +2,7 @@
 
 use lvmc_dense::ir::{ArrayId, Extent, Program, Role};
 use lvmc_kernels::array::Float;
+use lvmc_kernels::pages::prefer_large;
 
 /// Arrays begin at multiples of this many bytes.
 const ALIGN: usize = 64;
@@ -47,7 +48,8 @@ impl<T: Float> Memory<T> {
     pub fn new(program: &Program, capacity: usize, extra: usize) -> Self {
         let (places, end) = layout::<T>(program, capacity);
         let unit = ALIGN / size_of::<T>();
-        let numbers = vec![T::ZERO; end + extra + unit];
+        let mut numbers = vec![T::ZERO; end + extra + unit];
+        prefer_large(&mut numbers);
         let base = numbers.as_ptr().align_offset(ALIGN).min(unit);
         Self { numbers, base, places }
     }

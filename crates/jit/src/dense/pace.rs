@@ -3,11 +3,17 @@
 //! On a machine that is busy with other things, threads that wait for each other are slower than one alone. Results are
 //! the same for any number of threads, so the choice is free, and time decides.
 
+/// First runs, which touch new memory and start threads: not counted.
+const COLD: u32 = 4;
+
 /// Runs of a trial.
-const TRIAL: u32 = 4;
+const TRIAL: usize = 5;
+
+/// Latest runs that count.
+const WINDOW: usize = 9;
 
 /// Runs between trials of one thread, while the others hardly help.
-const RECHECK_ONE: u32 = 32;
+const RECHECK_ONE: u32 = 48;
 
 /// Runs between trials of all threads.
 const RECHECK_ALL: u32 = 48;
@@ -15,37 +21,56 @@ const RECHECK_ALL: u32 = 48;
 /// Less than this share of one thread's time means that the others help.
 const HELPFUL: f64 = 0.75;
 
-/// The weight of the latest run in a mean time.
-const WEIGHT: f64 = 0.25;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     One,
     All,
 }
 
+/// Times of the latest runs, for a unit of work.
+#[derive(Debug, Clone, Default)]
+struct Times {
+    latest: [f64; WINDOW],
+    seen: usize,
+}
+
+impl Times {
+    fn note(&mut self, time: f64) {
+        self.latest[self.seen % WINDOW] = time;
+        self.seen += 1;
+    }
+
+    /// The median of the latest runs: neither a thread that was put aside for a moment nor a lucky run decides.
+    fn middle(&self) -> Option<f64> {
+        let mut times = self.latest[..self.seen.min(WINDOW)].to_vec();
+        times.sort_unstable_by(f64::total_cmp);
+        times.get(times.len() / 2).copied()
+    }
+}
+
 /// What is known of both ways.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
+    cold: u32,
     /// The way in use, out of trials.
     chosen: Mode,
     /// Runs that are left of a trial of the other way.
-    trial: u32,
+    trial: usize,
     /// Runs since the last trial.
     since: u32,
-    /// Mean times of a unit of work, with one thread and with all; 0 while unknown.
-    one: f64,
-    all: f64,
+    one: Times,
+    all: Times,
 }
 
 impl Pace {
     pub fn new() -> Self {
         Self {
+            cold: COLD,
             chosen: Mode::All,
             trial: 0,
             since: 0,
-            one: 0.0,
-            all: 0.0,
+            one: Times::default(),
+            all: Times::default(),
         }
     }
 
@@ -63,35 +88,37 @@ impl Pace {
 
     /// Notes the time of a run, for a unit of work.
     pub fn note(&mut self, time: f64) {
-        let mean = match self.mode() {
-            Mode::One => &mut self.one,
-            Mode::All => &mut self.all,
-        };
-        *mean = if *mean == 0.0 {
-            time
-        } else {
-            *mean + WEIGHT * (time - *mean)
-        };
+        if self.cold > 0 {
+            self.cold -= 1;
+            return;
+        }
+        self.times(self.mode()).note(time);
         if self.trial > 0 {
             self.trial -= 1;
             if self.trial == 0 {
                 self.since = 0;
-                self.chosen = if self.all < 0.95 * self.one {
-                    Mode::All
-                } else {
-                    Mode::One
-                };
+                let quicker = self.all.middle() <= self.one.middle();
+                self.chosen = if quicker { Mode::All } else { Mode::One };
             }
             return;
         }
         self.since += 1;
-        let due = match self.chosen {
-            Mode::All if self.one == 0.0 => self.since >= TRIAL,
-            Mode::All => self.since >= RECHECK_ONE && self.all > HELPFUL * self.one,
-            Mode::One => self.since >= RECHECK_ALL,
+        let due = match (self.chosen, self.one.middle(), self.all.middle()) {
+            (Mode::All, Some(one), Some(all)) => self.since >= RECHECK_ONE && all > HELPFUL * one,
+            (Mode::All, ..) => self.since >= WINDOW as u32,
+            (Mode::One, ..) => self.since >= RECHECK_ALL,
         };
         if due {
             self.trial = TRIAL;
+            // what was measured in other times does not count
+            *self.times(self.mode()) = Times::default();
+        }
+    }
+
+    fn times(&mut self, mode: Mode) -> &mut Times {
+        match mode {
+            Mode::One => &mut self.one,
+            Mode::All => &mut self.all,
         }
     }
 }
@@ -115,9 +142,11 @@ mod tests {
     #[test]
     fn the_faster_way_is_found() {
         assert_eq!(share(|_| 2.0, |_| 1.1), 400);
-        assert!(share(|_| 2.0, |_| 2.5) < 40);
+        // the first runs of a process are slow
+        assert_eq!(share(|_| 2.0, |run| if run < 4 { 30.0 } else { 1.1 }), 400);
+        assert!(share(|_| 2.0, |_| 2.5) < 60);
         // the machine becomes busy, or free, on the way
-        assert!(share(|_| 2.0, |run| if run < 300 { 1.1 } else { 3.0 }) < 40);
+        assert!(share(|_| 2.0, |run| if run < 300 { 1.1 } else { 3.0 }) < 60);
         assert!(share(|_| 2.0, |run| if run < 300 { 3.0 } else { 1.1 }) > 380);
     }
 }

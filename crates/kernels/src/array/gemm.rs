@@ -355,8 +355,13 @@ unsafe fn tile<T: Float, V: Wide<T>, const MR: usize, const NV: usize, const PAC
         let mut acc = [[V::set(T::ZERO); NV]; MR];
         let offsets: [usize; MR] = std::array::from_fn(|i| if i < m { i * a_row } else { 0 });
         let at = |a: *const T, l: usize, i: usize| {
-            if PACKED { a.add(l * MR + i) } else { a.add(offsets[i] + l) }
+            if PACKED {
+                a.add(l * MR + i)
+            } else {
+                a.add(offsets[i] + l)
+            }
         };
+        (0..m).for_each(|i| fetch(c.wrapping_add(i * c_row)));
         let (mut a, mut b) = (a, b);
         for _ in 0..k / UNROLL {
             for l in 0..UNROLL {
@@ -415,7 +420,11 @@ unsafe fn pack_rows<T: Float, const MR: usize>(m: usize, k: usize, a: *const T, 
             } else {
                 for l in 0..k {
                     for i in 0..MR {
-                        *to.add(l * MR + i) = if i < used { *from.add(i * row + l * col) } else { T::ZERO };
+                        *to.add(l * MR + i) = if i < used {
+                            *from.add(i * row + l * col)
+                        } else {
+                            T::ZERO
+                        };
                     }
                 }
             }
@@ -457,7 +466,20 @@ unsafe fn product<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(p: &Pr
                         pack_straight(p.b.add(first * p.b_row + j), p.b_row, panel, width, len, n);
                         (panel.cast_const(), width)
                     };
+                    let next = (j + width < p.n).then(|| Ahead {
+                        from: if p.b_row == 0 {
+                            p.b.add(first * padded + (j + width) * len)
+                        } else {
+                            p.b.add(first * p.b_row + j + width)
+                        },
+                        row: if p.b_row == 0 { width } else { p.b_row },
+                        share: len.div_ceil(m.div_ceil(MR)),
+                        len,
+                    });
                     for i in (0..m).step_by(MR) {
+                        if let Some(next) = &next {
+                            next.fetch(i / MR);
+                        }
                         let c = p.c.add((from + i) * p.c_row + j);
                         let shape = (MR.min(m - i), n);
                         if pack {
@@ -471,6 +493,36 @@ unsafe fn product<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(p: &Pr
                 }
             }
         }
+    }
+}
+
+/// The panel after the one at hand, to be fetched a share at a time while tiles of this one are worked out: its lines are too
+/// far apart for the machine to foresee.
+struct Ahead<T> {
+    from: *const T,
+    row: usize,
+    share: usize,
+    len: usize,
+}
+
+impl<T> Ahead<T> {
+    /// Fetches share number `i`.
+    #[inline(always)]
+    fn fetch(&self, i: usize) {
+        for l in i * self.share..((i + 1) * self.share).min(self.len) {
+            fetch(self.from.wrapping_add(l * self.row));
+        }
+    }
+}
+
+/// Says that a line will be used soon.
+#[inline(always)]
+fn fetch<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: fetching is not an access; any place will do
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(place.cast());
     }
 }
 
