@@ -120,7 +120,7 @@ pub type Moments = [Vec<f64>; 2];
 ///
 /// Array ids are the program's. Methods panic where an id, a length or a role is not what they ask for: callers made the
 /// program. Nothing is allocated by `set`, `set_rows_from`, `read`, `run`, `gradient_norm` and `optimise`.
-pub trait Executor {
+pub trait Executor: Send {
     /// The program.
     fn program(&self) -> &Program;
 

@@ -373,8 +373,8 @@ unsafe fn tile<T: Float, V: Wide<T>, const MR: usize, const NV: usize, const PAC
         for l in 0..k % UNROLL {
             rank_one::<T, V, MR, NV>(&mut acc, |i| at(a, l, i), b.add(l * b_row));
         }
-        if m == MR && n == NV * V::W {
-            for i in 0..MR {
+        if n == NV * V::W {
+            for i in (0..MR).take_while(|&i| i < m) {
                 for v in 0..NV {
                     let place = c.add(i * c_row + v * V::W);
                     let sum = if add {

@@ -4,11 +4,13 @@
 //! keeps them: xₛ = Aₛ x̂₀ + √Vₛ ε̂ (Song, Meng and Ermon 2021, here from the tables of the derivation).
 
 use super::GradientError;
-use super::apply::{AT_ONCE, Restored};
-use crate::random::{Purpose, keyed};
+use super::apply::{AT_ONCE, Restored, Running};
+use crate::random::{Purpose, keyed, normal};
 use lvmc_base::Bug;
+use lvmc_kernels::pool;
 use lvmc_term::SymId;
-use rand_distr::{Distribution, StandardNormal};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How a chain is walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,48 +97,90 @@ pub fn sample(r: &mut Restored<'_>, rows: usize, seed: u64, walk: Walk) -> Resul
         sds.executor.run(1, 0);
         *s = sds.executor.get(sds.lowered.roots[0])[0].sqrt();
     }
-    let mut step = r.program(
-        &[("step".into(), out)],
-        &[],
-        &[time, n.state],
-        AT_ONCE.min(rows.max(1)),
+    let threads = r.settings.threads.max(1);
+    let share = rows.div_ceil(threads).clamp(1, AT_ONCE);
+    let steps_of = |r: &mut Restored<'_>| r.program(&[("step".into(), out)], &[], &[time, n.state], share, seed);
+    let workers: Vec<Mutex<Running>> = (0..threads.min(rows.div_ceil(share)))
+        .map(|_| steps_of(r).map(Mutex::new))
+        .collect::<Result<_, _>>()?;
+    let chain = Chain {
+        path: path(walk, steps),
+        start: (m0, v0.iter().map(|v| v.sqrt()).collect()),
+        spread,
+        marginal: (a, v),
+        target,
+        time,
+        state: n.state,
         seed,
-    )?;
-    let mut found = Vec::with_capacity(rows * width);
-    let path = path(walk, steps);
-    for first in (0..rows).step_by(AT_ONCE) {
-        let count = AT_ONCE.min(rows - first);
+    };
+    // rows are walked apart, each thread with a program of its own: nobody waits between steps
+    let mut found = vec![0.0; rows * width];
+    let parts: Vec<Mutex<&mut [f64]>> = found.chunks_mut((share * width).max(1)).map(Mutex::new).collect();
+    let next = AtomicUsize::new(0);
+    pool::run(workers.len(), &|worker| {
+        let mut step = workers[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = parts.get(at) else { break };
+            let mut x = part.lock().unwrap_or_else(PoisonError::into_inner);
+            chain.walk(&mut step, at * share, width, &mut x);
+        }
+    });
+    drop(parts);
+    Ok((found, width))
+}
+
+/// What all rows share.
+struct Chain {
+    /// Times, from the last to 0.
+    path: Vec<usize>,
+    /// Mean and standard deviation at the end of the chain.
+    start: (Vec<f64>, Vec<f64>),
+    /// Standard deviations of the steps.
+    spread: Vec<f64>,
+    /// A and V of the marginals.
+    marginal: (Vec<f64>, Vec<f64>),
+    /// u and w of what the net predicts, for a walk without noise.
+    target: Option<(Vec<f64>, Vec<f64>)>,
+    time: SymId,
+    state: SymId,
+    seed: u64,
+}
+
+impl Chain {
+    /// Walks rows from `first` on into `x`.
+    fn walk(&self, step: &mut Running, first: usize, width: usize, x: &mut [f64]) {
+        let count = x.len() / width.max(1);
         let mut rngs: Vec<_> = (0..count)
-            .map(|i| keyed(seed, Purpose::Sample, (first + i) as u64))
+            .map(|i| keyed(self.seed, Purpose::Sample, (first + i) as u64))
             .collect();
-        let mut x: Vec<f64> = vec![0.0; count * width];
         for (row, rng) in x.chunks_mut(width).zip(&mut rngs) {
-            for (j, x) in row.iter_mut().enumerate() {
-                let e: f64 = StandardNormal.sample(rng);
-                *x = m0[j] + v0[j].sqrt() * e;
+            for ((x, m), sd) in row.iter_mut().zip(&self.start.0).zip(&self.start.1) {
+                *x = m + sd * normal(rng);
             }
         }
-        let mut f = vec![0.0; count * width];
-        for pair in path.windows(2) {
+        let mut f = vec![0.0; x.len()];
+        for pair in self.path.windows(2) {
             let (t, s) = (pair[0], pair[1]);
-            if let Some(id) = step.array(n.state) {
-                step.executor.set(id, &x);
+            if let Some(id) = step.array(self.state) {
+                step.executor.set(id, x);
             }
-            if let Some(id) = step.array(time) {
+            if let Some(id) = step.array(self.time) {
                 step.executor.set(id, &[t as f64]);
             }
             step.executor.run(count, 0);
             step.executor.read(step.lowered.roots[0], &mut f);
-            match &target {
+            match &self.target {
                 None => {
                     for ((row, f), rng) in x.chunks_mut(width).zip(f.chunks(width)).zip(&mut rngs) {
                         for (x, &mean) in row.iter_mut().zip(f) {
-                            let e: f64 = if s > 0 { StandardNormal.sample(rng) } else { 0.0 };
-                            *x = mean + spread[t] * e;
+                            let e = if s > 0 { normal(rng) } else { 0.0 };
+                            *x = mean + self.spread[t] * e;
                         }
                     }
                 }
                 Some((u, w)) => {
+                    let (a, v) = &self.marginal;
                     // f = u x₀ + w ε and x = A x₀ + √V ε
                     let (at, root) = (a[t], v[t].sqrt());
                     let det = u[t] * root - w[t] * at;
@@ -148,9 +192,7 @@ pub fn sample(r: &mut Restored<'_>, rows: usize, seed: u64, walk: Walk) -> Resul
                 }
             }
         }
-        found.extend(x);
     }
-    Ok((found, width))
 }
 
 /// T … 0, or fewer of them, evenly.
