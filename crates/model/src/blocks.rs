@@ -15,6 +15,7 @@ const OPTIONS: &[(&str, Takes)] = &[
     ("schedule", Takes::Word),
     ("precision", Takes::Word),
     ("init", Takes::Word),
+    ("posterior", Takes::Word),
     ("batch", Takes::Count),
     ("epochs", Takes::Count),
     ("max_iter", Takes::Count),
@@ -131,6 +132,7 @@ fn example(option: &str) -> &'static str {
         "objective" => "simple",
         "schedule" => "cosine",
         "precision" => "f64",
+        "posterior" => "structured",
         _ => "kmeans",
     }
 }
