@@ -18,14 +18,22 @@ pub fn derive(graph: &ModelGraph) -> Result<Plan, DeriveError> {
 
 /// As [`derive`], for data in which those variables have missing cells.
 pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Plan, DeriveError> {
-    derive_as(graph, missing, crate::factorial::asked(graph))
+    let apart = crate::factorial::Apart::default();
+    derive_as(graph, missing, crate::factorial::asked(graph).then_some(&apart))
 }
 
-/// As [`derive_with`], each chain of finite latents a part of q by itself where `factorial`.
-pub fn derive_as(graph: &ModelGraph, missing: &Missing, factorial: bool) -> Result<Plan, DeriveError> {
+/// As [`derive_with`], each chain of finite latents a part of q by itself where `apart` says how.
+///
+/// # Errors
+/// As there.
+pub fn derive_as(
+    graph: &ModelGraph,
+    missing: &Missing,
+    apart: Option<&crate::factorial::Apart>,
+) -> Result<Plan, DeriveError> {
     let mut joint = log_joint(graph, missing)?;
-    if factorial {
-        crate::factorial::take_apart(&mut joint, graph, missing);
+    if let Some(apart) = apart {
+        crate::factorial::take_apart(&mut joint, graph, missing, apart);
     }
     let parts = parts_of(&mut joint);
     let params: Vec<SymId> = graph

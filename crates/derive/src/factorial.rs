@@ -21,7 +21,8 @@
 //!
 //!   (b + Σᵢ eᵢ)² = Σᵢ (b + eᵢ)² − (n−1) b² + Σ_{i<j} (eᵢ + eⱼ)² − (n−1) Σᵢ eᵢ²
 //!
-//! so that E-step and M-step enumerate pairs of chains, never all of them.
+//! so that E-step and M-step enumerate pairs of chains, never all of them. Where all of them are few that is left undone: the
+//! addends of a small square may be large.
 //!
 //! With the chains updated in their order, log of m's normaliser is E_q[its factors] + H(q(z^m)) at q of that moment. A factor
 //! of several chains has in it the q that L has when the last of them is updated: L is the sum of the normalisers' logs less
@@ -40,17 +41,60 @@ use crate::joint::LogJoint;
 use crate::missing::Missing;
 use crate::plan::{Case, Chain, Clique, Finite, RowFactor};
 use lvmc_model::graph::{FitValue, ModelGraph, When};
-use lvmc_term::{Node, Store, SymKind, Term};
+use lvmc_term::{DimId, Node, Size, Store, SymKind, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Its printed name.
 pub const NAME: &str = "factorial-mean-field";
 
-/// The model's `fit` block asks for it.
+/// How far shared factors are multiplied out.
+#[derive(Debug, Clone)]
+pub struct Apart {
+    /// Sizes that are known; others count 1.
+    pub sizes: BTreeMap<DimId, usize>,
+    /// Configurations up to which a factor is enumerated as it stands: what is not multiplied out loses no digits to
+    /// cancellation.
+    pub most: usize,
+}
+
+impl Default for Apart {
+    fn default() -> Self {
+        Self {
+            sizes: BTreeMap::new(),
+            most: 1 << 12,
+        }
+    }
+}
+
+impl Apart {
+    fn many(&self, finite: &[Finite], scope: &[usize]) -> bool {
+        let number = |v: &usize| match &finite[*v].size {
+            Size::Const(n) => *n,
+            Size::Dim(d) => self.sizes.get(d).copied().unwrap_or(1),
+            Size::Sum(_) => 1,
+        };
+        let product = scope.iter().map(number).try_fold(1usize, usize::checked_mul);
+        product.is_none_or(|n| n > self.most)
+    }
+}
+
+/// The model's `fit` block asks for it: `posterior = structured`.
 #[must_use]
 pub fn asked(graph: &ModelGraph) -> bool {
-    let mut options = graph.fit.iter();
-    options.any(|(name, value, _)| name == "posterior" && matches!(value, FitValue::Word(w) if w == "structured"))
+    posterior_of(graph) == Some("structured")
+}
+
+/// The model's `fit` block asks for no approximation: `posterior = exact`.
+#[must_use]
+pub fn declined(graph: &ModelGraph) -> bool {
+    posterior_of(graph) == Some("exact")
+}
+
+fn posterior_of(graph: &ModelGraph) -> Option<&str> {
+    graph.fit.iter().find_map(|(name, value, _)| match value {
+        FitValue::Word(w) if name == "posterior" => Some(w.as_str()),
+        _ => None,
+    })
 }
 
 /// Finite latents along the rows, each with its lags.
@@ -62,7 +106,7 @@ pub fn along(chain: &Chain, finite: &[Finite]) -> Vec<usize> {
 }
 
 /// Each chain of finite latents as a part of q by itself; the joint stays as it is where there is one.
-pub fn take_apart(joint: &mut LogJoint, graph: &ModelGraph, missing: &Missing) {
+pub fn take_apart(joint: &mut LogJoint, graph: &ModelGraph, missing: &Missing, apart: &Apart) {
     let [whole] = &joint.chains[..] else { return };
     let whole = whole.clone();
     let roots = along(&whole, &joint.finite);
@@ -95,11 +139,11 @@ pub fn take_apart(joint: &mut LogJoint, graph: &ModelGraph, missing: &Missing) {
             let cases = f.cases.iter_mut();
             cases.for_each(|c| c.term = joint.store.select(mark, c.term, zero));
         }
-        factors.extend(pieces(&mut joint.store, &joint.finite, &parts, f));
+        factors.extend(pieces(&mut joint.store, &joint.finite, &parts, f, apart));
     }
     let mut expected = vec![];
     for f in joint.expected.clone() {
-        expected.extend(pieces(&mut joint.store, &joint.finite, &parts, f));
+        expected.extend(pieces(&mut joint.store, &joint.finite, &parts, f, apart));
     }
     (joint.factors, joint.expected) = (factors, expected);
     for (at, chain) in chains.iter_mut().enumerate() {
@@ -201,8 +245,8 @@ fn parts_of(f: &RowFactor, parts: &[Option<usize>]) -> BTreeSet<usize> {
 }
 
 /// A factor of more than two parts of q as factors of fewer, where its addends are squares of sums.
-fn pieces(s: &mut Store, finite: &[Finite], parts: &[Option<usize>], f: RowFactor) -> Vec<RowFactor> {
-    if parts_of(&f, parts).len() < 3 {
+fn pieces(s: &mut Store, finite: &[Finite], parts: &[Option<usize>], f: RowFactor, apart: &Apart) -> Vec<RowFactor> {
+    if parts_of(&f, parts).len() < 3 || !apart.many(finite, &f.scope) {
         return vec![f];
     }
     let mut out: Vec<RowFactor> = vec![];

@@ -383,12 +383,24 @@ fn for_data(
 
 /// The plan, or where the chains' joint states are too many that of a q that is a product over the chains.
 fn suited(graph: &ModelGraph, plan: Plan, missing: &Missing, sizes: &Sizes) -> Result<Plan, Failure> {
-    let [chain] = &plan.chains[..] else { return Ok(plan) };
-    let apart = plan.gaussian_chain.is_none() && factorial::along(chain, &plan.finite).len() > 1;
-    if !apart || configurations(&plan, sizes, &chain.axes()) <= TRANSITIONS {
+    let again = match &plan.chains[..] {
+        [chain] => {
+            let several = plan.gaussian_chain.is_none()
+                && !factorial::declined(graph)
+                && factorial::along(chain, &plan.finite).len() > 1;
+            several && configurations(&plan, sizes, &chain.axes()) > TRANSITIONS
+        }
+        // asked for, and derived before sizes were known
+        all => all.len() > 1 && !sizes.is_empty(),
+    };
+    if !again {
         return Ok(plan);
     }
-    lvmc_derive::derive_as(graph, missing, true).map_err(|e| Failure::derive(e, &graph.source))
+    let apart = factorial::Apart {
+        sizes: sizes.iter().map(|(&d, &n)| (d, n)).collect(),
+        ..factorial::Apart::default()
+    };
+    lvmc_derive::derive_as(graph, missing, Some(&apart)).map_err(|e| Failure::derive(e, &graph.source))
 }
 
 /// Typed graph → log joint, for `emit`.
