@@ -65,6 +65,8 @@ struct Product {
 /// Turns of the parts of q from weights that say nothing, and what the weights may change in the last: q is then a function
 /// of the parameters to within rounding.
 const COLD: (usize, f64) = (1_000, 1e-13);
+/// Turns in which the bound does not rise: what the weights still change is rounding.
+const IDLE: usize = 10;
 /// The same from the weights of the iteration before: the bound rises with every turn, and with every iteration.
 const WARM: (usize, f64) = (2, 0.0);
 
@@ -400,12 +402,15 @@ impl<'a> Engine<'a> {
         }
         let (most, little) = if self.product.anchor.is_some() { WARM } else { COLD };
         let mut before = self.read_weights();
+        let (mut best, mut idle) = (f64::NEG_INFINITY, 0);
         for _ in 0..most {
             let bound = self.turn();
+            idle = if bound > best { 0 } else { idle + 1 };
+            best = best.max(bound);
             let now = self.read_weights();
             let pairs = before.iter().flatten().zip(now.iter().flatten());
             let change = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            if change <= little || !bound.is_finite() {
+            if change <= little || !bound.is_finite() || idle == IDLE {
                 break;
             }
             before = now;
