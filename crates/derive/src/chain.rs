@@ -55,6 +55,8 @@ pub fn chain_of(graph: &ModelGraph, finite: &[Finite]) -> Option<Chain> {
         state,
         previous,
         factors: vec![],
+        shared: vec![],
+        beside: vec![],
         children: vec![],
         regimes: 1,
         marks: marks(graph),
@@ -62,7 +64,7 @@ pub fn chain_of(graph: &ModelGraph, finite: &[Finite]) -> Option<Chain> {
 }
 
 /// The symbols of a graph's marks.
-fn marks(graph: &ModelGraph) -> Vec<(SymId, When)> {
+pub(crate) fn marks(graph: &ModelGraph) -> Vec<(SymId, When)> {
     let marks = graph.chain.iter().flat_map(|c| &c.marks);
     marks.map(|m| (graph.var(m.var).sym, m.when)).collect()
 }
@@ -79,7 +81,8 @@ impl Chain {
     #[must_use]
     pub fn is_table(&self, s: &Store, f: &RowFactor) -> bool {
         let axes = self.axes();
-        !f.scope.is_empty() && f.scope.iter().all(|v| axes.contains(v)) && f.cases.iter().all(|c| !s.per_row(c.term))
+        let own = !self.previous.is_empty() && !f.scope.is_empty();
+        own && f.scope.iter().all(|v| axes.contains(v)) && f.cases.iter().all(|c| !s.per_row(c.term))
     }
 
     /// A row's potential knows the row before.
@@ -135,8 +138,8 @@ fn whole(s: &mut Store, finite: &[Finite], f: &RowFactor) -> Term {
 
 /// The chain's factors and marks: which rows' factors stay tables, and the others as densities that are 0 where they do not
 /// hold.
-pub fn settle(s: &mut Store, graph: &ModelGraph, chain: &mut Option<Chain>, factors: &mut [RowFactor]) {
-    if let Some(chain) = chain {
+pub fn settle(s: &mut Store, graph: &ModelGraph, chains: &mut [Chain], factors: &mut [RowFactor]) {
+    for chain in chains.iter_mut() {
         let axes = chain.axes();
         for (i, f) in factors.iter().enumerate() {
             if !f.scope.is_empty() && f.scope.iter().all(|v| axes.contains(v)) {
@@ -151,7 +154,7 @@ pub fn settle(s: &mut Store, graph: &ModelGraph, chain: &mut Option<Chain>, fact
         }
     }
     for f in factors.iter_mut() {
-        let table = chain.as_ref().is_some_and(|c| c.is_table(s, f));
+        let table = chains.iter().any(|c| c.is_table(s, f));
         if table || f.when == When::Always {
             continue;
         }

@@ -30,6 +30,7 @@ pub fn eliminate(variables: usize, scopes: &[Vec<usize>], kept: &[usize]) -> Vec
             factors: vec![],
             children: vec![],
             parent: None,
+            chain: None,
         };
         let me = cliques.len();
         for (_, item) in mine {

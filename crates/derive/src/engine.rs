@@ -1,11 +1,10 @@
 //! Log joint to update plan: the rules are tried in order, parameter by parameter and block by block.
 
-use crate::eliminate::eliminate;
 use crate::error::DeriveError;
 use crate::joint::{LogJoint, log_joint};
 use crate::missing::Missing;
 use crate::occur::{Occurrence, Part, Unknown, occurrences, occurrences_in, parts_of, parts_with, whole_occurrences};
-use crate::plan::{Chain, Declined, ObjectiveKind, Plan, Solution, Update};
+use crate::plan::{Declined, ObjectiveKind, Plan, Solution, Update};
 use crate::rules::{self, Decline, RULES, gradient, newton, predictor, quadratic};
 use lvmc_base::Span;
 use lvmc_model::graph::{ModelGraph, Role};
@@ -19,7 +18,23 @@ pub fn derive(graph: &ModelGraph) -> Result<Plan, DeriveError> {
 
 /// As [`derive`], for data in which those variables have missing cells.
 pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Plan, DeriveError> {
+    let apart = crate::factorial::Apart::default();
+    derive_as(graph, missing, crate::factorial::asked(graph).then_some(&apart))
+}
+
+/// As [`derive_with`], each chain of finite latents a part of q by itself where `apart` says how.
+///
+/// # Errors
+/// As there.
+pub fn derive_as(
+    graph: &ModelGraph,
+    missing: &Missing,
+    apart: Option<&crate::factorial::Apart>,
+) -> Result<Plan, DeriveError> {
     let mut joint = log_joint(graph, missing)?;
+    if let Some(apart) = apart {
+        crate::factorial::take_apart(&mut joint, graph, missing, apart);
+    }
     let parts = parts_of(&mut joint);
     let params: Vec<SymId> = graph
         .vars
@@ -301,16 +316,9 @@ impl Engine {
 
     fn plan(mut self, unused: Vec<SymId>) -> Plan {
         self.order();
-        let scopes: Vec<Vec<usize>> = self.joint.factors.iter().map(|f| f.scope.clone()).collect();
-        let mut chain = self.joint.chain.take();
-        let kept = chain.as_ref().map(Chain::axes).unwrap_or_default();
-        let cliques = eliminate(self.joint.finite.len(), &scopes, &kept);
-        if let Some(chain) = &mut chain {
-            let open = |c: &usize| cliques[*c].parent.is_none() && !cliques[*c].others.is_empty();
-            chain.children = (0..cliques.len()).filter(open).collect();
-        }
+        let (chains, cliques) = crate::factorial::cliques(&mut self.joint);
         let remarks = self.remarks();
-        let bound = crate::posterior::structured::is_bound(&self.joint);
+        let bound = crate::posterior::structured::is_bound(&self.joint) || chains.iter().any(|c| !c.shared.is_empty());
         let objective = match (bound, !self.joint.priors.is_empty()) {
             (true, penalised) => ObjectiveKind::Bound { penalised },
             (false, true) => ObjectiveKind::Penalised,
@@ -347,7 +355,7 @@ impl Engine {
             imputed: self.joint.imputed,
             priors: self.joint.priors,
             cliques,
-            chain,
+            chains,
             gaussian_chain: self.joint.gaussian_chain,
             updates: self.updates,
             unused,

@@ -24,8 +24,8 @@ pub struct LogJoint {
     pub store: Store,
     /// Finite variables.
     pub finite: Vec<Finite>,
-    /// The chain that joins rows.
-    pub chain: Option<Chain>,
+    /// The chains that join rows: one, before [`crate::factorial`] takes it apart.
+    pub chains: Vec<Chain>,
     /// The chain of Gaussian states.
     pub gaussian_chain: Option<LinearGaussian>,
     /// Factors of a row's density, the continuous latents in them.
@@ -67,7 +67,7 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
     let mut joint = LogJoint {
         store,
         finite,
-        chain: None,
+        chains: vec![],
         gaussian_chain: None,
         complete: vec![],
         factors: vec![],
@@ -131,14 +131,14 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
             joint.factors.push(row);
         }
     }
-    joint.chain = chain::chain_of(graph, &joint.finite);
+    joint.chains = chain::chain_of(graph, &joint.finite).into_iter().collect();
     joint.complete.clone_from(&joint.factors);
     joint.expected.clone_from(&joint.factors);
     missing::impute(&mut joint, graph)?;
     group::eliminate(&mut joint, graph)?;
     posterior::eliminate(&mut joint, graph, &continuous)?;
     mark(&mut joint, graph);
-    chain::settle(&mut joint.store, graph, &mut joint.chain, &mut joint.factors);
+    chain::settle(&mut joint.store, graph, &mut joint.chains, &mut joint.factors);
     Ok(joint)
 }
 

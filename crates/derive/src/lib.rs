@@ -10,6 +10,7 @@ pub mod effects;
 pub mod eliminate;
 pub mod engine;
 pub mod error;
+pub mod factorial;
 pub mod flatten;
 mod gap;
 pub mod guided;
@@ -25,7 +26,7 @@ mod smoother_steps;
 pub mod steps;
 pub mod symmetry;
 
-pub use engine::{derive, derive_with, iterated};
+pub use engine::{derive, derive_as, derive_with, iterated};
 pub use error::DeriveError;
 pub use missing::{Gaps, Missing};
 pub use plan::Plan;

@@ -181,6 +181,8 @@ pub struct Clique {
     pub children: Vec<usize>,
     /// The later clique that receives the message; `None` for a root.
     pub parent: Option<usize>,
+    /// The chain to whose part of the posterior it belongs; `None` where it touches no chain.
+    pub chain: Option<usize>,
 }
 
 /// The finite states of a chain over the rows, and what joins one row's to the next.
@@ -194,6 +196,11 @@ pub struct Chain {
     pub previous: Vec<usize>,
     /// Factors over the chain's variables alone.
     pub factors: Vec<usize>,
+    /// Factors in which other chains stand too: their expectation over q of the others is multiplied in (see
+    /// [`crate::factorial`]).
+    pub shared: Vec<usize>,
+    /// Finite variables of a row alone that belong to its part of a q that is a product.
+    pub beside: Vec<usize>,
     /// Cliques whose messages are multiplied in.
     pub children: Vec<usize>,
     /// From this position on every row has the same tables.
@@ -387,12 +394,39 @@ impl Plan {
     /// The factorisation of q where it is a product: `q(z) q(s)`; `None` where the posterior is exact.
     #[must_use]
     pub fn factorisation(&self) -> Option<String> {
-        let chain = self.gaussian_chain.as_ref().filter(|_| self.objective.is_bound())?;
+        if !self.objective.is_bound() {
+            return None;
+        }
         let name = |x: SymId| self.store.sym(x).name.as_str();
+        let Some(chain) = &self.gaussian_chain else {
+            let parts = (0..self.chains.len()).map(|c| format!("q({})", self.hidden_of(c).join(",")));
+            return Some(parts.collect::<Vec<_>>().join(" "));
+        };
         let finite = self.finite.iter().filter(|f| f.lag.is_none() && !f.observed);
         let finite: Vec<&str> = finite.map(|f| name(f.sym)).collect();
         let own: Vec<&str> = chain.parts.iter().filter(|p| !p.lagged).map(|p| name(p.sym)).collect();
         Some(format!("q({}) q({})", finite.join(","), own.join(",")))
+    }
+
+    /// The hidden variables of a chain's part of the posterior.
+    #[must_use]
+    pub fn hidden_of(&self, chain: usize) -> Vec<&str> {
+        let chain = &self.chains[chain];
+        let own = chain.state.iter().chain(&chain.beside).copied();
+        let hidden = |v: &usize| {
+            let f = &self.finite[*v];
+            f.lag.is_none() && self.store.sym(f.sym).kind == lvmc_term::SymKind::Latent
+        };
+        own.filter(hidden)
+            .map(|v| self.store.sym(self.finite[v].sym).name.as_str())
+            .collect()
+    }
+
+    /// The place among the chains of the one to whose part of the posterior a finite variable belongs.
+    #[must_use]
+    pub fn chain_with(&self, v: usize) -> Option<usize> {
+        let own = |c: &Chain| c.axes().contains(&v) || c.beside.contains(&v);
+        self.chains.iter().position(own)
     }
 }
 
@@ -485,8 +519,8 @@ pub struct Plan {
     pub priors: Vec<Prior>,
     /// Variable elimination, in order; a chain's variables stay.
     pub cliques: Vec<Clique>,
-    /// The chain of states.
-    pub chain: Option<Chain>,
+    /// Chains of states, each a part of the posterior: one, or several whose q is a product.
+    pub chains: Vec<Chain>,
     /// The chain of Gaussian states.
     pub gaussian_chain: Option<LinearGaussian>,
     /// Updates, in the order they run.

@@ -132,8 +132,11 @@ pub(crate) fn positions(
 /// The posterior, up to its normaliser: r ∝ exp(Σ factors); and the entropy of the bound.
 fn e_step(plan: &mut Plan, out: &mut Vec<Step>) {
     definitions(plan, out);
-    if let Some(chain) = plan.chain.clone() {
-        return crate::chain_steps::steps(plan, &chain, out);
+    if !plan.chains.is_empty() {
+        for at in 0..plan.chains.len() {
+            crate::chain_steps::steps(plan, at, out);
+        }
+        return;
     }
     if plan.finite.is_empty() {
         return;

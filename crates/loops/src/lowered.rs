@@ -149,6 +149,11 @@ pub struct ChainSlot {
     pub scan: ForwardBackward,
     /// The state's variables; a state's number counts the last one fastest.
     pub state: Vec<StateVar>,
+    /// The part of its potentials that later chains count too: (`Out`, its columns, the scan's buffer of the posteriors
+    /// that weight it).
+    pub early: Vec<(BufId, usize, BufId)>,
+    /// Its potentials read the posteriors of other chains.
+    pub shared: bool,
 }
 
 /// The posterior of the effects of groups: tables that `prepare` computes.
@@ -227,7 +232,9 @@ pub struct AscentSlot {
 /// - `score` (Block): writes lse (full log-likelihood of the row, data-only terms included) and the marginals.
 ///
 /// With a chain `potentials`, `potentials_w` (Block) and the scan go before `sweep`, the scan after `score` (which then
-/// writes potentials and what the chain does not touch), and `posterior` (Block) writes the marginals after that.
+/// writes potentials and what the chain does not touch), and `posterior` (Block) writes the marginals after that. Of
+/// several chains each has its own: `potentials` and `score` are the first one's (and what no chain touches), those of
+/// chain m are `potentials.m`, `score.m`; they read the posteriors of the other chains that they share factors with.
 ///
 /// Where q is a product (`mean_field`): `offsets` (Block, once per parameters), then in turns the scan of the Gaussian part,
 /// `potentials` and the scan of the finite part, and `weights` (Block), which the next scan of the Gaussian part reads;
@@ -246,8 +253,8 @@ pub struct Lowered {
     pub weight: BufId,
     /// Finite variables.
     pub latents: Vec<LatentSlot>,
-    /// The chain that joins rows.
-    pub chain: Option<ChainSlot>,
+    /// The chains that join rows: one, or the parts of a q that is a product, in the order in which they are updated.
+    pub chains: Vec<ChainSlot>,
     /// The chain of Gaussian states.
     pub gaussian_chain: Option<LinearGaussian>,
     /// The Gaussian part of a q that is a product.
@@ -298,6 +305,6 @@ impl Lowered {
     /// Rows know the ones before.
     #[must_use]
     pub fn chained(&self) -> bool {
-        self.chain.is_some() || self.gaussian_chain.is_some() || self.mean_field.is_some()
+        !self.chains.is_empty() || self.gaussian_chain.is_some() || self.mean_field.is_some()
     }
 }

@@ -48,7 +48,7 @@ fn derivable(text: &str) -> bool {
     // chains need the scan between two passes and effects of groups their priors, which are the engine's business: the
     // certificates of the façade hold them against enumeration
     lvmc_derive::derive(&graph)
-        .is_ok_and(|p| p.chain.is_none() && p.gaussian_chain.is_none() && p.group_posteriors.is_empty())
+        .is_ok_and(|p| p.chains.is_empty() && p.gaussian_chain.is_none() && p.group_posteriors.is_empty())
 }
 
 #[test]

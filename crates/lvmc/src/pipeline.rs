@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::{gradient, selection, stage};
 use lvmc_base::{Exit, Source};
 use lvmc_derive::joint::LogJoint;
-use lvmc_derive::{Gaps, Missing, Plan};
+use lvmc_derive::{Gaps, Missing, Plan, factorial};
 use lvmc_loops::ir::Program;
 use lvmc_loops::lower::Sizes;
 use lvmc_loops::lowered::Lowered;
@@ -107,7 +107,7 @@ pub fn one(
         gaps,
     } = held_out(&graph, table, request)?;
     gaps::refuse_empty(&binding, &table)?;
-    let plan = for_gaps(&graph, plan, &gaps)?;
+    let plan = for_data(&graph, plan, &gaps, &binding.sizes)?;
     let lowered = lower(&graph, &plan, &binding.sizes)?;
     let (program, machine) = compile(&lowered, request.how)?;
     let compiled_in = start.elapsed().as_secs_f64();
@@ -297,7 +297,7 @@ fn posterior_entropy(
     let any = (0..plan.finite.len()).any(hidden);
     if !any
         || plan.objective.is_bound()
-        || plan.chain.is_some()
+        || !plan.chains.is_empty()
         || !(0..plan.finite.len()).all(|v| of_rows(&v))
         || !plan.cliques.iter().all(alone)
     {
@@ -347,7 +347,7 @@ pub fn with_columns(settings: &Settings, table: &Table) -> Settings {
 /// A variable or a parameter that no rule covers.
 pub fn derive(graph: &ModelGraph) -> Result<Plan, Failure> {
     stage::enter("derive");
-    lvmc_derive::derive(graph).map_err(|e| Failure::derive(e, &graph.source))
+    derived(graph, &Missing::default())
 }
 
 /// As [`derive`], for data in which those variables have missing cells.
@@ -356,16 +356,51 @@ pub fn derive(graph: &ModelGraph) -> Result<Plan, Failure> {
 /// As there.
 pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Plan, Failure> {
     stage::enter("derive");
-    lvmc_derive::derive_with(graph, missing).map_err(|e| Failure::derive(e, &graph.source))
+    derived(graph, missing)
 }
 
-/// The plan again where cells are missing that it must know of.
-fn for_gaps(graph: &ModelGraph, plan: Plan, gaps: &BTreeMap<SymId, Gaps>) -> Result<Plan, Failure> {
+fn derived(graph: &ModelGraph, missing: &Missing) -> Result<Plan, Failure> {
+    let plan = lvmc_derive::derive_with(graph, missing).map_err(|e| Failure::derive(e, &graph.source))?;
+    suited(graph, plan, missing, &Sizes::new())
+}
+
+/// The plan again where cells are missing that it must know of, and where the sizes ask for another posterior.
+fn for_data(
+    graph: &ModelGraph,
+    plan: Plan,
+    gaps: &BTreeMap<SymId, Gaps>,
+    sizes: &BTreeMap<DimId, usize>,
+) -> Result<Plan, Failure> {
     let missing = Missing::of(graph, gaps);
-    if missing.is_empty() {
+    let plan = if missing.is_empty() {
+        plan
+    } else {
+        derive_with(graph, &missing)?
+    };
+    let sizes: Sizes = sizes.iter().map(|(&d, &n)| (d, n)).collect();
+    suited(graph, plan, &missing, &sizes)
+}
+
+/// The plan, or where the chains' joint states are too many that of a q that is a product over the chains.
+fn suited(graph: &ModelGraph, plan: Plan, missing: &Missing, sizes: &Sizes) -> Result<Plan, Failure> {
+    let again = match &plan.chains[..] {
+        [chain] => {
+            let several = plan.gaussian_chain.is_none()
+                && !factorial::declined(graph)
+                && factorial::along(chain, &plan.finite).len() > 1;
+            several && configurations(&plan, sizes, &chain.axes()) > TRANSITIONS
+        }
+        // asked for, and derived before sizes were known
+        all => all.len() > 1 && !sizes.is_empty(),
+    };
+    if !again {
         return Ok(plan);
     }
-    derive_with(graph, &missing)
+    let apart = factorial::Apart {
+        sizes: sizes.iter().map(|(&d, &n)| (d, n)).collect(),
+        ..factorial::Apart::default()
+    };
+    lvmc_derive::derive_as(graph, missing, Some(&apart)).map_err(|e| Failure::derive(e, &graph.source))
 }
 
 /// Typed graph → log joint, for `emit`.
@@ -402,38 +437,69 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &BTreeMap<DimId, usize>) ->
 /// Transitions of a chain that are summed over at every row.
 const TRANSITIONS: usize = 1 << 22;
 
-/// A chain is summed over the product of its finite latents, which grows with every one of them.
-fn too_many_states(plan: &Plan, sizes: &Sizes) -> Result<(), Failure> {
-    let Some(chain) = &plan.chain else { return Ok(()) };
+/// Configurations of the finite variables of one factor that several chains share: each row's are enumerated.
+const SHARED: usize = 1 << 18;
+
+/// The product of the sizes of some finite variables; those that nothing is known of count 1.
+fn configurations(plan: &Plan, sizes: &Sizes, of: &[usize]) -> usize {
     let number = |v: &usize| match &plan.finite[*v].size {
         lvmc_term::Size::Const(n) => *n,
         lvmc_term::Size::Dim(d) => sizes.get(d).copied().unwrap_or(1),
         lvmc_term::Size::Sum(_) => 1,
     };
-    let product = |of: &[usize]| {
-        of.iter()
-            .map(number)
-            .try_fold(1usize, usize::checked_mul)
-            .unwrap_or(usize::MAX)
-    };
-    let found = product(&chain.axes());
-    if found <= TRANSITIONS {
-        return Ok(());
+    let product = of.iter().map(number).try_fold(1usize, usize::checked_mul);
+    product.unwrap_or(usize::MAX)
+}
+
+fn names(plan: &Plan, of: &[usize]) -> String {
+    let own = of.iter().filter(|&&v| plan.finite[v].lag.is_none());
+    let names: Vec<&str> = own.map(|&v| plan.store.sym(plan.finite[v].sym).name.as_str()).collect();
+    names.join(", ")
+}
+
+/// A chain is summed over the product of its finite latents, which grows with every one of them; where each is a part of q by
+/// itself, over that of those that one factor depends on.
+fn too_many_states(plan: &Plan, sizes: &Sizes) -> Result<(), Failure> {
+    for chain in &plan.chains {
+        let found = configurations(plan, sizes, &chain.axes());
+        if found > TRANSITIONS {
+            let states = configurations(plan, sizes, &chain.state);
+            return Err(Failure::new(
+                Exit::Limit,
+                lvmc_base::Limit {
+                    what: format!(
+                        "the number of transitions of the chain of {}",
+                        names(plan, &chain.state)
+                    ),
+                    found: format!("{found} between {states} joint states"),
+                    limit: TRANSITIONS.to_string(),
+                    advice:
+                        "its posterior is summed over all of them at every row: fewer values, or fewer rows before \
+                             that a row knows"
+                            .into(),
+                },
+            ));
+        }
     }
-    let names = chain.state.iter().filter(|&&v| plan.finite[v].lag.is_none());
-    let names: Vec<&str> = names
-        .map(|&v| plan.store.sym(plan.finite[v].sym).name.as_str())
-        .collect();
+    let scopes = plan
+        .chains
+        .iter()
+        .flat_map(|c| &c.shared)
+        .map(|&f| &plan.factors[f].scope);
+    let widest = scopes.max_by_key(|scope| configurations(plan, sizes, scope));
+    let Some(scope) = widest.filter(|scope| configurations(plan, sizes, scope) > SHARED) else {
+        return Ok(());
+    };
     Err(Failure::new(
         Exit::Limit,
         lvmc_base::Limit {
-            what: format!("the number of transitions of the chain of {}", names.join(", ")),
-            found: format!("{found} between {} joint states", product(&chain.state)),
-            limit: TRANSITIONS.to_string(),
-            advice:
-                "its exact posterior is summed over all of them at every row: fewer values for each, or fewer chains \
-                     beside each other"
-                    .into(),
+            what: format!("the number of configurations of {}", names(plan, scope)),
+            found: configurations(plan, sizes, scope).to_string(),
+            limit: SHARED.to_string(),
+            advice: "a statement depends on all of them together, and even with a q of their own for each they are \
+                     enumerated at every row: fewer values for each, fewer of them in one statement, or a Normal whose \
+                     mean is a sum of parts that depend on one each"
+                .into(),
         },
     ))
 }
@@ -506,8 +572,9 @@ pub fn restore(fit: Fit, table: &mut Table, binds: &[String], how: How, threads:
     let plan = derive(&graph)?;
     nested::add_columns(&graph, table, binds, &fit.binding)?;
     let binding = apply::rebind(&graph, &fit, table, binds)?;
-    let plan = for_gaps(&graph, plan, &gaps::gaps(&graph, &binding, table))?;
-    let lowered = lower(&graph, &plan, &apply::sizes(&graph, &fit))?;
+    let sizes = apply::sizes(&graph, &fit);
+    let plan = for_data(&graph, plan, &gaps::gaps(&graph, &binding, table), &sizes)?;
+    let lowered = lower(&graph, &plan, &sizes)?;
     let (program, machine) = compile(&lowered, how)?;
     Ok(Restored {
         graph,

@@ -204,22 +204,3 @@ fn what_has_no_gaussian_part_is_refused() {
         assert!(help.contains("structured-mean-field"), "{help}");
     }
 }
-
-/// Chains beside each other are summed over jointly, up to a limit.
-#[test]
-fn too_many_joint_states_are_refused() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let chain = |z: &str| format!("  {z}[1] ~ Categorical(A[1])\n  {z}[t] ~ Categorical(A[{z}[t-1]])\n");
-    let text = format!(
-        "data y : real\nparam A[20] : simplex[20]\nparam a[20], b[20], c[20] : real\nparam r : positive\n\
-         chain t by t_in_years {{\n{}{}{}  y[t] ~ Normal(a[u] + b[v] + c[w], r)\n}}\n",
-        chain("u"),
-        chain("v"),
-        chain("w")
-    );
-    let model = written(folder.path(), "model.lvm", &text);
-    let output = lvmc(&[&["fit", &model], &NILE[..]].concat());
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(said.contains("8000 joint states"), "{said}");
-}

@@ -15,6 +15,7 @@ const OPTIONS: &[(&str, Takes)] = &[
     ("schedule", Takes::Word),
     ("precision", Takes::Word),
     ("init", Takes::Word),
+    ("posterior", Takes::One(&["exact", "structured"])),
     ("batch", Takes::Count),
     ("epochs", Takes::Count),
     ("max_iter", Takes::Count),
@@ -34,6 +35,7 @@ const OPTIONS: &[(&str, Takes)] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
     Word,
+    One(&'static [&'static str]),
     Count,
     Number,
 }
@@ -69,13 +71,14 @@ impl Lower<'_> {
                     name: name.name.clone(),
                     expected: match takes {
                         Takes::Word => "a word",
+                        Takes::One(_) => "`exact` or `structured`",
                         Takes::Count => "a whole number from 1",
                         Takes::Number => "a number",
                     }
                     .into(),
                     at: e.span,
                     help: match takes {
-                        Takes::Word => format!("such as: {} = {}", name.name, example(&name.name)),
+                        Takes::Word | Takes::One(_) => format!("such as: {} = {}", name.name, example(&name.name)),
                         Takes::Count => format!("such as: {} = 100", name.name),
                         Takes::Number => format!("such as: {} = 1e-6", name.name),
                     },
@@ -117,7 +120,9 @@ pub fn fit_option(text: &str) -> Result<(String, FitValue), String> {
             "`{}` takes {}",
             name.name,
             match takes {
-                Takes::Word => format!("a word, such as {} = {}", name.name, example(&name.name)),
+                Takes::Word | Takes::One(_) => {
+                    format!("a word, such as {} = {}", name.name, example(&name.name))
+                }
                 Takes::Count => "a whole number from 1".into(),
                 Takes::Number => "a number".into(),
             }
@@ -131,12 +136,14 @@ fn example(option: &str) -> &'static str {
         "objective" => "simple",
         "schedule" => "cosine",
         "precision" => "f64",
+        "posterior" => "structured",
         _ => "kmeans",
     }
 }
 
 fn takes_it(takes: Takes, v: &FitValue) -> bool {
     match (takes, v) {
+        (Takes::One(words), FitValue::Word(w)) => words.contains(&w.as_str()),
         (Takes::Word, FitValue::Word(_) | FitValue::Call(..)) | (Takes::Number, FitValue::Number(_)) => true,
         (Takes::Count, FitValue::Number(x)) => *x >= 1.0 && x.fract() == 0.0,
         _ => false,

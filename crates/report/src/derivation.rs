@@ -160,7 +160,9 @@ impl Writer<'_> {
         line.right = match (step.section, &step.left) {
             (Section::EStep, Left::Term(_)) if step.rule == lvmc_derive::chain::NAME => self.chain_line(step),
             (Section::EStep, Left::Term(t))
-                if matches!(self.store.node(*t), Node::Resp(_)) && self.plan.posteriors.is_empty() =>
+                if matches!(self.store.node(*t), Node::Resp(_))
+                    && self.plan.posteriors.is_empty()
+                    && step.rule != lvmc_derive::factorial::NAME =>
             {
                 line.remark = self.posterior_remark();
                 self.posterior()
@@ -206,7 +208,7 @@ impl Writer<'_> {
 
     /// A recursion of a chain's messages: densities by their distributions.
     fn chain_line(&mut self, step: &Step) -> String {
-        let Some(chain) = self.plan.chain.clone() else {
+        let Some(chain) = self.plan.chains.first().cloned() else {
             return String::new();
         };
         let letters: Vec<String> = self

@@ -84,9 +84,18 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
     for (i, f) in plan.finite.iter().enumerate().filter(|(_, f)| f.lag.is_none()) {
         let sym = plan.store.sym(f.sym);
         let count = size(&plan.store, &f.size);
-        let chained = plan.chain.as_ref().is_some_and(|c| c.state.contains(&i));
+        let chained = plan
+            .chains
+            .iter()
+            .any(|c| !c.previous.is_empty() && c.state.contains(&i));
+        let several = plan.gaussian_chain.is_none() && plan.chains.len() > 1;
+        let others = if several {
+            "the other chains"
+        } else {
+            "the Gaussian latents"
+        };
         let how = match (f.observed, eliminated) {
-            _ if bound && chained => format!("q along the chain, {count} values, given q of the Gaussian latents"),
+            _ if bound && chained => format!("q along the chain, {count} values, given q of {others}"),
             _ if chained => format!("exact posterior along the chain, {count} values"),
             (true, _)
                 if graph
@@ -95,7 +104,7 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
             {
                 continue;
             }
-            (false, _) if bound => format!("q of {count} values, given q of the Gaussian latents"),
+            (false, _) if bound => format!("q of {count} values, given q of {others}"),
             (true, _) => format!("observed; a missing cell is summed over its {count} values"),
             (false, true) => format!("exact posterior, {count} values, by variable elimination"),
             (false, false) => format!("exact posterior, {count} values"),
@@ -103,7 +112,9 @@ pub fn inference(graph: &ModelGraph, plan: &Plan) -> Vec<Inference> {
         out.push(Inference {
             names: vec![sym.name.clone()],
             how,
-            rule: if chained {
+            rule: if several && plan.chain_with(i).is_some() {
+                lvmc_derive::factorial::NAME
+            } else if chained {
                 lvmc_derive::chain::NAME
             } else {
                 "finite-posterior"

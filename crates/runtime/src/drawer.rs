@@ -143,7 +143,7 @@ impl<'a> Drawer<'a> {
 
     /// Forward filtering, backward sampling.
     fn draw_paths(&self, draws: usize) -> Result<Vec<HashMap<usize, Vec<u32>>>, ApplyError> {
-        if self.plan.chain.is_none() {
+        if self.plan.chains.is_empty() {
             return Ok(vec![]);
         }
         let number = |draw: usize, row: usize| uniform(&mut self.rng(draw, Purpose::Path, row));
@@ -441,8 +441,8 @@ impl<'a> Drawer<'a> {
 /// Posteriors that have no draws.
 fn refuse(plan: &Plan, finite: &[usize]) -> Result<(), DataError> {
     let in_chain = |v: usize| {
-        let chain = plan.chain.as_ref();
-        chain.is_some_and(|c| c.axes().contains(&v)) || plan.finite[v].lag.is_some()
+        let mut chains = plan.chains.iter();
+        chains.any(|c| c.axes().contains(&v)) || plan.finite[v].lag.is_some()
     };
     let mut free = (0..finite.len()).filter(|&v| !in_chain(v)).map(|v| finite[v]);
     let count = free.try_fold(1usize, |n, k| n.checked_mul(k));

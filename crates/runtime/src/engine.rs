@@ -56,15 +56,17 @@ struct Product {
     offsets: Option<Sweep>,
     weights: Option<Sweep>,
     seed: Option<Sweep>,
-    /// The finite part's weights from which evaluations start: those that gave the last update's statistics.
+    /// The finite parts' weights from which evaluations start: those that gave the last update's statistics.
     anchor: Option<Vec<AlignedVec>>,
-    /// Every row's part of the Gaussian part's entropy.
-    entropy: Vec<f64>,
+    /// What the rows' scores have besides: the Gaussian part's entropy, or what several chains have counted.
+    rows: Vec<f64>,
 }
 
 /// Turns of the parts of q from weights that say nothing, and what the weights may change in the last: q is then a function
 /// of the parameters to within rounding.
 const COLD: (usize, f64) = (1_000, 1e-13);
+/// Turns in which the bound does not rise: what the weights still change is rounding.
+const IDLE: usize = 10;
 /// The same from the weights of the iteration before: the bound rises with every turn, and with every iteration.
 const WARM: (usize, f64) = (2, 0.0);
 
@@ -109,10 +111,12 @@ pub struct Engine<'a> {
     prepare: Option<usize>,
     update: Option<usize>,
     backtrack: Option<usize>,
-    potentials: Option<Sweep>,
+    /// Of every chain; of a Gaussian chain one.
+    potentials: Vec<Sweep>,
     sweep: Option<Sweep>,
     seed: Option<Sweep>,
-    score: Option<Sweep>,
+    /// Of every chain, where there are some.
+    score: Vec<Sweep>,
     posterior: Option<Sweep>,
     chain: Chain,
     product: Product,
@@ -149,6 +153,11 @@ impl<'a> Engine<'a> {
                 ..s
             })
         };
+        let of_chains = |name: &str| {
+            let first = named(name, "");
+            let later = (1..lowered.chains.len()).filter_map(|m| named(&format!("{name}.{m}"), ""));
+            first.into_iter().chain(later).collect()
+        };
         let mut engine = Self {
             memory,
             threads,
@@ -156,10 +165,10 @@ impl<'a> Engine<'a> {
             prepare: program.func("prepare"),
             update: program.func("update"),
             backtrack: program.func("backtrack"),
-            potentials: named("potentials", ""),
+            potentials: of_chains("potentials"),
             sweep: named("sweep", "finish"),
             seed: named("seed", "finish"),
-            score: named("score", ""),
+            score: of_chains("score"),
             posterior: named("posterior", ""),
             chain: Chain::new(data),
             product: Product {
@@ -227,12 +236,11 @@ impl<'a> Engine<'a> {
     /// Tables from parameters, then a pass over the rows; returns the objective of these parameters.
     pub fn evaluate(&mut self) -> f64 {
         self.call(self.prepare);
-        if self.compiled.lowered.mean_field.is_some() {
+        if self.is_product() {
             self.settle();
-        } else if let Some(s) = self.potentials.clone() {
+        } else if !self.potentials.is_empty() {
             self.want_chain();
-            self.pass(&s);
-            self.scan(Scan::Fit);
+            self.chain.log_likelihood = self.scans(Scan::Fit);
         }
         if let Some(s) = self.sweep.clone() {
             self.pass(&s);
@@ -278,11 +286,9 @@ impl<'a> Engine<'a> {
         if let Some(alpha) = self.compiled.lowered.alpha {
             copy(self.memory.flat_mut(alpha), &[1.0]);
         }
-        if let Some(mf) = &self.compiled.lowered.mean_field {
-            let copies = mf
-                .weights
-                .iter()
-                .map(|w| AlignedVec::copy_of(self.memory.rows(w.0).unwrap_or_default()));
+        if self.is_product() {
+            let weights = self.product_weights().into_iter();
+            let copies = weights.map(|w| AlignedVec::copy_of(self.memory.rows(w.0).unwrap_or_default()));
             self.product.anchor = Some(copies.collect());
         }
         self.call(self.update);
@@ -342,14 +348,17 @@ impl<'a> Engine<'a> {
         for &buf in &self.compiled.lowered.spreads {
             self.memory.flat_mut(buf).iter_mut().for_each(|l| *l *= START_SPREAD);
         }
-        if let Some(s) = self.potentials.clone() {
+        if let Some(s) = self.potentials.first().cloned() {
             self.want_chain();
             if self.compiled.lowered.gaussian_chain.is_some() {
                 // what is observed of latents stands in their place
                 self.pass(&s);
+                self.chain.log_likelihood = self.gaussian_scan(Scan::Independent);
             }
             self.independent_states();
-            self.scan(Scan::Independent);
+            for m in 0..self.compiled.lowered.chains.len() {
+                self.scan(m, Scan::Independent);
+            }
         }
         self.seed_product();
         if let Some(s) = self.seed.clone() {
@@ -366,14 +375,21 @@ impl<'a> Engine<'a> {
         self.product.anchor = None;
     }
 
-    /// The parts of q in turns, until the bound has no more to gain; the finite part last, so that its normaliser and the
-    /// entropy of the other are the bound. From the same weights at the same parameters it is the same q.
+    /// q is updated part by part.
+    fn is_product(&self) -> bool {
+        let l = self.compiled.lowered;
+        l.mean_field.is_some() || l.chains.iter().any(|c| c.shared)
+    }
+
+    /// The parts of q in turns, until the bound has no more to gain; the finite parts last and in their order, so that their
+    /// normalisers (and the entropy of a Gaussian part) are the bound. From the same weights at the same parameters it is
+    /// the same q.
     fn settle(&mut self) {
-        let Some(mf) = &self.compiled.lowered.mean_field else {
+        if !self.is_product() {
             return;
-        };
+        }
         self.want_chain();
-        for (i, &(buf, cols)) in mf.weights.iter().enumerate() {
+        for (i, (buf, cols)) in self.product_weights().into_iter().enumerate() {
             let data = self.memory.want(buf);
             match &self.product.anchor {
                 Some(anchor) => copy(data, &anchor[i]),
@@ -385,46 +401,55 @@ impl<'a> Engine<'a> {
             self.pass(&s);
         }
         let (most, little) = if self.product.anchor.is_some() { WARM } else { COLD };
-        let mut before = self.product_weights();
+        let mut before = self.read_weights();
+        let (mut best, mut idle) = (f64::NEG_INFINITY, 0);
         for _ in 0..most {
             let bound = self.turn();
-            let now = self.product_weights();
+            idle = if bound > best { 0 } else { idle + 1 };
+            best = best.max(bound);
+            let now = self.read_weights();
             let pairs = before.iter().flatten().zip(now.iter().flatten());
             let change = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            if change <= little || !bound.is_finite() {
+            if change <= little || !bound.is_finite() || idle == IDLE {
                 break;
             }
             before = now;
         }
     }
 
-    /// The finite part's weights, as the other part reads them.
-    fn product_weights(&self) -> Vec<Vec<f64>> {
-        let weights = self.compiled.lowered.mean_field.iter().flat_map(|mf| &mf.weights);
+    /// Buffers of weights that the update of some other part of q reads, and their columns.
+    fn product_weights(&self) -> Vec<(BufId, usize)> {
+        let l = self.compiled.lowered;
+        match &l.mean_field {
+            Some(mf) => mf.weights.clone(),
+            None => {
+                let of = |c: &ChainSlot| {
+                    let pairs = c.scan.pairs.map(|p| (p, c.scan.edges.len()));
+                    std::iter::once((c.scan.rows, c.scan.states))
+                        .chain(pairs)
+                        .collect::<Vec<_>>()
+                };
+                l.chains.iter().flat_map(of).collect()
+            }
+        }
+    }
+
+    fn read_weights(&self) -> Vec<Vec<f64>> {
         let layout = self.memory.layout();
+        let weights = self.product_weights().into_iter();
         weights
-            .map(|&(buf, cols)| row_major(self.memory.rows(buf), layout, cols))
+            .map(|(buf, cols)| row_major(self.memory.rows(buf), layout, cols))
             .collect()
     }
 
     /// One update of each part of q; returns the bound.
     fn turn(&mut self) -> f64 {
-        let Some(mf) = &self.compiled.lowered.mean_field else {
-            return f64::NAN;
-        };
-        let entropy = scan::structured::run(
-            mf,
-            &mut self.memory,
-            &self.chain.starts,
-            &self.chain.weights,
-            &mut self.product.entropy,
-        );
-        if let Some(s) = self.potentials.clone() {
-            self.pass(&s);
+        let mut entropy = 0.0;
+        if let Some(mf) = &self.compiled.lowered.mean_field {
+            let Chain { starts, weights, .. } = &self.chain;
+            entropy = scan::structured::run(mf, &mut self.memory, starts, weights, &mut self.product.rows);
         }
-        self.chain.log_likelihood = 0.0;
-        self.scan(Scan::Fit);
-        self.chain.log_likelihood += entropy;
+        self.chain.log_likelihood = self.scans(Scan::Fit) + entropy;
         if let Some(s) = self.product.weights.clone() {
             self.pass(&s);
         }
@@ -444,7 +469,7 @@ impl<'a> Engine<'a> {
         }
         let Chain { starts, weights, .. } = &self.chain;
         if self.compiled.lowered.starts.is_empty() {
-            scan::structured::run(mf, &mut self.memory, starts, weights, &mut self.product.entropy);
+            scan::structured::run(mf, &mut self.memory, starts, weights, &mut self.product.rows);
         } else {
             mf.independent(&mut self.memory, starts);
         }
@@ -462,31 +487,62 @@ impl<'a> Engine<'a> {
                 self.memory.want(buf);
             }
         }
-        if let Some(slot) = &self.compiled.lowered.chain {
+        for slot in &self.compiled.lowered.chains {
             self.memory.want(slot.scan.rows);
             if let Some(pairs) = slot.scan.pairs {
                 self.memory.want(pairs);
             }
+            for &(buf, ..) in &slot.early {
+                self.memory.want(buf);
+            }
         }
     }
 
-    /// Posteriors of the chain's states from their potentials.
-    fn scan(&mut self, scan: Scan) {
-        if let Some(chain) = &self.compiled.lowered.gaussian_chain {
-            let Chain { starts, weights, .. } = &self.chain;
-            self.chain.log_likelihood = scan::gaussian::run(chain, &mut self.memory, starts, weights, scan);
-            return;
+    /// Potentials and posteriors, chain by chain; returns Σ weight · the logs of the normalisers, less what several chains
+    /// count.
+    fn scans(&mut self, scan: Scan) -> f64 {
+        let passes = if scan == Scan::Score {
+            &self.score
+        } else {
+            &self.potentials
+        };
+        let passes = passes.clone();
+        if self.compiled.lowered.gaussian_chain.is_some() {
+            passes.iter().for_each(|s| self.pass(s));
+            return self.gaussian_scan(scan);
         }
-        let Some(slot) = &self.compiled.lowered.chain else {
-            return;
+        let mut total = 0.0;
+        if self.compiled.lowered.mean_field.is_none() {
+            self.product.rows.clear();
+            self.product.rows.resize(self.rows(), 0.0);
+        }
+        for (m, pass) in passes.iter().enumerate() {
+            self.pass(pass);
+            total += self.scan(m, scan);
+        }
+        total
+    }
+
+    fn gaussian_scan(&mut self, scan: Scan) -> f64 {
+        let Some(chain) = &self.compiled.lowered.gaussian_chain else {
+            return 0.0;
+        };
+        let Chain { starts, weights, .. } = &self.chain;
+        scan::gaussian::run(chain, &mut self.memory, starts, weights, scan)
+    }
+
+    /// Posteriors of a chain's states from their potentials.
+    fn scan(&mut self, m: usize, scan: Scan) -> f64 {
+        let Some(slot) = self.compiled.lowered.chains.get(m) else {
+            return 0.0;
         };
         let Chain {
             starts,
             weights,
             scratch,
-            log_likelihood,
+            ..
         } = &mut self.chain;
-        *log_likelihood = scan::run(
+        let total = scan::run(
             &slot.scan,
             &mut self.memory,
             starts,
@@ -495,31 +551,47 @@ impl<'a> Engine<'a> {
             scratch,
             self.threads,
         );
+        if slot.early.is_empty() || scan == Scan::Independent {
+            return total;
+        }
+        let rows = &mut self.product.rows;
+        let before: Vec<f64> = rows.clone();
+        for &early in &slot.early {
+            scan::take_early(early, &self.memory, rows);
+        }
+        let taken = rows.iter().zip(&before).map(|(now, before)| now - before);
+        let taken: Vec<f64> = taken.collect();
+        let sequences = starts.windows(2).zip(weights.iter()).filter(|s| *s.1 != 0.0);
+        total
+            + sequences
+                .map(|(s, w)| w * taken[s[0]..s[1]].iter().sum::<f64>())
+                .sum::<f64>()
     }
 
     /// The states' potentials as the marginals were set.
     fn independent_states(&mut self) {
         let lowered = self.compiled.lowered;
-        let Some(slot) = &lowered.chain else { return };
-        let layout = self.memory.layout();
-        let marginals: Vec<Option<Vec<f64>>> = slot
-            .state
-            .iter()
-            .map(|v| {
-                let latent = &lowered.latents[v.latent?];
-                Some(row_major(self.memory.rows(latent.marginal), layout, latent.size))
-            })
-            .collect();
-        self.fill(slot.scan.rows, slot.scan.states, |row, state| {
-            let mut rest = state;
-            let mut log = 0.0;
-            for (v, m) in slot.state.iter().zip(&marginals).rev() {
-                let value = rest % v.size;
-                rest /= v.size;
-                log += m.as_ref().map_or(0.0, |m| m[row * v.size + value].ln());
-            }
-            log
-        });
+        for slot in &lowered.chains {
+            let layout = self.memory.layout();
+            let marginals: Vec<Option<Vec<f64>>> = slot
+                .state
+                .iter()
+                .map(|v| {
+                    let latent = &lowered.latents[v.latent?];
+                    Some(row_major(self.memory.rows(latent.marginal), layout, latent.size))
+                })
+                .collect();
+            self.fill(slot.scan.rows, slot.scan.states, |row, state| {
+                let mut rest = state;
+                let mut log = 0.0;
+                for (v, m) in slot.state.iter().zip(&marginals).rev() {
+                    let value = rest % v.size;
+                    rest /= v.size;
+                    log += m.as_ref().map_or(0.0, |m| m[row * v.size + value].ln());
+                }
+                log
+            });
+        }
     }
 
     /// Posteriors of the latents and log-likelihoods of the rows at the present parameters.
@@ -535,15 +607,15 @@ impl<'a> Engine<'a> {
         self.call(self.prepare);
         self.want_chain();
         self.settle();
-        if let Some(s) = self.score.clone() {
-            self.pass(&s);
-        }
-        if let Some(s) = self.posterior.clone() {
-            self.scan(Scan::Score);
-            self.pass(&s);
+        match self.posterior.clone() {
+            Some(s) => {
+                self.scans(Scan::Score);
+                self.pass(&s);
+            }
+            None => self.score.clone().iter().for_each(|s| self.pass(s)),
         }
         let layout = self.memory.layout();
-        let own = self.product.entropy.iter().enumerate();
+        let own = self.product.rows.iter().enumerate();
         let out = self.memory.want(lowered.row_score);
         own.for_each(|(row, h)| out[layout.at(1, row, 0)] += h);
         let marginals = lowered
@@ -570,35 +642,59 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The rows' log potentials of a chain of finite states at the present parameters.
-    fn read_potentials(&mut self) -> Option<&'a ChainSlot> {
-        let slot = self.compiled.lowered.chain.as_ref()?;
+    /// What is to be read of every chain's log potentials at the present parameters, chain by chain; where q is a product the
+    /// potentials are those of q given q of the others.
+    fn with_potentials<T>(&mut self, mut read: impl FnMut(&mut Self, &ChainSlot) -> T) -> Vec<T> {
+        let lowered = self.compiled.lowered;
         self.call(self.prepare);
         self.want_chain();
-        if let Some(s) = self.potentials.clone() {
-            self.pass(&s);
+        self.settle();
+        let several = lowered.chains.len() > 1;
+        let passes = self.potentials.clone();
+        let mut out = vec![];
+        for (slot, pass) in lowered.chains.iter().zip(&passes) {
+            let kept = several.then(|| {
+                let of = [Some(slot.scan.rows), slot.scan.pairs].into_iter().flatten();
+                of.map(|buf| (buf, AlignedVec::copy_of(self.memory.rows(buf).unwrap_or_default())))
+                    .collect::<Vec<_>>()
+            });
+            self.pass(pass);
+            out.push(read(self, slot));
+            // the others' potentials read the posterior
+            for (buf, values) in kept.into_iter().flatten() {
+                copy(self.memory.want(buf), &values);
+            }
         }
-        Some(slot)
+        out
     }
 
     /// The jointly most probable path of a chain's finite states, for every latent of the chain: its value in every row,
-    /// [`IMPOSSIBLE`] in a sequence of density 0.
+    /// [`IMPOSSIBLE`] in a sequence of density 0. Of several chains the path of each is that of its part of q.
     pub fn path(&mut self) -> Vec<(usize, Vec<u32>)> {
-        let Some(slot) = self.read_potentials() else {
-            return vec![];
-        };
-        let states = path::most_probable(&slot.scan, &self.memory, &self.chain.starts, self.threads);
-        values(slot, &states)
+        let paths = self.with_potentials(|engine, slot| {
+            let states = path::most_probable(&slot.scan, &engine.memory, &engine.chain.starts, engine.threads);
+            values(slot, &states)
+        });
+        paths.concat()
     }
 
-    /// Draws of the chain's finite states given all rows, each as [`Engine::path`] has its one; `uniform(draw, row)` is a
-    /// number from [0, 1).
+    /// Draws of the chains' finite states given all rows, each as [`Engine::path`] has its one; `uniform(draw, row)` is a
+    /// number from [0, 1), `uniform(count · chain + draw, row)` of a chain after the first.
     pub fn paths(&mut self, count: usize, uniform: &dyn Fn(usize, usize) -> f64) -> Vec<Vec<(usize, Vec<u32>)>> {
-        let Some(slot) = self.read_potentials() else {
-            return vec![vec![]; count];
-        };
-        let all = path::draws(&slot.scan, &self.memory, &self.chain.starts, count, uniform);
-        all.iter().map(|states| values(slot, states)).collect()
+        let mut out = vec![vec![]; count];
+        let mut first = 0;
+        let drawn = self.with_potentials(|engine, slot| {
+            let number = |draw: usize, row: usize| uniform(first + draw, row);
+            let all = path::draws(&slot.scan, &engine.memory, &engine.chain.starts, count, &number);
+            first += count;
+            all.iter().map(|states| values(slot, states)).collect::<Vec<_>>()
+        });
+        for of_chain in drawn {
+            for (to, own) in out.iter_mut().zip(of_chain) {
+                to.extend(own);
+            }
+        }
+        out
     }
 
     /// What is known of the chain's latents at the last row of every sequence, once [`Engine::posterior`] has been called.
@@ -613,7 +709,7 @@ impl<'a> Engine<'a> {
                 .collect()
         };
         last.map(|row| {
-            let states = lowered.chain.iter().flat_map(|c| read(c.scan.rows, c.scan.states, row));
+            let states = lowered.chains.iter().map(|c| read(c.scan.rows, c.scan.states, row));
             let parts = lowered.gaussian_chain.iter().flat_map(|g| &g.parts);
             let mut before: Vec<usize> = vec![];
             let parts = parts.map(|p| {
@@ -660,8 +756,8 @@ fn values(slot: &ChainSlot, states: &[u32]) -> Vec<(usize, Vec<u32>)> {
 /// What is known of a chain's latents at a row.
 #[derive(Debug, Clone)]
 pub struct End {
-    /// The posterior of every state; none of a Gaussian chain.
-    pub states: Vec<f64>,
+    /// Of every chain the posterior of its states; none of a Gaussian chain.
+    pub states: Vec<Vec<f64>>,
     /// Of a Gaussian chain's parts; none of a finite one.
     pub parts: Vec<PartEnd>,
 }

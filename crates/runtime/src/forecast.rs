@@ -232,8 +232,9 @@ impl Simulator<'_> {
     /// the last, value.
     fn state(&self, end: &End, rng: &mut StdRng) -> Vec<(SymId, usize, Array)> {
         let mut out = vec![];
-        if let (Some(chain), Some(slot)) = (&self.plan.chain, &self.model.lowered.chain) {
-            let mut number = weighted(rng, &end.states);
+        let chains = self.plan.chains.iter().zip(&self.model.lowered.chains);
+        for ((chain, slot), states) in chains.zip(&end.states).filter(|c| !c.0.0.previous.is_empty()) {
+            let mut number = weighted(rng, states);
             for (&v, var) in chain.state.iter().zip(&slot.state).rev() {
                 let f = &self.plan.finite[v];
                 let (of, by) = f.lag.map_or((f.sym, 0), |l| (self.plan.finite[l.of].sym, l.by));

@@ -103,7 +103,7 @@ pub fn predict(model: Model<'_>, table: Table, binds: &[String]) -> Result<Predi
 
 /// The jointly most probable path of the chain's finite latents, in the order of the table.
 fn most_probable_path(model: Model<'_>, data: &Dataset) -> Result<Vec<(usize, Vec<u32>)>, ApplyError> {
-    if model.lowered.chain.is_none() {
+    if model.lowered.chains.is_empty() {
         return Ok(vec![]);
     }
     let mut paths = model.with_engine(data, |engine| engine.path())?;

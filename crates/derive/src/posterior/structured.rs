@@ -50,7 +50,7 @@ pub fn needed(joint: &LogJoint, latents: &[Continuous]) -> bool {
         cases.any(|c| latents.iter().any(|l| joint.store.depends_on_sym(c.term, l.sym)))
     };
     let depends = |f: &RowFactor| !f.scope.is_empty() || f.cases.len() > 1;
-    joint.chain.is_some() || joint.factors.iter().filter(own).any(depends)
+    !joint.chains.is_empty() || joint.factors.iter().filter(own).any(depends)
 }
 
 /// q is not the posterior: some finite variable of a statement is hidden.

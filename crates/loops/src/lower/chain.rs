@@ -20,6 +20,8 @@ use lvmc_term::{IxId, Node, SymId, Term};
 pub struct ChainCode {
     state: CliqueCode,
     pairs: Option<CliqueCode>,
+    /// Factors in which other chains stand.
+    shared: Vec<super::factorial::Shared>,
 }
 
 /// Buffers of a chain.
@@ -29,40 +31,80 @@ pub struct ChainBuffers {
     pub scan: ForwardBackward,
     /// Its variables: those of the row before, then the state's.
     pub axes: Vec<usize>,
+    /// What of the state's (and of the pairs') potentials later chains count too.
+    pub early: [Option<BufId>; 2],
+}
+
+/// The name of a function of a chain.
+pub fn named(name: &str, chain: usize) -> String {
+    match (chain, name.strip_suffix("_w")) {
+        (0, _) => name.to_owned(),
+        (m, Some(plain)) => format!("{plain}.{m}_w"),
+        (m, None) => format!("{name}.{m}"),
+    }
 }
 
 impl Lower<'_> {
-    /// Buffers and tables of the chain, if the plan has one.
-    pub fn add_chain(&mut self, pb: &mut ProgramBuilder, updates: &[Update]) {
-        let Some(chain) = self.plan.chain.clone() else { return };
-        let axes = chain.axes();
-        let (states, pairs) = (self.configs_over(&chain.state), self.configs_over(&axes));
-        let needed = self.pairs_needed(&chain, updates);
-        let initial = self.chain_table(pb, &chain, &chain.state.clone(), 0);
-        let tables = (1..=chain.regimes)
-            .map(|p| self.chain_table(pb, &chain, &axes, p))
-            .collect::<Vec<_>>();
-        let scan = ForwardBackward {
-            states,
-            edges: self.edges(&chain, &axes),
-            rows: pb.buffer("chain.state", BufKind::Out, states),
-            pairs: needed.then(|| pb.buffer("chain.pairs", BufKind::Out, pairs)),
-            initial,
-            counts: pb.buffer("chain.counts", BufKind::Input, tables.len() * pairs),
-            tables,
-            row_score: self.fixed.row_score,
-        };
-        self.chain = Some(ChainBuffers { scan, axes });
+    /// Buffers and tables of the plan's chains.
+    pub fn add_chains(&mut self, pb: &mut ProgramBuilder, updates: &[Update]) {
+        for (at, chain) in self.plan.chains.clone().iter().enumerate() {
+            let axes = chain.axes();
+            let (states, pairs) = (self.configs_over(&chain.state), self.configs_over(&axes));
+            let needed = self.pairs_needed(chain, updates);
+            let prefix = named("chain", at);
+            let initial = self.chain_table(pb, chain, &chain.state.clone(), 0, &prefix);
+            let alone = chain.previous.is_empty();
+            let tables: Vec<BufId> = if alone {
+                // rows know nothing of each other: every transition is as likely as any other
+                vec![pb.buffer(&format!("{prefix}.table1"), BufKind::Table, states * states)]
+            } else {
+                let regimes = 1..=chain.regimes;
+                regimes
+                    .map(|p| self.chain_table(pb, chain, &axes, p, &prefix))
+                    .collect()
+            };
+            let edges = if alone {
+                (0..states * states).map(|e| (e / states, e % states)).collect()
+            } else {
+                self.edges(chain, &axes)
+            };
+            let counts = tables.len() * edges.len();
+            let out =
+                |pb: &mut ProgramBuilder, name: &str, cols| pb.buffer(&format!("{prefix}.{name}"), BufKind::Out, cols);
+            let scan = ForwardBackward {
+                states,
+                edges,
+                rows: out(pb, "state", states),
+                pairs: needed.then(|| out(pb, "pairs", pairs)),
+                initial,
+                counts: pb.buffer(&format!("{prefix}.counts"), BufKind::Input, counts),
+                tables,
+                row_score: self.fixed.row_score,
+            };
+            let [near, far] = self.early(at);
+            let early = [
+                near.then(|| out(pb, "early", states)),
+                far.then(|| out(pb, "early.pairs", pairs)),
+            ];
+            self.chains.push(ChainBuffers { scan, axes, early });
+        }
     }
 
-    fn chain_table(&mut self, pb: &mut ProgramBuilder, chain: &Chain, axes: &[usize], position: usize) -> BufId {
+    fn chain_table(
+        &mut self,
+        pb: &mut ProgramBuilder,
+        chain: &Chain,
+        axes: &[usize],
+        position: usize,
+        prefix: &str,
+    ) -> BufId {
         let plan = self.plan;
         let t = chain.table(&mut self.s, &plan.finite, &plan.factors, position);
         let ixs: Vec<IxId> = axes.iter().map(|&v| plan.finite[v].ix).collect();
         let name = if position == 0 {
-            "chain.initial".to_owned()
+            format!("{prefix}.initial")
         } else {
-            format!("chain.table{position}")
+            format!("{prefix}.table{position}")
         };
         let out = pb.buffer(&name, BufKind::Table, self.configs_over(axes));
         self.jobs.push(Job {
@@ -128,15 +170,20 @@ impl Lower<'_> {
             Solution::Gradient { blocks } => blocks.iter().any(|b| weighted(b.score)),
             _ => false,
         });
-        rows || messages || statistics || steps
+        let shared = chain.shared.iter().any(|&f| self.far(chain, &self.plan.factors[f]));
+        rows || messages || statistics || steps || shared
     }
 
     /// The tables whose counts a row sum adds up: `Σₙ r [where the statement holds]`, r of a pair.
     pub fn transitions(&self, t: Term) -> Option<Vec<usize>> {
-        let chain = self.plan.chain.as_ref()?;
         let Node::RowSum(inner) = *self.s.node(t) else {
             return None;
         };
+        let first = self.s.factors(inner).into_iter().find_map(|f| match self.s.node(f) {
+            Node::Resp(values) => values.first().and_then(|v| self.finite_of(v.0)),
+            _ => None,
+        })?;
+        let chain = &self.plan.chains[self.plan.chain_with(first)?];
         let (mut pair, mut when) = (false, When::From(1));
         for f in self.s.factors(inner) {
             match self.s.node(f) {
@@ -162,10 +209,16 @@ impl Lower<'_> {
         (pair && alone).then(|| (0..chain.regimes).filter(holds).collect())
     }
 
-    /// Reads the chain's factors.
-    pub fn plan_chain(&mut self, b: &mut FuncBuilder<'_>, data_only: &mut Vec<Term>) -> Option<ChainCode> {
-        let chain = self.plan.chain.clone()?;
-        let pairs = self.chain.as_ref()?.scan.pairs.is_some();
+    /// Reads the chains' factors.
+    pub fn plan_chains(&mut self, b: &mut FuncBuilder<'_>, data_only: &mut Vec<Term>) -> Vec<ChainCode> {
+        (0..self.plan.chains.len())
+            .map(|at| self.plan_chain(b, data_only, at))
+            .collect()
+    }
+
+    fn plan_chain(&mut self, b: &mut FuncBuilder<'_>, data_only: &mut Vec<Term>, at: usize) -> ChainCode {
+        let chain = self.plan.chains[at].clone();
+        let pairs = self.chains[at].scan.pairs.is_some();
         let axes = chain.axes();
         let rows: Vec<usize> = chain
             .factors
@@ -186,51 +239,65 @@ impl Lower<'_> {
                 axes: axes.to_vec(),
                 parent: None,
                 to_chain: false,
+                chain: Some(at),
                 groups,
                 evidence: vec![],
                 children: children.to_vec(),
             }
         };
-        let state = clique(self, &chain.state, &own, &near);
+        let mut state = clique(self, &chain.state, &own, &near);
+        if chain.previous.is_empty() {
+            let observed = chain.state.iter().copied().filter(|&v| self.plan.finite[v].observed);
+            state.evidence = observed.collect();
+        }
         let pairs = pairs.then(|| clique(self, &axes, &back, &far));
-        Some(ChainCode { state, pairs })
+        let shared = self.plan_shared(b, data_only, at);
+        ChainCode { state, pairs, shared }
     }
 
-    /// The rows' log potentials; what the chain does not touch goes where `ends` says.
-    pub fn chain_potentials(&mut self, b: &mut FuncBuilder<'_>, code: &mut EStep, ends: Ends) {
+    /// The rows' log potentials of a chain; what no chain touches goes where `ends` says, from the first one's function.
+    pub fn chain_potentials(&mut self, b: &mut FuncBuilder<'_>, code: &mut EStep, ends: Ends, at: usize) {
         self.weights.clear();
-        self.plain_density(b, code, ends);
-        let (_, messages) = self.forward(b, code, ends);
-        let (Some(chain), Some(mut own)) = (self.chain.clone(), code.chain.take()) else {
+        if at == 0 {
+            self.plain_density(b, code, ends);
+        }
+        let mine = |c: &CliqueCode| c.chain == Some(at) || at == 0 && c.chain.is_none();
+        let (_, messages) = self.forward(b, code, ends, &mine);
+        if self.chains.is_empty() {
             return;
-        };
+        }
+        let (chain, mut own) = (self.chains[at].clone(), code.chains[at].clone());
         let all = code.cliques.clone();
         self.fill(b, &mut own.state, &messages, &all, chain.scan.rows);
         if let (Some(pairs), Some(table)) = (&mut own.pairs, chain.scan.pairs) {
             self.fill(b, pairs, &messages, &all, table);
         }
-        code.chain = Some(own);
+        self.shared_potentials(b, &mut own.shared, at);
+        code.chains[at] = own;
     }
 
     /// Posterior weights after the scan: the chain's are stored, other latents' are made from them.
     pub fn chain_weights(&mut self, b: &mut FuncBuilder<'_>, code: &mut EStep) {
         self.weights.clear();
-        self.stored_chain(b);
-        let (tables, _) = self.forward(b, code, Ends::Weights);
+        self.stored_chains(b);
+        let (tables, _) = self.forward(b, code, Ends::Weights, &|_| true);
         self.spread_back(b, code, &tables);
     }
 
     /// The stored posteriors as weights.
-    pub fn stored_chain(&mut self, b: &mut FuncBuilder<'_>) {
-        let (Some(chain), Some(buffers)) = (self.plan.chain.clone(), self.chain.clone()) else {
-            return;
-        };
-        let stored = [
-            (Some(buffers.scan.rows), chain.state),
-            (buffers.scan.pairs, buffers.axes),
-        ];
+    pub fn stored_chains(&mut self, b: &mut FuncBuilder<'_>) {
+        for at in 0..self.chains.len() {
+            self.stored_chain(b, at);
+        }
+        self.known_values(b);
+    }
+
+    /// One chain's.
+    pub fn stored_chain(&mut self, b: &mut FuncBuilder<'_>, at: usize) {
+        let (chain, buffers) = (self.plan.chains[at].clone(), self.chains[at].clone());
+        let mut stored = vec![(buffers.scan.rows, chain.state)];
+        stored.extend(buffers.scan.pairs.map(|p| (p, buffers.axes)));
         for (buf, axes) in stored {
-            let Some(buf) = buf else { continue };
             let table = self.weighted_copy(b, buf, self.configs_over(&axes));
             let key: Vec<SymId> = axes.iter().map(|&v| self.plan.finite[v].sym).collect();
             self.weights.insert(key, table);
@@ -254,12 +321,15 @@ impl Lower<'_> {
 
     /// Sums counts for the updates: before them.
     pub fn fold_transitions(&mut self, b: &mut FuncBuilder<'_>) {
-        let Some(chain) = self.chain.clone() else { return };
-        let edges = self.configs_over(&chain.axes);
         for set in self.stats.sets.clone() {
             let SetKind::Transitions(tables) = &set.kind else {
                 continue;
             };
+            let own = set.resp.first().and_then(|&x| self.plan.chain_with(self.finite_of(x)?));
+            let Some(chain) = own.map(|at| self.chains[at].clone()) else {
+                continue;
+            };
+            let edges = self.configs_over(&chain.axes);
             let kept: Vec<usize> = set.resp.iter().filter_map(|&x| self.finite_of(x)).collect();
             let zero = b.num(0.0);
             b.for_(set.configs, |b, i| b.store(set.out.at(i), zero));
@@ -284,15 +354,25 @@ impl Lower<'_> {
     }
 
     /// What the runtime is told.
-    pub fn chain_slot(&self, latents: &[LatentSlot]) -> Option<ChainSlot> {
-        let chain = self.plan.chain.as_ref()?;
-        let state = chain.state.iter().map(|&v| StateVar {
-            latent: latents.iter().position(|l| l.sym == self.plan.finite[v].sym),
-            size: self.finite_size(v),
-        });
-        Some(ChainSlot {
-            scan: self.chain.as_ref()?.scan.clone(),
-            state: state.collect(),
-        })
+    pub fn chain_slots(&self, latents: &[LatentSlot]) -> Vec<ChainSlot> {
+        let slot = |(chain, buffers): (&Chain, &ChainBuffers)| {
+            let state = chain.state.iter().map(|&v| StateVar {
+                latent: latents.iter().position(|l| l.sym == self.plan.finite[v].sym),
+                size: self.finite_size(v),
+            });
+            let scan = &buffers.scan;
+            let near = buffers.early[0].map(|buf| (buf, scan.states, scan.rows));
+            let far = buffers.early[1].zip(scan.pairs);
+            ChainSlot {
+                scan: scan.clone(),
+                state: state.collect(),
+                early: near
+                    .into_iter()
+                    .chain(far.map(|(buf, pairs)| (buf, scan.edges.len(), pairs)))
+                    .collect(),
+                shared: !chain.shared.is_empty(),
+            }
+        };
+        self.plan.chains.iter().zip(&self.chains).map(slot).collect()
     }
 }

@@ -81,8 +81,8 @@ pub struct Lower<'a> {
     /// Features may differ by configuration of the finite variables: while statistics are read, which are accumulated
     /// configuration by configuration.
     pub configured: bool,
-    /// The chain's buffers.
-    pub chain: Option<super::chain::ChainBuffers>,
+    /// The chains' buffers.
+    pub chains: Vec<super::chain::ChainBuffers>,
     /// The Gaussian chain's buffers.
     pub gaussian_chain: Option<super::kalman::GaussianChain>,
     /// The buffers of the Gaussian part of a q that is a product.

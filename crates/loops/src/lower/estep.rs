@@ -32,8 +32,8 @@ pub struct EStep {
     pub plain: Vec<Group>,
     /// Addends free of parameters and finite variables.
     pub data_only: Vec<Term>,
-    /// The chain's.
-    pub chain: Option<super::chain::ChainCode>,
+    /// The chains'.
+    pub chains: Vec<super::chain::ChainCode>,
 }
 
 /// A clique and what is multiplied into it.
@@ -45,6 +45,8 @@ pub struct CliqueCode {
     pub parent: Option<usize>,
     /// Its message goes to the chain.
     pub to_chain: bool,
+    /// The chain to whose part of the posterior it belongs.
+    pub chain: Option<usize>,
     /// Groups of addends.
     pub groups: Vec<Group>,
     /// Observed variables whose evidence enters here.
@@ -68,7 +70,8 @@ impl Lower<'_> {
     /// Reads the plan's cliques.
     pub fn plan_e_step(&mut self, b: &mut FuncBuilder<'_>) -> EStep {
         let mut code = EStep::default();
-        let mut seen = vec![false; self.plan.finite.len()];
+        // in every part of the posterior once
+        let mut seen = std::collections::BTreeSet::new();
         for c in &self.plan.cliques {
             let axes: Vec<usize> = c.others.iter().copied().chain([c.var]).collect();
             let (groups, mut data_only) = self.groups(b, &c.factors, &axes);
@@ -76,12 +79,13 @@ impl Lower<'_> {
             let evidence: Vec<usize> = axes
                 .iter()
                 .copied()
-                .filter(|&v| self.plan.finite[v].observed && !std::mem::replace(&mut seen[v], true))
+                .filter(|&v| self.plan.finite[v].observed && seen.insert((c.chain, v)))
                 .collect();
             code.cliques.push(CliqueCode {
                 axes,
                 parent: c.parent,
                 to_chain: c.parent.is_none() && !c.others.is_empty(),
+                chain: c.chain,
                 groups,
                 evidence,
                 children: c.children.clone(),
@@ -93,7 +97,7 @@ impl Lower<'_> {
         let (groups, mut data_only) = self.groups(b, &plain, &[]);
         code.plain = groups;
         code.data_only.append(&mut data_only);
-        code.chain = self.plan_chain(b, &mut code.data_only);
+        code.chains = self.plan_chains(b, &mut code.data_only);
         code
     }
 
@@ -109,36 +113,43 @@ impl Lower<'_> {
     pub fn e_step(&mut self, b: &mut FuncBuilder<'_>, code: &mut EStep, ends: Ends) {
         self.weights.clear();
         self.plain_density(b, code, ends);
-        let (tables, _) = self.forward(b, code, ends);
+        let (tables, _) = self.forward(b, code, ends, &|_| true);
         self.spread_back(b, code, &tables);
     }
 
-    /// Cliques in the order of elimination: their tables, conditional now, and their messages.
+    /// Some cliques in the order of elimination: their tables, conditional now, and their messages.
     pub fn forward(
         &mut self,
         b: &mut FuncBuilder<'_>,
         code: &mut EStep,
         ends: Ends,
-    ) -> (Vec<BufId>, Vec<Option<BufId>>) {
+        wanted: &dyn Fn(&CliqueCode) -> bool,
+    ) -> (Vec<Option<BufId>>, Vec<Option<BufId>>) {
         let (mut tables, mut messages) = (vec![], vec![]);
         for at in 0..code.cliques.len() {
+            if !wanted(&code.cliques[at]) {
+                tables.push(None);
+                messages.push(None);
+                continue;
+            }
             let all = code.cliques.clone();
             let n = self.configs_over(&code.cliques[at].axes);
             let table = b.buffer("posterior", BufKind::Temp, n);
             self.fill(b, &mut code.cliques[at], &messages, &all, table);
             let message = self.eliminate(b, &code.cliques[at], table, ends);
-            tables.push(table);
+            tables.push(Some(table));
             messages.push(message);
         }
         (tables, messages)
     }
 
     /// The posterior weights of all cliques, from conditional tables.
-    pub fn spread_back(&mut self, b: &mut FuncBuilder<'_>, code: &EStep, tables: &[BufId]) {
+    pub fn spread_back(&mut self, b: &mut FuncBuilder<'_>, code: &EStep, tables: &[Option<BufId>]) {
         for at in (0..code.cliques.len()).rev() {
             self.backward(b, code, tables, at);
         }
         for (clique, &table) in code.cliques.iter().zip(tables) {
+            let Some(table) = table else { continue };
             let key: Vec<SymId> = clique.axes.iter().map(|&v| self.plan.finite[v].sym).collect();
             self.weights.insert(key, table);
         }
@@ -245,7 +256,7 @@ impl Lower<'_> {
     }
 
     /// table[configuration] += source[its part on `open`], where the fixed values hold and the excluded do not.
-    fn spread(
+    pub fn spread(
         &mut self,
         b: &mut FuncBuilder<'_>,
         source: BufId,
@@ -295,7 +306,7 @@ impl Lower<'_> {
     }
 
     /// Where a cell is present, every other value has potential −∞.
-    fn add_evidence(&mut self, b: &mut FuncBuilder<'_>, v: usize, axes: &[usize], table: BufId) {
+    pub fn add_evidence(&mut self, b: &mut FuncBuilder<'_>, v: usize, axes: &[usize], table: BufId) {
         let Some(column) = self.columns.get(&self.plan.finite[v].sym).copied() else {
             return;
         };
@@ -368,12 +379,16 @@ impl Lower<'_> {
     }
 
     /// Conditional → joint: times the parent's marginal of the others.
-    fn backward(&mut self, b: &mut FuncBuilder<'_>, code: &EStep, tables: &[BufId], at: usize) {
+    fn backward(&mut self, b: &mut FuncBuilder<'_>, code: &EStep, tables: &[Option<BufId>], at: usize) {
+        let Some(table) = tables[at] else { return };
         let clique = &code.cliques[at];
         let (others, last) = clique.axes.split_at(clique.axes.len() - 1);
         let n = self.finite_size(last[0]);
         let marginal = match clique.parent {
-            Some(parent) => self.marginal(b, tables[parent], &code.cliques[parent].axes, others),
+            Some(parent) => {
+                let Some(above) = tables[parent] else { return };
+                self.marginal(b, above, &code.cliques[parent].axes, others)
+            }
             None if clique.to_chain => {
                 let others: Vec<SymId> = others.iter().map(|&v| self.plan.finite[v].sym).collect();
                 self.weights_for(b, &others)
@@ -383,7 +398,7 @@ impl Lower<'_> {
         let count: usize = others.iter().map(|&v| self.finite_size(v)).product();
         b.for_(count, |b, i| {
             b.kernel(Kernel::MulRows {
-                rows: tables[at].col(i * n),
+                rows: table.col(i * n),
                 n,
                 by: marginal.col(i),
             });
@@ -440,13 +455,14 @@ impl Lower<'_> {
 
     /// Π marginals: exact for variables in different parts of the graph, and what `seed` starts from.
     fn product_of_marginals(&mut self, b: &mut FuncBuilder<'_>, kept: &[usize]) -> BufId {
-        let mut singles = vec![];
-        for &v in kept {
-            let sym = self.plan.finite[v].sym;
-            let known = self.weights.get(&vec![sym]).copied();
-            singles.push(match known {
+        let parts = self.independent_parts(kept);
+        let mut tables = vec![];
+        for part in &parts {
+            let syms: Vec<SymId> = part.iter().map(|&v| self.plan.finite[v].sym).collect();
+            let known = self.weights.get(&syms).copied();
+            tables.push(match known {
                 Some(table) => table,
-                None if kept.len() > 1 => self.weights_for(b, &[sym]),
+                None if parts.len() > 1 => self.weights_for(b, &syms),
                 None => self.fixed.weight,
             });
         }
@@ -458,9 +474,15 @@ impl Lower<'_> {
             for (&v, i) in kept.iter().zip(at) {
                 to = to * l.finite_size(v) + i.clone();
             }
+            let place = |v: usize| {
+                kept.iter()
+                    .position(|&w| w == v)
+                    .map_or(Index::default(), |i| at[i].clone())
+            };
+            let columns: Vec<Index> = parts.iter().map(|part| l.column_of(part, &place)).collect();
             b.rows(|b| {
-                let mut p = b.load_row(singles[0].col(at[0].clone()));
-                for (t, i) in singles.iter().zip(at).skip(1) {
+                let mut p = b.load_row(tables[0].col(columns[0].clone()));
+                for (t, i) in tables.iter().zip(&columns).skip(1) {
                     let q = b.load_row(t.col(i.clone()));
                     p = b.mul(p, q);
                     if masked {
@@ -475,6 +497,23 @@ impl Lower<'_> {
             });
         });
         out
+    }
+
+    /// Variables of the same part of q together, in which each is independent of the others'; each by itself where one part
+    /// has all of them (what `seed` starts from).
+    fn independent_parts(&self, kept: &[usize]) -> Vec<Vec<usize>> {
+        let mut parts: Vec<(Option<usize>, Vec<usize>)> = vec![];
+        for &v in kept {
+            let of = self.plan.chain_with(v);
+            match parts.iter_mut().find(|p| p.0 == of && of.is_some()) {
+                Some(p) => p.1.push(v),
+                None => parts.push((of, vec![v])),
+            }
+        }
+        if parts.len() < 2 {
+            return kept.iter().map(|&v| vec![v]).collect();
+        }
+        parts.into_iter().map(|p| p.1).collect()
     }
 
     /// Starting weights from stored marginals.
@@ -504,7 +543,7 @@ impl Lower<'_> {
     }
 
     /// A group's value for each of its configurations into `out`, set or added.
-    fn emit(&mut self, b: &mut FuncBuilder<'_>, group: &Group, t: &Tables, out: BufId, add: bool) {
+    pub fn emit(&mut self, b: &mut FuncBuilder<'_>, group: &Group, t: &Tables, out: BufId, add: bool) {
         let n: usize = group.open.iter().map(|&v| self.finite_size(v)).product();
         let mut add = add;
         if let Some((inputs, coef)) = &t.linear {

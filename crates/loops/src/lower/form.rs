@@ -156,6 +156,12 @@ impl Lower<'_> {
             Node::MatVec(m, f) if self.is_flat(m) && self.s.shape(c).is_empty() => {
                 let (fixed, f) = self.without_flat(f);
                 let m = self.s.mul(c, m);
+                if self.s.shape(f).is_empty() && !self.s.shape(fixed).is_empty() {
+                    // M (v x) = (M v) x
+                    let slope = self.s.matvec(m, fixed);
+                    let f = self.canonical(f);
+                    return self.is_feature(f).then(|| vec![Piece::Scale(slope, f)]);
+                }
                 let m = self.scaled_columns(m, fixed);
                 if let Some((o, _, centre)) = self.masked_value(f) {
                     let shifted = self.scaled_columns(m, centre);

@@ -11,6 +11,9 @@ use std::collections::HashMap;
 /// A logarithm of zero as a finite number: 0 · LOG_ZERO = 0 where a kernel multiplies, and exp(LOG_ZERO) = 0.
 pub const LOG_ZERO: f64 = -1e6;
 
+/// A logarithm of zero that is a factor of an expectation: 0 · NEVER = 0, and no weight above the smallest makes it likely.
+const NEVER: f64 = -1e300;
+
 /// One table.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -35,6 +38,13 @@ pub enum What {
         inputs: Inputs,
         /// Flat terms added to the constant of the first row.
         constants: Vec<Term>,
+    },
+    /// A linear map of the weights of configurations of some indices: `[1 + configurations]`, a flat term for each.
+    Weighted {
+        /// The term.
+        term: Term,
+        /// The indices.
+        over: Vec<IxId>,
     },
     /// Packed coefficients of a quadratic form.
     Quad(Box<QuadJob>),
@@ -175,6 +185,21 @@ impl Lower<'_> {
             What::Packed { map, inputs, .. } => {
                 let stride = map.n * (map.n + 1) / 2 * (1 + inputs.cols);
                 self.packed_job(b, scope, map, inputs, job.out, &(at.clone() * stride));
+            }
+            What::Weighted { term, over } => {
+                let n: usize = over.iter().map(|&i| self.extent(i)).product();
+                let first = at.clone() * (1 + n);
+                let zero = b.num(0.0);
+                b.store(job.out.at(first.clone()), zero);
+                let (term, out) = (*term, job.out);
+                self.nest(b, over, scope.clone(), Index::default(), &mut |l, b, scope, i| {
+                    l.ensure(b, scope, term);
+                    let v = l.elem(b, scope, term, &[]);
+                    let (low, finite) = (b.num(f64::NEG_INFINITY), b.num(NEVER));
+                    let none = b.eq(v, low);
+                    let v = b.select(none, finite, v);
+                    b.store(out.at(first.clone() + i.clone() + 1usize), v);
+                });
             }
             What::Quad(q) => self.quad_job(b, scope, q, job.out, at),
             What::InverseRoot(m) => {

@@ -9,6 +9,7 @@ mod chain;
 mod context;
 mod define;
 mod estep;
+mod factorial;
 mod flat;
 mod form;
 mod gradient;
@@ -66,10 +67,10 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
     let moments = l.moment_slots(&mut pb, &plan.posteriors);
     let imputed = l.moment_slots(&mut pb, &plan.imputed);
     let updates = l.settled();
-    l.add_chain(&mut pb, &updates);
+    l.add_chains(&mut pb, &updates);
     l.add_gaussian_chain(&mut pb, &starts);
     l.add_mean_field(&mut pb, &starts);
-    let chained = l.chain.is_some() || plan.gaussian_chain.is_some();
+    let chained = !l.chains.is_empty() || plan.gaussian_chain.is_some();
     let terms = statistic_terms(&updates);
     l.plan_statistics(&mut pb, &terms);
     let defined = l.defined_terms();
@@ -107,13 +108,15 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         return Err(bug("a predictor's design is not linear in features", ""));
     }
     if chained {
-        for (name, masked) in [("potentials", false), ("potentials_w", true)] {
-            l.masked = masked;
-            pb.func(name, FuncKind::Block, |b| {
-                l.define_rows(b, &[]);
-                l.chain_potentials(b, &mut e, Ends::Objective);
-                l.gaussian_chain_rows(b);
-            });
+        for at in 0..l.chains.len().max(1) {
+            for (name, masked) in [("potentials", false), ("potentials_w", true)] {
+                l.masked = masked;
+                pb.func(&chain::named(name, at), FuncKind::Block, |b| {
+                    l.define_rows(b, &[]);
+                    l.chain_potentials(b, &mut e, Ends::Objective, at);
+                    l.gaussian_chain_rows(b);
+                });
+            }
         }
     }
     if l.mean_field.is_some() {
@@ -129,7 +132,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         });
         pb.func("weights_seed", FuncKind::Block, |b| {
             l.seed_weights(b, &marginals);
-            l.stored_chain(b);
+            l.stored_chains(b);
             l.mean_field_weights(b);
         });
     }
@@ -139,7 +142,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
             pb.func(name, FuncKind::Block, |b| {
                 l.define_rows(b, &starts);
                 l.seed_weights(b, &marginals);
-                l.stored_chain(b);
+                l.stored_chains(b);
                 l.accumulate_statistics(b);
                 ascents.iter().for_each(|a| l.sweep_step(b, a));
             });
@@ -150,13 +153,19 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         l.zero_columns(b, l.fixed.row_score, 1);
         l.define_rows(b, &[]);
         if chained {
-            l.chain_potentials(b, &mut e, Ends::Score);
+            l.chain_potentials(b, &mut e, Ends::Score, 0);
             l.gaussian_chain_rows(b);
         } else {
             l.e_step(b, &mut e, Ends::Score);
             l.write_posteriors(b, (&moments, &imputed), &marginals);
         }
     });
+    for at in 1..l.chains.len() {
+        pb.func(&chain::named("score", at), FuncKind::Block, |b| {
+            l.define_rows(b, &[]);
+            l.chain_potentials(b, &mut e, Ends::Score, at);
+        });
+    }
     if chained {
         pb.func("posterior", FuncKind::Block, |b| {
             l.define_rows(b, &[]);
@@ -210,7 +219,7 @@ pub fn lower(graph: &ModelGraph, plan: &Plan, sizes: &Sizes) -> Result<Lowered, 
         columns,
         consts,
         weight: fixed.weight,
-        chain: l.chain_slot(&latents),
+        chains: l.chain_slots(&latents),
         gaussian_chain: l.gaussian_chain.as_ref().map(|g| g.scan.clone()),
         mean_field: l.mean_field.as_ref().map(|g| g.scan.clone()),
         bound: plan.factorisation(),
@@ -268,7 +277,7 @@ fn start<'a>(plan: &'a Plan, sizes: &'a Sizes, pb: &mut ProgramBuilder) -> Lower
         grouped: grouped::Grouped::default(),
         jobs: vec![],
         weights: HashMap::new(),
-        chain: None,
+        chains: vec![],
         gaussian_chain: None,
         mean_field: None,
         early: false,

@@ -46,6 +46,23 @@ pub struct Tables {
     pub gathers: Vec<(SymId, BufId, usize)>,
 }
 
+impl Group {
+    /// Its flat addends, which are then no longer its own.
+    pub fn take_constants(&mut self) -> Vec<Term> {
+        std::mem::take(&mut self.constants)
+    }
+
+    /// Nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.linear.is_empty() && self.quads.is_empty() && self.gathers.is_empty() && self.general.is_empty()
+    }
+
+    /// Its tables, made for it without its flat addends.
+    pub fn keep_tables(&mut self, tables: Tables) {
+        self.tables = Some(tables);
+    }
+}
+
 impl Lower<'_> {
     /// Reads the factors of a clique (or, without finite variables, all factors) into groups; data-only addends that
     /// hold everywhere are returned apart.
@@ -136,6 +153,10 @@ impl Lower<'_> {
         let (data, flat): (Vec<Term>, Vec<Term>) = self.s.factors(t).into_iter().partition(|&f| self.s.per_row(f));
         let [one] = data[..] else { return None };
         let weight = self.s.product_of(&flat);
+        // the kernel takes the root of −2 · weight
+        if self.positive(weight) {
+            return None;
+        }
         let (e, weight, covariance, total) = match *self.s.node(one) {
             Node::Pow(e, p) if self.s.as_num(p) == Some(2.0) && self.s.shape(e).is_empty() => (e, weight, None, false),
             Node::Quad(m, e) if self.is_flat(m) => (e, weight, Some(m), false),
@@ -170,6 +191,12 @@ impl Lower<'_> {
             shape,
             constants: vec![],
         })
+    }
+
+    /// A square that is added: of a density multiplied out.
+    fn positive(&mut self, weight: Term) -> bool {
+        let (number, _) = self.s.split_number(weight);
+        self.s.as_num(weight).unwrap_or(number) > 0.0
     }
 
     /// Asks `prepare` for the group's coefficients.

@@ -104,6 +104,27 @@ pub fn run(
     found.unwrap_or_else(|| logs::run(fb, memory, &tables, starts, weights, scan, threads))
 }
 
+/// Subtracts from every row Σ q · part, of a part (its buffer and columns) of the log potentials that others count too; q is
+/// what the scan has made of them.
+///
+/// # Panics
+/// Where a buffer is not present.
+pub fn take_early((part, cols, q): (BufId, usize, BufId), memory: &Memory, rows: &mut [f64]) {
+    let layout = memory.layout();
+    let (part, q) = (
+        memory.rows(part).unwrap_or_default(),
+        memory.rows(q).unwrap_or_default(),
+    );
+    for (row, to) in rows.iter_mut().enumerate() {
+        for c in 0..cols {
+            let at = layout.at(cols, row, c);
+            if q[at] > 0.0 {
+                *to -= q[at] * part[at];
+            }
+        }
+    }
+}
+
 /// Log potentials of the first state and of the transitions.
 struct Tables {
     initial: Vec<f64>,

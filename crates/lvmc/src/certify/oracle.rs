@@ -47,6 +47,8 @@ pub struct Oracle<'a> {
     smoother: Option<Smoother>,
     /// q is a product.
     mean_field: bool,
+    /// q is a product over chains: the part of every finite variable.
+    parts: Option<Vec<Option<usize>>>,
     /// What is found of the bound where q is one.
     pub(super) product: Found,
     /// (lagged finite variable, the one it is of, how many rows before).
@@ -201,6 +203,11 @@ impl<'a> Oracle<'a> {
             held: latents.iter().copied().chain(lags).collect(),
             smoother,
             mean_field: plan.gaussian_chain.as_ref().is_some_and(|c| c.mean_field),
+            parts: plan
+                .chains
+                .iter()
+                .any(|c| !c.shared.is_empty())
+                .then(|| super::factorial::parts(plan)),
             product: Found::default(),
             finite_lags: plan
                 .finite
@@ -276,6 +283,10 @@ impl<'a> Oracle<'a> {
             (self.posterior, self.product) = self.product(smoother, values)?;
             return Ok(());
         }
+        if let Some(parts) = self.parts.clone() {
+            self.product = self.factorial(&parts, values)?;
+            return Ok(());
+        }
         if let Some(smoother) = &self.smoother {
             self.posterior = self.sequences(smoother, values)?;
             return Ok(());
@@ -297,6 +308,11 @@ impl<'a> Oracle<'a> {
         }
         (self.posterior, self.densities) = self.rows_with_densities(&mut env)?;
         Ok(())
+    }
+
+    /// What is known of every row.
+    pub(super) fn settle_on(&mut self, posterior: Vec<Known>, densities: Vec<Vec<f64>>) {
+        (self.posterior, self.densities) = (posterior, densities);
     }
 
     /// How much less the log density of a path is than the best one's, of the worst sequence.
@@ -381,7 +397,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Every row at the parameters and effects of an environment, and its log density by combination.
-    fn rows_with_densities(&self, env: &mut Env<'_>) -> Result<(Vec<Known>, Vec<Vec<f64>>), Failure> {
+    pub(super) fn rows_with_densities(&self, env: &mut Env<'_>) -> Result<(Vec<Known>, Vec<Vec<f64>>), Failure> {
         let count: usize = self.finite.iter().map(|f| f.1).product();
         let mut out = Vec::with_capacity(self.rows);
         let mut densities: Vec<Vec<f64>> = Vec::with_capacity(self.rows);

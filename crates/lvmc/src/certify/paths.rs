@@ -27,7 +27,7 @@ impl Paths {
     /// The paths of a plan's chain, if it has one.
     #[must_use]
     pub fn new(plan: &Plan, sizes: &[usize]) -> Option<Self> {
-        plan.chain.as_ref()?;
+        plan.chains.first()?;
         let lag = |(v, f): (usize, &lvmc_derive::plan::Finite)| f.lag.map(|l| (v, l.of, l.by));
         Some(Self {
             sizes: sizes.to_vec(),
@@ -153,7 +153,7 @@ impl Walk<'_> {
     }
 }
 
-fn log_sum(logs: &[f64]) -> f64 {
+pub(super) fn log_sum(logs: &[f64]) -> f64 {
     let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     top + logs.iter().map(|l| (l - top).exp()).sum::<f64>().ln()
 }

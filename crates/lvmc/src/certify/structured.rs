@@ -247,7 +247,7 @@ impl Oracle<'_> {
 
     /// Every path of a sequence, as the number of each row's combination; lags are the rows' before, and at rows that do not
     /// exist their first value.
-    fn paths_of(&self, rows: usize) -> Vec<Vec<usize>> {
+    pub(super) fn paths_of(&self, rows: usize) -> Vec<Vec<usize>> {
         let count: usize = self.finite.iter().map(|f| f.1).product();
         let mut paths: Vec<Vec<usize>> = vec![vec![]];
         for t in 0..rows {

@@ -169,6 +169,12 @@ fn cost(compiled: &Compiled<'_>, data: &Dataset) -> f64 {
     let values = compiled.lowered.latents.iter().fold(1.0, |n, l| n * count(l.size));
     // the parts of a q that is a product, in turns, number by number
     let turns = compiled.lowered.mean_field.as_ref().map_or(0, |m| 8 * m.work());
+    let pairs = compiled.lowered.chains.iter().map(|c| 4.0 * count(c.scan.edges.len()));
+    let values = if compiled.lowered.chains.len() > 1 {
+        pairs.sum::<f64>()
+    } else {
+        values
+    };
     count(data.rows) * (values * count(columns + 4)).max(count(parameters + turns))
 }
 

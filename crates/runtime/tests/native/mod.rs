@@ -173,7 +173,7 @@ impl Mixture {
             }],
             consts: vec![],
             weight: id(WEIGHT),
-            chain: None,
+            chains: vec![],
             gaussian_chain: None,
             mean_field: None,
             bound: None,
