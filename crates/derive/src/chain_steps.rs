@@ -180,11 +180,14 @@ fn indicated(plan: &mut Plan, case: &Case) -> Term {
     s.product_of(&product)
 }
 
+/// Latents of one part of q, with the values that a weight is for.
+type Weighed = Vec<(SymId, Term)>;
+
 /// The expectation of a shared factor over q of the others.
 fn expected(plan: &mut Plan, chain: &Chain, f: &RowFactor, t: Term) -> Term {
     let axes = chain.axes();
     let others: Vec<usize> = f.scope.iter().copied().filter(|v| !axes.contains(v)).collect();
-    let mut by_part: Vec<(Option<usize>, Vec<(SymId, Term)>)> = vec![];
+    let mut by_part: Vec<(Option<usize>, Weighed)> = vec![];
     for &v in &others {
         let part = plan.chain_with(v);
         let value = (plan.finite[v].sym, plan.store.index(plan.finite[v].ix));
