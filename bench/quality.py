@@ -21,12 +21,12 @@ import tempfile
 from gradients import DDPM, HERE, ROOT, VAE
 
 DRAWS = 64
-# name, model, file, columns, scale, shift, share held out, epochs, rows to sample
+# name, model, file, columns, range of grey values, share held out, epochs, rows to sample
 CASES = [
-    ("vae digits 8x8", "vae", "digits_binary.csv", 64, 1, 0, 0.2, 100, 0),
-    ("vae mnist 14x14", "vae", "mnist5k_14x14.csv", 196, 1 / 255, 0, 0.2, 50, 0),
-    ("ddpm moons", "ddpm", "two_moons.csv", 2, 1, 0, 0.5, 200, 5000),
-    ("ddpm digits 8x8", "ddpm", "digits.csv", 64, 1 / 8, -1, 0.2, 700, 3000),
+    ("vae digits 8x8", "vae", "digits_binary.csv", 64, (0, 1), 0.2, 100, 0),
+    ("vae mnist 14x14", "vae", "mnist5k_14x14.csv", 196, (0, 1), 0.2, 50, 0),
+    ("ddpm moons", "ddpm", "two_moons.csv", 2, (0, 0), 0.5, 200, 5000),
+    ("ddpm digits 8x8", "ddpm", "digits.csv", 64, (-1, 1), 0.2, 700, 3000),
 ]
 ASKED = {"vae": "within 1 %", "ddpm": "at most 1.1"}
 
@@ -87,15 +87,15 @@ def main():
     args.lvmc = str(pathlib.Path(args.lvmc).resolve())
     print(f"mean (standard deviation) of {args.seeds} seeds\n"
           f"{'case':17} {'':6}  {'lvmc':20} {'PyTorch':20} {'ratio':>6}  asked")
-    for name, model, file, columns, scale, shift, share, epochs, rows in CASES:
+    for name, model, file, columns, grey, share, epochs, rows in CASES:
         if args.only not in name or not (args.data / file).exists():
             continue
         with tempfile.TemporaryDirectory() as folder:
             sides = Sides(args, pathlib.Path(folder), epochs, rows)
             (sides.folder / "model.lvm").write_text({"vae": VAE, "ddpm": DDPM}[model])
-            sides.peer("split", (args.data / file).resolve(), columns, scale, shift, share, ".")
+            sides.peer("split", (args.data / file).resolve(), columns, *grey, share, ".")
             found = [getattr(sides, model)(seed) for seed in range(1, args.seeds + 1)]
-            floor = sides.peer("halves", 10, "train.csv", "test.csv") if model == "ddpm" else []
+            floor = sides.peer("halves", 5, "train.csv", "test.csv") if model == "ddpm" else []
         for measure in found[0]:
             ours, theirs = zip(*(f[measure] for f in found))
             ratio = statistics.fmean(ours) / statistics.fmean(theirs)

@@ -1,6 +1,6 @@
 """PyTorch on the cases of bench/quality.py, and what is measured of both sides; each call prints one JSON line.
 
-    quality_peers.py split FILE COLUMNS SCALE SHIFT SHARE FOLDER      train.csv and test.csv of x · SCALE + SHIFT
+    quality_peers.py split FILE COLUMNS LOW HIGH SHARE FOLDER         train.csv and test.csv, 0 … max mapped to LOW … HIGH
     quality_peers.py vae TRAIN TEST EPOCHS SEED DRAWS                 mean single-draw ELBO of a row of TEST
     quality_peers.py ddpm TRAIN EPOCHS SEED ROWS OUT                  samples
     quality_peers.py distances HELD SAMPLES                           energy distance and MMD
@@ -23,8 +23,11 @@ def write(path, x):
     np.savetxt(path, x, fmt="%.7g", delimiter=",", header=",".join(f"c{i}" for i in range(x.shape[1])), comments="")
 
 
-def split(path, columns, scale, shift, share, folder):
-    x = read(path)[:, :int(columns)] * np.float32(scale) + np.float32(shift)
+def split(path, columns, low, high, share, folder):
+    """The first columns; where LOW < HIGH they are grey values from 0 on, otherwise they stay as they are."""
+    x, low, high = read(path)[:, :int(columns)], float(low), float(high)
+    if low < high:
+        x = low + (high - low) * x / x.max()
     x = x[np.random.default_rng(0).permutation(len(x))]
     held = round(float(share) * len(x))
     write(pathlib.Path(folder, "train.csv"), x[held:])
