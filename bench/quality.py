@@ -94,7 +94,10 @@ def main():
             sides = Sides(args, pathlib.Path(folder), epochs, rows)
             (sides.folder / "model.lvm").write_text({"vae": VAE, "ddpm": DDPM}[model])
             sides.peer("split", (args.data / file).resolve(), columns, *grey, share, ".")
-            found = [getattr(sides, model)(seed) for seed in range(1, args.seeds + 1)]
+            found = []
+            for seed in range(1, args.seeds + 1):
+                found.append(getattr(sides, model)(seed))
+                print(f"{name} seed {seed}: lvmc, PyTorch {found[-1]}", file=sys.stderr, flush=True)
             floor = sides.peer("halves", 5, "train.csv", "test.csv") if model == "ddpm" else []
         for measure in found[0]:
             ours, theirs = zip(*(f[measure] for f in found))
