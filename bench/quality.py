@@ -24,9 +24,9 @@ DRAWS = 64
 # name, model, file, columns, range of grey values, share held out, epochs, rows to sample
 CASES = [
     ("vae digits 8x8", "vae", "digits_binary.csv", 64, (0, 1), 0.2, 100, 0),
-    ("vae mnist 14x14", "vae", "mnist5k_14x14.csv", 196, (0, 1), 0.2, 50, 0),
-    ("ddpm moons", "ddpm", "two_moons.csv", 2, (0, 0), 0.5, 200, 5000),
-    ("ddpm digits 8x8", "ddpm", "digits.csv", 64, (-1, 1), 0.2, 700, 3000),
+    ("vae mnist 14x14", "vae", "mnist5k_14x14.csv", 196, (0, 1), 0.2, 30, 0),
+    ("ddpm moons", "ddpm", "two_moons.csv", 2, (0, 0), 0.5, 100, 5000),
+    ("ddpm digits 8x8", "ddpm", "digits.csv", 64, (-1, 1), 0.2, 700, 2000),
 ]
 ASKED = {"vae": "within 1 %", "ddpm": "at most 1.1"}
 
