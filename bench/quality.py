@@ -5,7 +5,7 @@ held-out rows. The models are those of bench/gradients.py; nets, starts, optimis
     python3 bench/quality.py --data FOLDER [--seeds 3] [--only vae|ddpm|digits|...] [--lvmc BINARY] [--python INTERPRETER]
 
 The folder holds digits.csv, digits_binary.csv, mnist5k_14x14.csv and two_moons.csv (10,000 rows); cases without their file are
-left out. The interpreter needs numpy and torch (bench/quality_peers.py). About ten minutes on two cores.
+left out. The interpreter needs numpy and torch (bench/quality_peers.py). Some fifteen minutes on two idle cores.
 
 The bound is in nats a row: the mean over held-out rows of DRAWS single-draw estimates each. Distances are unbiased estimates
 (quality_peers.py, `distances`), which vary about 0 for equal distributions: `halves` of the data say how much.
@@ -25,8 +25,8 @@ DRAWS = 64
 CASES = [
     ("vae digits 8x8", "vae", "digits_binary.csv", 64, (0, 1), 0.2, 100, 0),
     ("vae mnist 14x14", "vae", "mnist5k_14x14.csv", 196, (0, 1), 0.2, 30, 0),
-    ("ddpm moons", "ddpm", "two_moons.csv", 2, (0, 0), 0.5, 100, 5000),
-    ("ddpm digits 8x8", "ddpm", "digits.csv", 64, (-1, 1), 0.2, 700, 2000),
+    ("ddpm moons", "ddpm", "two_moons.csv", 2, (0, 0), 0.5, 200, 5000),
+    ("ddpm digits 8x8", "ddpm", "digits.csv", 64, (-1, 1), 0.2, 700, 3000),
 ]
 ASKED = {"vae": "within 1 %", "ddpm": "at most 1.1"}
 
