@@ -24,26 +24,34 @@ def data(case, rows, width, path):
     np.savetxt(path, x, fmt=text, delimiter=",", header=",".join(f"c{i}" for i in range(x.shape[1])), comments="")
 
 
-def vae_torch(x, steps, fused):
+def vae_nets(width):
+    """Encoder, mean and log variance of the code; decoder, logits: the VAE of gradients.py."""
+    from torch import nn
+    return nn.ModuleList([nn.Linear(width, 400), nn.Linear(400, 20), nn.Linear(400, 20), nn.Linear(20, 400), nn.Linear(400, width)])
+
+
+def vae_loss(nets, b):
+    """−ELBO summed over the rows of b, one draw of the code each; the divergence in closed form."""
     import torch
     import torch.nn.functional as F
-    from torch import nn
+    e, m, v, d, o = nets
+    h = F.relu(e(b))
+    mean, log = m(h), v(h)
+    z = mean + torch.exp(0.5 * log) * torch.randn_like(mean)
+    return F.binary_cross_entropy_with_logits(o(F.relu(d(z))), b, reduction="sum") - 0.5 * (1 + log - mean * mean - log.exp()).sum()
+
+
+def vae_torch(x, steps, fused):
+    import torch
     torch.set_num_threads(2)
-    width = x.shape[1]
-    e, m, v, d, o = (nn.Linear(width, 400), nn.Linear(400, 20), nn.Linear(400, 20), nn.Linear(20, 400), nn.Linear(400, width))
-    net = nn.ModuleList([e, m, v, d, o])
-    opt = torch.optim.Adam(net.parameters(), 1e-3, fused=fused)
+    nets = vae_nets(x.shape[1])
+    opt = torch.optim.Adam(nets.parameters(), 1e-3, fused=fused)
     x = torch.from_numpy(x)
 
     def step(i):
         k = i % (len(x) // 128)
-        b = x[k * 128:(k + 1) * 128]
         opt.zero_grad(set_to_none=True)
-        h = F.relu(e(b))
-        mean, log = m(h), v(h)
-        z = mean + torch.exp(0.5 * log) * torch.randn_like(mean)
-        loss = F.binary_cross_entropy_with_logits(o(F.relu(d(z))), b, reduction="sum") - 0.5 * (1 + log - mean * mean - log.exp()).sum()
-        (loss / 128).backward()
+        (vae_loss(nets, x[k * 128:(k + 1) * 128]) / 128).backward()
         opt.step()
 
     return timed(step, steps), None
@@ -60,32 +68,52 @@ def schedule():
     return beta, bar, np.exp(-np.log(1e4) * np.arange(16) / 16).astype("float32")
 
 
+def ddpm_loss(net):
+    """The simple objective of a batch as a function: t uniform on 1 … T, the net predicts the noise; the mean over rows."""
+    import torch
+    _, bar, f = schedule()
+    f = torch.from_numpy(f)
+    a, s = torch.from_numpy(np.sqrt(bar).astype("float32")), torch.from_numpy(np.sqrt(1 - bar).astype("float32"))
+
+    def loss(x):
+        t, e = torch.randint(1000, (len(x),)), torch.randn_like(x)
+        w = (t[:, None] + 1).float() * f
+        return ((net(torch.cat([a[t][:, None] * x + s[t][:, None] * e, w.sin(), w.cos()], 1)) - e) ** 2).sum(1).mean()
+
+    return loss
+
+
+def ddpm_sample(net, n, width):
+    """n rows by the chain back from noise, all T steps; the last is its mean."""
+    import torch
+    beta, bar, f = schedule()
+    f = torch.from_numpy(f)
+    with torch.no_grad():
+        y = torch.randn(n, width)
+        for k in range(999, -1, -1):
+            w = torch.full((n, 1), float(k + 1)) * f
+            e = net(torch.cat([y, w.sin(), w.cos()], 1))
+            y = (y - float(beta[k] / np.sqrt(1 - bar[k])) * e) / float(np.sqrt(1 - beta[k]))
+            if k:
+                y = y + float(np.sqrt(beta[k])) * torch.randn(n, width)
+    return y
+
+
 def ddpm_torch(x, steps, fused):
     import torch
     torch.set_num_threads(2)
-    beta, bar, f = schedule()
-    net, x, f = net_torch(x.shape[1]), torch.from_numpy(x), torch.from_numpy(f)
-    a, s = torch.from_numpy(np.sqrt(bar).astype("float32")), torch.from_numpy(np.sqrt(1 - bar).astype("float32"))
-    opt = torch.optim.Adam(net.parameters(), 1e-3, fused=fused)
+    net, x = net_torch(x.shape[1]), torch.from_numpy(x)
+    loss, opt = ddpm_loss(net), torch.optim.Adam(net.parameters(), 1e-3, fused=fused)
 
     def step(_):
-        i, t, e = torch.randint(len(x), (256,)), torch.randint(1000, (256,)), torch.randn(256, x.shape[1])
+        i = torch.randint(len(x), (256,))
         opt.zero_grad(set_to_none=True)
-        w = (t[:, None] + 1).float() * f
-        loss = ((net(torch.cat([a[t][:, None] * x[i] + s[t][:, None] * e, w.sin(), w.cos()], 1)) - e) ** 2).sum(1).mean()
-        loss.backward()
+        loss(x[i]).backward()
         opt.step()
 
     spent = timed(step, steps)
     start = time.perf_counter()
-    with torch.no_grad():
-        y = torch.randn(512, x.shape[1])
-        for k in range(999, -1, -1):
-            w = torch.full((512, 1), float(k + 1)) * f
-            e = net(torch.cat([y, w.sin(), w.cos()], 1))
-            y = (y - float(beta[k] / np.sqrt(1 - bar[k])) * e) / float(np.sqrt(1 - beta[k]))
-            if k:
-                y = y + float(np.sqrt(beta[k])) * torch.randn(512, x.shape[1])
+    ddpm_sample(net, 512, x.shape[1])
     return spent, time.perf_counter() - start
 
 
