@@ -42,9 +42,9 @@ impl Times {
 
     /// The median of the latest runs: neither a thread that was put aside for a moment nor a lucky run decides.
     fn middle(&self) -> Option<f64> {
-        let mut times = self.latest[..self.seen.min(WINDOW)].to_vec();
-        times.sort_unstable_by(f64::total_cmp);
-        times.get(times.len() / 2).copied()
+        let (mut latest, seen) = (self.latest, self.seen.min(WINDOW));
+        latest[..seen].sort_unstable_by(f64::total_cmp);
+        (seen > 0).then(|| latest[seen / 2])
     }
 }
 
