@@ -254,6 +254,8 @@ unsafe fn pack_turned<T: Float>(
     unsafe {
         for l0 in (0..len).step_by(LINE) {
             let l1 = (l0 + LINE).min(len);
+            // columns lie far apart: a stream for each is more than a machine foresees
+            (0..used).for_each(|j| fetch(from.wrapping_add((l0 + 2 * LINE) * row + j * col)));
             for j0 in (0..used).step_by(4) {
                 let whole = row == 1 && j0 + 4 <= used;
                 let mut l = l0;
