@@ -3,13 +3,12 @@
 
 mod common;
 
-use common::{lvmc, root, stderr, stdout};
+use common::{Place, fit, lvmc, root, stderr, stdout};
 use lvmc_base::Source;
 use lvmc_derive::factorial::Apart;
 use lvmc_derive::{Missing, derive_as, derive_with};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::path::Path;
 
 const QUAKES: [&str; 3] = ["data/earthquakes.csv", "--bind", "y=count"];
 
@@ -77,18 +76,6 @@ fn certificates_hold_of_pairs() {
     certified("three, in pairs", &graph, &plan, 1);
 }
 
-fn written(folder: &Path, name: &str, text: &str) -> String {
-    let path = folder.join(name);
-    std::fs::write(&path, text).expect("a written file");
-    path.to_string_lossy().into_owned()
-}
-
-fn fit(args: &[&str]) -> Value {
-    let output = lvmc(&[&["fit"], args, &["--json"]].concat());
-    assert!(!output.stdout.is_empty(), "{args:?}: {}", stderr(&output));
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
-}
-
 fn quakes(posterior: &str) -> String {
     format!(
         "data y : count\nparam A[2], B[2] : simplex[2]\nparam rate[2, 2] : positive\nchain t by year {{\n  \
@@ -100,10 +87,10 @@ fn quakes(posterior: &str) -> String {
 /// A fit names the approximation wherever it says what it found, and stays below the exact one.
 #[test]
 fn a_fit_says_bound() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let model = written(folder.path(), "model.lvm", &quakes("structured"));
-    let exact = written(folder.path(), "exact.lvm", &quakes("exact"));
-    let out = folder.path().join("fit.json").to_string_lossy().into_owned();
+    let place = Place::new();
+    let model = place.file("model.lvm", &quakes("structured"));
+    let exact = place.file("exact.lvm", &quakes("exact"));
+    let out = place.path("fit.json");
     let found = fit(&[&[&model[..]], &QUAKES[..], &["--out", &out]].concat());
     let best = fit(&[&[&exact[..]], &QUAKES[..]].concat());
     assert_eq!(
@@ -130,7 +117,7 @@ fn a_fit_says_bound() {
 /// Parameters from the same start, after some iterations: chains that share nothing have their exact posterior.
 #[test]
 fn chains_apart_are_exact() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = Place::new();
     let text = |posterior: &str| {
         quakes(posterior)
             .replace(
@@ -140,7 +127,7 @@ fn chains_apart_are_exact() {
             .replace("data y", "data y, x")
     };
     let of = |posterior: &str| {
-        let model = written(folder.path(), &format!("{posterior}.lvm"), &text(posterior));
+        let model = place.file(&format!("{posterior}.lvm"), &text(posterior));
         let args = ["--bind", "x=count", "--restarts", "1", "--max-iter", "7", "--seed", "3"];
         fit(&[&[&model[..]], &QUAKES[..], &args].concat())
     };
@@ -156,8 +143,8 @@ fn chains_apart_are_exact() {
 
 #[test]
 fn the_same_on_any_number_of_threads() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let model = written(folder.path(), "model.lvm", &quakes("structured"));
+    let place = Place::new();
+    let model = place.file("model.lvm", &quakes("structured"));
     let of = |threads: &str| {
         let found = fit(&[&[&model[..]], &QUAKES[..], &["--threads", threads, "--max-iter", "40"]].concat());
         (found["parameters"].clone(), found["elbo"].clone())
@@ -191,9 +178,9 @@ fn additive(chains: usize, values: usize) -> String {
 /// More joint states than could ever be enumerated: chosen without being asked, and the bound rises.
 #[test]
 fn many_joint_states_fit() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = Place::new();
     let text = additive(4, 30).replace("t_in_years", "year");
-    let model = written(folder.path(), "model.lvm", &text);
+    let model = place.file("model.lvm", &text);
     let args = ["--restarts", "1", "--max-iter", "10"];
     let found = fit(&[&[&model[..]], &QUAKES[..], &args].concat());
     let kind = found["objective_kind"].as_str().expect("a text");
@@ -204,7 +191,7 @@ fn many_joint_states_fit() {
 /// One statement of too many values together is refused, and so is what is asked to be exact.
 #[test]
 fn too_many_configurations_are_refused() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = Place::new();
     let data = ["data/nile.csv", "--bind", "t_in_years=year", "--bind", "y=flow"];
     let table = additive(3, 70).replace(
         "m0[z0[t]] + m1[z1[t]] + m2[z2[t]]",
@@ -212,7 +199,7 @@ fn too_many_configurations_are_refused() {
     );
     let exact = additive(3, 20) + "fit { posterior = exact }\n";
     for (text, says) in [(table, "343000"), (exact, "8000 joint states")] {
-        let model = written(folder.path(), "model.lvm", &text);
+        let model = place.file("model.lvm", &text);
         let output = lvmc(&[&["fit", &model], &data[..]].concat());
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(6), "{said}");

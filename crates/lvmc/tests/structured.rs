@@ -2,11 +2,10 @@
 
 mod common;
 
-use common::{lvmc, root, stderr, stdout};
+use common::{Place, fit, lvmc, root, stderr, stdout};
 use lvmc_base::Source;
 use lvmc_derive::DeriveError;
 use serde_json::{Value, json};
-use std::path::Path;
 
 const NILE: [&str; 5] = ["data/nile.csv", "--bind", "t_in_years=year", "--bind", "y=flow"];
 
@@ -16,18 +15,6 @@ fn plan(text: &str) -> (lvmc_model::ModelGraph, Result<lvmc_derive::Plan, Derive
     let graph = lvmc_model::build(&ast, &source, &lvmc_model::Settings::default()).expect("a typed model");
     let plan = lvmc_derive::derive(&graph);
     (graph, plan)
-}
-
-fn written(folder: &Path, name: &str, text: &str) -> String {
-    let path = folder.join(name);
-    std::fs::write(&path, text).expect("a written file");
-    path.to_string_lossy().into_owned()
-}
-
-fn fit(args: &[&str]) -> Value {
-    let output = lvmc(&[&["fit"], args, &["--json"]].concat());
-    assert!(!output.stdout.is_empty(), "{args:?}: {}", stderr(&output));
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
 #[test]
@@ -60,15 +47,15 @@ fn nile_model(q: &str, r: &str) -> String {
 
 #[test]
 fn a_switch_without_effect_leaves_the_log_likelihood() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = Place::new();
     for (name, q, r) in [
         ("level", "q[k[t]]", "r[1]"),
         ("noise", "q[1]", "r[k[t]]"),
         ("both", "q[k[t]]", "r[k[t]]"),
     ] {
-        let model = written(folder.path(), &format!("{name}.lvm"), &nile_model(q, r));
+        let model = place.file(&format!("{name}.lvm"), &nile_model(q, r));
         let init = json!({ "P": [[0.9, 0.1], [0.2, 0.8]], "q": [1469, 1469], "r": [15099, 15099] });
-        let init = written(folder.path(), "init.json", &init.to_string());
+        let init = place.file("init.json", &init.to_string());
         let found = fit(&[
             &[&model[..]],
             &NILE[..],
@@ -85,9 +72,9 @@ fn a_switch_without_effect_leaves_the_log_likelihood() {
 /// With a switch that matters the bound is named in every output.
 #[test]
 fn a_fit_says_bound() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let model = written(folder.path(), "model.lvm", &nile_model("q[k[t]]", "r[1]"));
-    let out = folder.path().join("fit.json").to_string_lossy().into_owned();
+    let place = Place::new();
+    let model = place.file("model.lvm", &nile_model("q[k[t]]", "r[1]"));
+    let out = place.path("fit.json");
     let found = fit(&[&[&model[..]], &NILE[..], &["--out", &out]].concat());
     assert_eq!(found["converged"], true);
     assert_eq!(
@@ -126,19 +113,19 @@ fn a_fit_says_bound() {
 /// Noise of two kinds: those rows that have the wide one are found, and the level passes them by.
 #[test]
 fn outliers_are_found() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = Place::new();
     let nile = std::fs::read_to_string(root().join("data/nile.csv")).expect("data");
     let mut lines: Vec<String> = nile.lines().map(str::to_owned).collect();
     for row in [20, 47, 70] {
         let (year, flow) = lines[row].split_once(',').expect("two columns");
         lines[row] = format!("{year},{}", flow.parse::<f64>().expect("a number") + 3000.0);
     }
-    let data = written(folder.path(), "nile.csv", &lines.join("\n"));
+    let data = place.file("nile.csv", &lines.join("\n"));
     let model = "data y : real\nparam w : simplex[2]\nparam q, r[2] : positive\nchain t by t_in_years {\n  \
                  k[t] ~ Categorical(w)\n  s[1] ~ Normal(1000, 1e6)\n  s[t] ~ Normal(s[t-1], q)\n  \
                  y[t] ~ Normal(s[t], r[k[t]])\n}\n";
-    let model = written(folder.path(), "model.lvm", model);
-    let out = folder.path().join("fit.json").to_string_lossy().into_owned();
+    let model = place.file("model.lvm", model);
+    let out = place.path("fit.json");
     let made = lvmc(&[
         "fit",
         &model,
@@ -159,8 +146,8 @@ fn outliers_are_found() {
 
 #[test]
 fn the_same_on_any_number_of_threads() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let model = written(folder.path(), "model.lvm", &nile_model("q[k[t]]", "r[k[t]]"));
+    let place = Place::new();
+    let model = place.file("model.lvm", &nile_model("q[k[t]]", "r[k[t]]"));
     let of = |threads: &str| {
         let found = fit(&[&[&model[..]], &NILE[..], &["--threads", threads, "--max-iter", "60"]].concat());
         (found["parameters"].clone(), found["elbo"].clone())

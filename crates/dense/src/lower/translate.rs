@@ -1,11 +1,11 @@
 //! Terms to values.
 
 use super::monomial::Monomial;
-use super::values::{Elementwise, Kind, Number, Operand, Over, Value, ValueId, level};
+use super::values::{Elementwise, Kind, Operand, Over, Value, ValueId, level};
 use super::{Leaf, LowerError, array};
 use crate::ir::{Algebra, Array, ArrayId, Binary, Extent, Role, Ternary, Unary};
 use lvmc_kernels::block;
-use lvmc_term::{Cmp, EvalError, Fun, IxId, Node, Size, Store, SymId, Term};
+use lvmc_term::{Cmp, EvalError, Fun, IxId, Node, Num, Size, Store, SymId, Term};
 use std::collections::HashMap;
 
 /// A sum over an index is written out up to that many addends.
@@ -101,7 +101,7 @@ impl<'a> Translate<'a> {
     }
 
     pub(super) fn number(&mut self, x: f64) -> ValueId {
-        self.push(Extent::Once, vec![], Kind::Number(Number::from(x)))
+        self.push(Extent::Once, vec![], Kind::Number(Num::new(x)))
     }
 
     pub(super) fn shape(&self, t: Term) -> Result<Vec<usize>, LowerError> {

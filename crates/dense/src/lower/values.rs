@@ -1,6 +1,7 @@
 //! Values: the terms of a program with their sizes known, element-wise work apart from what needs a step of its own.
 
 use crate::ir::{Algebra, ArrayId, Binary, Extent, Ternary, Unary};
+use lvmc_term::Num;
 use std::sync::Arc;
 
 /// A row of the table of values; arguments are older than what is made of them.
@@ -50,30 +51,13 @@ impl From<ValueId> for Operand {
     }
 }
 
-/// A number by its bits, so that values can be compared and found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Number(u64);
-
-impl From<f64> for Number {
-    fn from(x: f64) -> Self {
-        Self(x.to_bits())
-    }
-}
-
-impl Number {
-    /// The number.
-    pub fn get(self) -> f64 {
-        f64::from_bits(self.0)
-    }
-}
-
 /// How a value is made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An array that the caller fills.
     Array(ArrayId),
     /// A number.
-    Number(Number),
+    Number(Num),
     /// Element by element.
     Map(Elementwise, Vec<ValueId>),
     /// A sum or a maximum.

@@ -12,11 +12,8 @@ const TRIAL: usize = 5;
 /// Latest runs that count.
 const WINDOW: usize = 9;
 
-/// Runs between trials of one thread, while the others hardly help.
-const RECHECK_ONE: u32 = 48;
-
-/// Runs between trials of all threads.
-const RECHECK_ALL: u32 = 48;
+/// Runs between trials: of one thread while the others hardly help, of all threads while one is quicker.
+const RECHECK: u32 = 48;
 
 /// Less than this share of one thread's time means that the others help.
 const HELPFUL: f64 = 0.75;
@@ -104,9 +101,9 @@ impl Pace {
         }
         self.since += 1;
         let due = match (self.chosen, self.one.middle(), self.all.middle()) {
-            (Mode::All, Some(one), Some(all)) => self.since >= RECHECK_ONE && all > HELPFUL * one,
+            (Mode::All, Some(one), Some(all)) => self.since >= RECHECK && all > HELPFUL * one,
             (Mode::All, ..) => self.since >= WINDOW as u32,
-            (Mode::One, ..) => self.since >= RECHECK_ALL,
+            (Mode::One, ..) => self.since >= RECHECK,
         };
         if due {
             self.trial = TRIAL;

@@ -458,25 +458,29 @@ unsafe fn product<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(p: &Pr
                 if pack {
                     pack_rows::<T, MR>(m, len, a, p.a_row, p.a_col, rows);
                 }
+                // where the panel of column j stands, and how far its rows are apart
+                let stands = |j: usize| {
+                    if p.b_row == 0 {
+                        (p.b.add(first * padded + j * len), width)
+                    } else {
+                        (p.b.add(first * p.b_row + j), p.b_row)
+                    }
+                };
                 for j in (0..p.n).step_by(width) {
                     let n = width.min(p.n - j);
-                    let (b, b_row) = if p.b_row == 0 {
-                        (p.b.add(first * padded + j * len), width)
-                    } else if n == width && m < COPIED {
-                        (p.b.add(first * p.b_row + j), p.b_row)
-                    } else {
-                        pack_straight(p.b.add(first * p.b_row + j), p.b_row, panel, width, len, n);
-                        (panel.cast_const(), width)
-                    };
-                    let next = (j + width < p.n).then(|| Ahead {
-                        from: if p.b_row == 0 {
-                            p.b.add(first * padded + (j + width) * len)
-                        } else {
-                            p.b.add(first * p.b_row + j + width)
-                        },
-                        row: if p.b_row == 0 { width } else { p.b_row },
-                        share: len.div_ceil(m.div_ceil(MR)),
-                        len,
+                    let (mut b, mut b_row) = stands(j);
+                    if p.b_row != 0 && (n < width || m >= COPIED) {
+                        pack_straight(b, b_row, panel, width, len, n);
+                        (b, b_row) = (panel.cast_const(), width);
+                    }
+                    let next = (j + width < p.n).then(|| {
+                        let (from, row) = stands(j + width);
+                        Ahead {
+                            from,
+                            row,
+                            share: len.div_ceil(m.div_ceil(MR)),
+                            len,
+                        }
                     });
                     for i in (0..m).step_by(MR) {
                         if let Some(next) = &next {

@@ -21,6 +21,13 @@ pub fn lvmc(args: &[&str]) -> Output {
         .expect("lvmc runs")
 }
 
+/// What `lvmc fit … --json` prints.
+pub fn fit(args: &[&str]) -> serde_json::Value {
+    let output = lvmc(&[&["fit"], args, &["--json"]].concat());
+    assert!(!output.stdout.is_empty(), "{args:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
 /// Standard output as text.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")

@@ -101,6 +101,20 @@ impl<'a> Restored<'a> {
         capacity: usize,
         seed: u64,
     ) -> Result<Running, GradientError> {
+        let lowered = self.lower(terms, noise, inputs)?;
+        self.running(lowered, capacity, seed)
+    }
+
+    /// Terms as an array program, for several executors.
+    ///
+    /// # Errors
+    /// As [`Restored::program`].
+    pub fn lower(
+        &mut self,
+        terms: &[(String, Term)],
+        noise: &[Source],
+        inputs: &[SymId],
+    ) -> Result<Lowered, GradientError> {
         let roots: Vec<Root> = terms
             .iter()
             .map(|(name, t)| Root {
@@ -108,10 +122,15 @@ impl<'a> Restored<'a> {
                 term: self.guided.evaluated(self.graph, *t, &self.free),
             })
             .collect();
-        let lowered = self
-            .known
-            .lower(&mut self.guided.store, &roots, noise, inputs)
-            .map_err(super::ProblemError::Lower)?;
+        let lowered = self.known.lower(&mut self.guided.store, &roots, noise, inputs);
+        Ok(lowered.map_err(super::ProblemError::Lower)?)
+    }
+
+    /// An executor of a program, parameters at the fit's values.
+    ///
+    /// # Errors
+    /// A [`Bug`] where the program violates an invariant.
+    pub fn running(&self, lowered: Lowered, capacity: usize, seed: u64) -> Result<Running, GradientError> {
         let mut executor = (self.make)(lowered.program.clone(), capacity, self.settings.precision, seed)?;
         lowered.set_constants(&mut *executor);
         for (f, values) in self.free.iter().zip(&self.params) {

@@ -99,9 +99,9 @@ pub fn sample(r: &mut Restored<'_>, rows: usize, seed: u64, walk: Walk) -> Resul
     }
     let threads = r.settings.threads.max(1);
     let share = rows.div_ceil(threads).clamp(1, AT_ONCE);
-    let steps_of = |r: &mut Restored<'_>| r.program(&[("step".into(), out)], &[], &[time, n.state], share, seed);
+    let step = r.lower(&[("step".into(), out)], &[], &[time, n.state])?;
     let workers: Vec<Mutex<Running>> = (0..threads.min(rows.div_ceil(share)))
-        .map(|_| steps_of(r).map(Mutex::new))
+        .map(|_| r.running(step.clone(), share, seed).map(Mutex::new))
         .collect::<Result<_, _>>()?;
     let chain = Chain {
         path: path(walk, steps),

@@ -8,7 +8,7 @@ use crate::predict::{Cell, Predictions};
 use lvmc_base::Bug;
 use lvmc_derive::guided::Objective;
 use lvmc_model::graph::{Dist, Role};
-use lvmc_term::{SymId, Term};
+use lvmc_term::{Size, SymId, Term};
 use std::sync::Arc;
 
 /// Importance-weighted bounds of rows.
@@ -100,11 +100,7 @@ fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<()
         else {
             continue;
         };
-        let n = r.known.size(&r.guided.store, &size).map_err(|e| Bug {
-            stage: "predict",
-            message: e.to_string(),
-            ir: String::new(),
-        })?;
+        let n = values(r, &size)?;
         let name = r.guided.store.sym(l.sym).name.clone();
         let mut terms = vec![];
         for k in 0..n {
@@ -117,11 +113,7 @@ fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<()
     // summed out of the joint: at the means of the latents of the guide
     for l in r.guided.left_out.clone() {
         let Some(p) = l.posterior else { continue };
-        let n = r.known.size(&r.guided.store, &l.size).map_err(|e| Bug {
-            stage: "predict",
-            message: e.to_string(),
-            ir: String::new(),
-        })?;
+        let n = values(r, &l.size)?;
         let name = r.guided.store.sym(l.sym).name.clone();
         let mut terms = vec![];
         for k in 0..n {
@@ -131,6 +123,15 @@ fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<()
         probabilities(r, out, data, &name, &terms)?;
     }
     Ok(())
+}
+
+/// How many values a latent has.
+fn values(r: &Restored<'_>, size: &Size) -> Result<usize, Bug> {
+    r.known.size(&r.guided.store, size).map_err(|e| Bug {
+        stage: "predict",
+        message: e.to_string(),
+        ir: String::new(),
+    })
 }
 
 /// The probabilities of a latent's values, and the most probable one.
