@@ -62,7 +62,7 @@ pub fn law(noise: Noise) -> Law {
 /// # Panics
 /// It is not one.
 #[must_use]
-pub fn param_index(program: &Program, id: ArrayId) -> usize {
+fn param_index(program: &Program, id: ArrayId) -> usize {
     assert_eq!(
         program.arrays[id].role,
         Role::Param,

@@ -13,5 +13,5 @@ pub mod text;
 mod verify;
 
 pub use exec::{Build, Columns, Executor, Method, Moments, Numbers, OptimiserStep, Trained};
-pub use interp::{Interpreter, algebra, clamp_code, law, param_index};
+pub use interp::{Interpreter, algebra, clamp_code, law};
 pub use verify::verify;

@@ -30,6 +30,8 @@ fn main() {
         (98, 128, 400, true),
         (256, 256, 256, false),
         (256, 256, 256, true),
+        (64, 256, 256, false),
+        (96, 256, 256, false),
         (256, 34, 256, false),
         (256, 256, 2, false),
     ] {
@@ -38,7 +40,6 @@ fn main() {
         let mut c = vec![0f32; m * n];
         let mut scratch = vec![0f32; SCRATCH];
         let mut packed = vec![0f32; products.packed_len(k, n)];
-        let panels = n.div_ceil(products.width);
         let (a_row, a_col) = if turned { (1, m) } else { (k, 1) };
         let mut p = Product {
             m,
@@ -57,7 +58,7 @@ fn main() {
         let flops = 2.0 * (m * k * n) as f64 * 1e-9;
         // SAFETY: operands have their shapes
         unsafe {
-            let packing = best(|| products.pack(k, n, b.as_ptr(), n, 1, packed.as_mut_ptr(), 0..panels));
+            let packing = best(|| products.pack((k, n), b.as_ptr(), (n, 1), packed.as_mut_ptr(), (0..k, 0..n)));
             let ours = best(|| (products.run)(&p));
             (p.b, p.b_row) = (b.as_ptr(), n);
             let place = best(|| (products.run)(&p));

@@ -3,21 +3,19 @@
 use super::map::{Code, Scratch};
 use super::memory::{Memory, is_rows, layout};
 use super::once::Job;
+use super::optimise::Optimiser;
 use super::pace::Pace;
 use super::phases::{Phase, plan};
 use super::rows::{BLOCKS, Context, RowStep, block};
 use super::team::Team;
 use lvmc_dense::ir::{ArrayId, Extent, Program, Role};
-use lvmc_dense::{Columns, Moments, Numbers, OptimiserStep, Trained, param_index};
+use lvmc_dense::{Columns, Moments, Numbers, OptimiserStep, Trained};
 use lvmc_kernels::array::Float;
 use lvmc_kernels::pool::MAX_THREADS;
 use std::time::Instant;
 
 /// Rows of a task, at least a block.
 const TASK_ROWS: usize = 64;
-
-/// Numbers of a task of an optimiser.
-const TASK_NUMBERS: usize = 1 << 14;
 
 /// Less work than this (in something like nanoseconds) is left to one thread.
 const SMALL: f64 = 30_000.0;
@@ -31,15 +29,9 @@ pub(super) struct Engine<T> {
     memory: Memory<T>,
     phases: Vec<Phase<T>>,
     team: Team,
-    /// Of the optimiser: one phase.
-    second: Team,
+    optimiser: Optimiser<T>,
     scratch: Vec<Scratch<T>>,
     partials: Vec<f64>,
-    /// Squares of gradients, by tasks.
-    squares: Vec<f64>,
-    moments: Vec<[Vec<T>; 2]>,
-    /// For every array: its place among the parameters.
-    params: Vec<usize>,
     row_ids: Vec<u32>,
     /// Arrays that were set or updated since the last run, and those that steps write: what to pack anew.
     changed: Vec<bool>,
@@ -50,13 +42,13 @@ pub(super) struct Engine<T> {
 }
 
 /// A pointer that threads share, each for its own part.
-struct Shared<P>(*mut P);
+pub(super) struct Shared<P>(pub *mut P);
 
 // SAFETY: every use says why parts are apart
 unsafe impl<P> Sync for Shared<P> {}
 
 impl<P> Shared<P> {
-    fn at(&self, i: usize) -> *mut P {
+    pub fn at(&self, i: usize) -> *mut P {
         self.0.wrapping_add(i)
     }
 }
@@ -67,15 +59,6 @@ impl<T: Float> Engine<T> {
         let mut plan = plan::<T>(&program, capacity, behind);
         let memory = Memory::new(&program, capacity, plan.behind);
         let partials = set_partials(&mut plan.phases);
-        let params = (0..program.arrays.len())
-            .map(|id| match program.arrays[id].role {
-                Role::Param => param_index(&program, id),
-                _ => usize::MAX,
-            })
-            .collect();
-        let trained = program.arrays.iter().filter(|a| a.role == Role::Param);
-        let moments: Vec<_> = trained.map(|a| [vec![T::ZERO; a.len], vec![T::ZERO; a.len]]).collect();
-        let squares = program.arrays.iter().filter(|a| a.extent == Extent::Once);
         let mut engine = Self {
             cost: cost(&program, &plan.phases),
             capacity,
@@ -83,12 +66,9 @@ impl<T: Float> Engine<T> {
             threads: 0,
             memory,
             team: Team::new(plan.phases.len()),
-            second: Team::new(1),
+            optimiser: Optimiser::new(&program, &plan.packed),
             scratch: Vec::new(),
             partials: vec![0.0; partials],
-            squares: vec![0.0; squares.map(|a| a.len.div_ceil(TASK_NUMBERS)).sum()],
-            moments,
-            params,
             row_ids: Vec::with_capacity(capacity),
             changed: vec![true; program.arrays.len()],
             rows: 0,
@@ -259,90 +239,27 @@ impl<T: Float> Engine<T> {
     }
 
     pub fn gradient_norm(&mut self, trained: &[Trained]) -> f64 {
-        let total = trained
-            .iter()
-            .map(|t| self.program.arrays[t.gradient].len.div_ceil(TASK_NUMBERS))
-            .sum();
-        assert!(total <= self.squares.len(), "gradients held once, each named once");
-        self.second.set_tasks(0, total);
-        let (memory, squares, program) = (&self.memory, Shared(self.squares.as_mut_ptr()), &self.program);
-        let task = |_: usize, task: usize, _: usize| {
-            let len = |t: &Trained| program.arrays[t.gradient].len;
-            let Some((i, range)) = part(trained.iter().map(len), task) else {
-                return;
-            };
-            let g = &memory.slice(trained[i].gradient, range.end)[range];
-            // SAFETY: one task writes one number
-            unsafe { *squares.at(task) = T::squares(g) };
-        };
-        let threads = if total > 2 { self.pace.threads(self.threads) } else { 1 };
-        self.second.run(threads, &task, &|_| {});
-        self.squares[..total].iter().sum::<f64>().sqrt()
+        let (pace, most) = (&self.pace, self.threads);
+        let threads = || pace.threads(most);
+        self.optimiser
+            .gradient_norm(&self.program, &self.memory.view(), trained, &threads)
     }
 
     pub fn optimise(&mut self, step: &OptimiserStep<'_>) {
-        let mut total = 0;
-        for t in step.trained {
-            let len = self.program.arrays[t.param].len;
-            assert!(
-                self.params[t.param] != usize::MAX,
-                "`{}` is no parameter",
-                self.program.arrays[t.param].name
-            );
-            assert!(
-                !is_rows(&self.program, t.gradient) && self.program.arrays[t.gradient].len == len,
-                "its gradient"
-            );
-            total += len.div_ceil(TASK_NUMBERS);
-            self.changed[t.param] = true;
-        }
-        self.second.set_tasks(0, total);
+        let (pace, most) = (&self.pace, self.threads);
+        let threads = || pace.threads(most);
         let view = self.memory.view();
-        let (program, params, moments) = (&self.program, &self.params, Shared(self.moments.as_mut_ptr()));
-        let task = |_: usize, task: usize, _: usize| {
-            let Some((i, range)) = part(step.trained.iter().map(|t| program.arrays[t.param].len), task) else {
-                return;
-            };
-            let t = &step.trained[i];
-            let update = step.update(t.decay);
-            // SAFETY: parts of one parameter are apart, and parameters are; gradients are not written
-            unsafe {
-                let [m, v] = &mut *moments.at(params[t.param]);
-                let piece = |p: *mut T| std::slice::from_raw_parts_mut(p, range.len());
-                let x = piece(view.at(t.param, 0, range.start));
-                let g = std::slice::from_raw_parts(view.at(t.gradient, 0, range.start), range.len());
-                let [m, v] = [m, v].map(|m| piece(m.as_mut_ptr().add(range.start)));
-                T::update(&update, x, g, m, v);
-            }
-        };
-        let threads = if total > 2 { self.pace.threads(self.threads) } else { 1 };
-        self.second.run(threads, &task, &|_| {});
+        self.optimiser
+            .optimise(&self.program, &view, step, &mut self.changed, &threads);
     }
 
     pub fn state(&self) -> Vec<Moments> {
-        let wide = |x: &Vec<T>| x.iter().map(|x| x.to_f64()).collect();
-        self.moments.iter().map(|[m, v]| [wide(m), wide(v)]).collect()
+        self.optimiser.state()
     }
 
     pub fn set_state(&mut self, state: &[Moments]) {
-        assert_eq!(state.len(), self.moments.len(), "moments of every parameter");
-        for (to, from) in self.moments.iter_mut().flatten().zip(state.iter().flatten()) {
-            assert_eq!(to.len(), from.len(), "moments of a parameter's numbers");
-            to.iter_mut().zip(from).for_each(|(to, &x)| *to = T::from_f64(x));
-        }
+        self.optimiser.set_state(state);
     }
-}
-
-/// Which of some stretches a task is about, and where in it.
-fn part(lens: impl Iterator<Item = usize>, mut task: usize) -> Option<(usize, std::ops::Range<usize>)> {
-    for (i, len) in lens.enumerate() {
-        let tasks = len.div_ceil(TASK_NUMBERS);
-        if task < tasks {
-            return Some((i, task * TASK_NUMBERS..((task + 1) * TASK_NUMBERS).min(len)));
-        }
-        task -= tasks;
-    }
-    None
 }
 
 /// Numbers of one precision to another.

@@ -10,6 +10,7 @@ mod engine;
 mod map;
 mod memory;
 mod once;
+mod optimise;
 mod pace;
 mod phases;
 mod product;

@@ -1,12 +1,14 @@
 //! Steps whose results are held once: products over the batch, tables, algebra.
 
 use super::map::{Code, ONCE, Scratch};
+use super::memory::View;
 use super::product::{Multiply, Packed, count};
 use super::rows::{Context, pick, unpick};
 use lvmc_dense::ir::{Algebra, ArrayId, Read};
 use lvmc_dense::{algebra, clamp_code};
 use lvmc_kernels::array::Float;
 use lvmc_kernels::array::noise::{Key, Law};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Such a step, cut into tasks.
@@ -61,6 +63,18 @@ pub(super) enum Job<T> {
 /// Panels of a task that packs.
 const PANELS: usize = 4;
 
+/// Packs some rows and columns of an operand.
+///
+/// # Safety
+/// The verifier has seen the matrix; nobody else writes this part of its packed form.
+pub(super) unsafe fn pack<T: Float>(packed: &Packed, view: &View<'_, T>, part: (Range<usize>, Range<usize>)) {
+    let b = &packed.b;
+    let shape = (count(b.rows, 1), count(b.cols, 1));
+    let from = view.at(b.array, 0, b.offset);
+    // SAFETY: the caller vouches for it
+    unsafe { T::products().pack(shape, from, (b.row, b.col), view.raw(packed.at), part) }
+}
+
 /// Entries' numbers of a task that scatters.
 const SCATTER: usize = 256;
 
@@ -108,12 +122,9 @@ impl<T: Float> Job<T> {
                 }
                 Self::Pack(packed) if !context.changed[packed.b.array] => {}
                 Self::Pack(packed) => {
-                    let (products, b) = (T::products(), &packed.b);
-                    let (k, n) = (count(b.rows, 1), count(b.cols, 1));
-                    let last = n.div_ceil(products.width);
-                    let panels = task * PANELS..((task + 1) * PANELS).min(last);
-                    let from = view.at(b.array, 0, b.offset);
-                    products.pack(k, n, from, b.row, b.col, view.raw(packed.at), panels);
+                    let (k, n) = (count(packed.b.rows, 1), count(packed.b.cols, 1));
+                    let share = PANELS * T::products().width;
+                    pack(packed, view, (0..k, task * share..((task + 1) * share).min(n)));
                 }
                 Self::Gather {
                     out,

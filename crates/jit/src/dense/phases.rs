@@ -30,6 +30,8 @@ pub(super) struct Plan<T> {
     pub phases: Vec<Phase<T>>,
     /// Numbers behind the arrays, for packed operands.
     pub behind: usize,
+    /// Those operands.
+    pub packed: Vec<Packed>,
 }
 
 struct Planner<'a, T> {
@@ -67,6 +69,7 @@ pub(super) fn plan<T: Float>(program: &Program, capacity: usize, behind: usize) 
     Plan {
         phases: planner.phases,
         behind: planner.behind - behind,
+        packed: planner.packed.into_iter().map(|(packed, _)| packed).collect(),
     }
 }
 
@@ -241,7 +244,7 @@ impl<T: Float> Planner<'_, T> {
     fn product(&mut self, out: &Matrix, a: &Matrix, b: &Matrix, add: bool) {
         let mut multiply = Multiply::new(out, a, b, add);
         let mut packed_in = None;
-        if multiply.wants_packing::<T>(self.capacity) {
+        if multiply.wants_packing::<T>(self.program, self.capacity) {
             let (at, phase) = self.pack(&multiply);
             multiply.packed = Some(at);
             packed_in = Some(phase);

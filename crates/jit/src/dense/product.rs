@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::memory::View;
-use lvmc_dense::ir::{ArrayId, Count, Matrix};
+use lvmc_dense::ir::{ArrayId, Count, Matrix, Program, Role};
 use lvmc_kernels::array::Float;
 use lvmc_kernels::array::gemm::Product;
 use std::ops::Range;
@@ -91,14 +91,16 @@ impl Multiply {
     }
 
     /// Whether b has to be packed, or is better packed where a batch is large.
-    pub fn wants_packing<T: Float>(&self, capacity: usize) -> bool {
+    pub fn wants_packing<T: Float>(&self, program: &Program, capacity: usize) -> bool {
         let (Count::Fixed(k), Count::Fixed(n)) = (self.b.rows, self.b.cols) else {
             return false;
         };
         let apart = self.b.col != 1 && n > 1;
         // rows of b at such distances fall on the same few lines of a cache
         let collide = (self.b.row * size_of::<T>()).is_multiple_of(1024) || capacity >= 512;
-        apart || self.is_row_step() && k > 32 && n > 16 && collide
+        // a parameter is packed as it is updated
+        let cheap = program.arrays[self.b.array].role == Role::Param;
+        apart || self.is_row_step() && k > 32 && n > 16 && (cheap || collide)
     }
 
     /// Numbers of its packed b.

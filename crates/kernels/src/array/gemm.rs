@@ -7,6 +7,7 @@
 
 use super::Float;
 use crate::block;
+use std::ops::Range;
 
 /// A vector.
 trait Wide<T>: Copy {
@@ -200,35 +201,43 @@ impl<T: Float> Products<T> {
         k * n.next_multiple_of(self.width)
     }
 
-    /// Packs panels `panels` of b, whose element (l, j) stands at `b + l · row + j · col`: for each block of the inner
-    /// index, one panel after the other, [`Products::width`] numbers for each l, the last panel filled up with 0.
+    /// Packs rows `ls` and columns `js` of b, whose element (l, j) stands at `b + l · row + j · col`: for each block of the
+    /// inner index, one panel after the other, [`Products::width`] numbers for each l; the last panel, where it is asked
+    /// for, is filled up with 0.
     ///
     /// # Safety
-    /// `b` is valid for its shape, `out` for [`Products::packed_len`].
+    /// `b` is valid for its shape, `out` for [`Products::packed_len`]; strides are not both over 1.
     pub unsafe fn pack(
         &self,
-        k: usize,
-        n: usize,
+        (k, n): (usize, usize),
         b: *const T,
-        row: usize,
-        col: usize,
+        (row, col): (usize, usize),
         out: *mut T,
-        panels: std::ops::Range<usize>,
+        (ls, js): (Range<usize>, Range<usize>),
     ) {
         let (width, block) = (self.width, depth(k));
         let padded = n.next_multiple_of(width);
         for first in (0..k).step_by(block) {
             let len = block.min(k - first);
-            for p in panels.clone() {
-                let used = width.min(n - p * width);
+            let lines = ls.start.max(first)..ls.end.min(first + len);
+            if lines.is_empty() {
+                continue;
+            }
+            let lines = lines.start - first..lines.end - first;
+            for p in js.start / width..js.end.div_ceil(width) {
+                let start = p * width;
+                let used = js.start.max(start) - start..js.end.min(start + width) - start;
                 // SAFETY: the caller vouches for the operands; indices are inside their shapes
                 unsafe {
-                    let from = b.add(first * row + p * width * col);
-                    let to = out.add(first * padded + p * width * len);
+                    let from = b.add(first * row + start * col);
+                    let to = out.add(first * padded + start * len);
                     if col == 1 {
-                        pack_straight(from, row, to, width, len, used);
+                        pack_straight(from, row, to, width, lines.clone(), used.clone());
                     } else {
-                        pack_turned(from, row, col, to, width, len, used);
+                        pack_turned(from, (row, col), to, width, lines.clone(), used.clone());
+                    }
+                    if start + used.end == n {
+                        fill_up(to, width, lines.clone(), used.end);
                     }
                 }
             }
@@ -236,41 +245,50 @@ impl<T: Float> Products<T> {
     }
 }
 
-/// One panel of a b whose columns are apart, in squares that stay in the first cache.
+/// Zeros behind the columns of the last panel.
+///
+/// # Safety
+/// As [`Products::pack`].
+unsafe fn fill_up<T: Float>(to: *mut T, width: usize, lines: Range<usize>, from: usize) {
+    for l in lines {
+        // SAFETY: the caller vouches for the panel
+        (from..width).for_each(|j| unsafe { *to.add(l * width + j) = T::ZERO });
+    }
+}
+
+/// Part of a panel of a b whose columns are apart, in squares that stay in the first cache.
 ///
 /// # Safety
 /// As [`Products::pack`].
 unsafe fn pack_turned<T: Float>(
     from: *const T,
-    row: usize,
-    col: usize,
+    (row, col): (usize, usize),
     to: *mut T,
     width: usize,
-    len: usize,
-    used: usize,
+    lines: Range<usize>,
+    columns: Range<usize>,
 ) {
     const LINE: usize = 16;
     // SAFETY: the caller vouches for the operands
     unsafe {
-        for l0 in (0..len).step_by(LINE) {
-            let l1 = (l0 + LINE).min(len);
+        for l0 in lines.clone().step_by(LINE) {
+            let l1 = (l0 + LINE).min(lines.end);
             // columns lie far apart: a stream for each is more than a machine foresees
-            (0..used).for_each(|j| fetch(from.wrapping_add((l0 + 2 * LINE) * row + j * col)));
-            for j0 in (0..used).step_by(4) {
-                let whole = row == 1 && j0 + 4 <= used;
+            columns
+                .clone()
+                .for_each(|j| fetch(from.wrapping_add((l0 + 2 * LINE) * row + j * col)));
+            for j0 in columns.clone().step_by(4) {
+                let whole = row == 1 && j0 + 4 <= columns.end;
                 let mut l = l0;
                 while whole && l + 4 <= l1 {
                     T::turn4(from.add(l + j0 * col), col, to.add(l * width + j0), width);
                     l += 4;
                 }
                 for l in l..l1 {
-                    for j in j0..(j0 + 4).min(used) {
+                    for j in j0..(j0 + 4).min(columns.end) {
                         *to.add(l * width + j) = *from.add(l * row + j * col);
                     }
                 }
-            }
-            for l in l0..l1 {
-                (used..width).for_each(|j| *to.add(l * width + j) = T::ZERO);
             }
         }
     }
@@ -280,11 +298,18 @@ unsafe fn pack_turned<T: Float>(
 ///
 /// # Safety
 /// As [`Products::pack`].
-unsafe fn pack_straight<T: Float>(from: *const T, row: usize, to: *mut T, width: usize, len: usize, used: usize) {
+unsafe fn pack_straight<T: Float>(
+    from: *const T,
+    row: usize,
+    to: *mut T,
+    width: usize,
+    lines: Range<usize>,
+    columns: Range<usize>,
+) {
     // SAFETY: the caller vouches for the operands
     unsafe {
-        if used == width && width.is_multiple_of(8) {
-            for l in 0..len {
+        if columns == (0..width) && width.is_multiple_of(8) {
+            for l in lines {
                 let (from, to) = (from.add(l * row), to.add(l * width));
                 for j in (0..width).step_by(8) {
                     let numbers = from.add(j).cast::<[T; 8]>().read_unaligned();
@@ -292,10 +317,9 @@ unsafe fn pack_straight<T: Float>(from: *const T, row: usize, to: *mut T, width:
                 }
             }
         } else {
-            for l in 0..len {
+            for l in lines {
                 let (from, to) = (from.add(l * row), to.add(l * width));
-                (0..used).for_each(|j| *to.add(j) = *from.add(j));
-                (used..width).for_each(|j| *to.add(j) = T::ZERO);
+                columns.clone().for_each(|j| *to.add(j) = *from.add(j));
             }
         }
     }
@@ -470,7 +494,8 @@ unsafe fn product<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(p: &Pr
                     let n = width.min(p.n - j);
                     let (mut b, mut b_row) = stands(j);
                     if p.b_row != 0 && (n < width || m >= COPIED) {
-                        pack_straight(b, b_row, panel, width, len, n);
+                        pack_straight(b, b_row, panel, width, 0..len, 0..n);
+                        fill_up(panel, width, 0..len, n);
                         (b, b_row) = (panel.cast_const(), width);
                     }
                     let next = (j + width < p.n).then(|| {
