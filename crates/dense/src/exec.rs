@@ -119,7 +119,8 @@ pub type Moments = [Vec<f64>; 2];
 /// Runs one program, whose arrays it owns.
 ///
 /// Array ids are the program's. Methods panic where an id, a length or a role is not what they ask for: callers made the
-/// program. Nothing is allocated by `set`, `set_rows_from`, `read`, `run`, `gradient_norm` and `optimise`.
+/// program. Nothing is allocated by `set`, `set_rows_from`, `read`, `run`, `train`, `gradient_norm` and
+/// `optimise`.
 pub trait Executor: Send {
     /// The program.
     fn program(&self) -> &Program;
@@ -162,6 +163,12 @@ pub trait Executor: Send {
 
     /// Updates parameters by the gradients of the last run.
     fn optimise(&mut self, step: &OptimiserStep<'_>);
+
+    /// [`Executor::run`], then [`Executor::optimise`]: the same bits. Gradients may be used as soon as they are known.
+    fn train(&mut self, rows: usize, draw: u64, step: &OptimiserStep<'_>) {
+        self.run(rows, draw);
+        self.optimise(step);
+    }
 
     /// The optimiser's memory, of every `Param` array in the order of the table; exact.
     fn state(&self) -> Vec<Moments>;

@@ -30,6 +30,12 @@ pub(super) struct Engine<T> {
     phases: Vec<Phase<T>>,
     team: Team,
     optimiser: Optimiser<T>,
+    /// For every array: the phase of the product that makes all of it, and the columns of that.
+    made: Vec<Option<(usize, usize)>>,
+    /// For every array: the last phase that reads it.
+    read: Vec<Option<usize>>,
+    /// Gradients whose parameters move during the run.
+    done: Vec<bool>,
     scratch: Vec<Scratch<T>>,
     partials: Vec<f64>,
     row_ids: Vec<u32>,
@@ -67,6 +73,9 @@ impl<T: Float> Engine<T> {
             memory,
             team: Team::new(plan.phases.len()),
             optimiser: Optimiser::new(&program, &plan.packed),
+            made: plan.made,
+            read: plan.read,
+            done: vec![false; program.arrays.len()],
             scratch: Vec::new(),
             partials: vec![0.0; partials],
             row_ids: Vec::with_capacity(capacity),
@@ -156,6 +165,22 @@ impl<T: Float> Engine<T> {
 
     /// Runs all phases; noise is drawn where a draw is given.
     pub fn run(&mut self, rows: usize, draw: Option<u64>) {
+        self.go(rows, draw, None);
+    }
+
+    /// Runs all phases and one step of an optimiser: a parameter that nobody reads any more moves as its gradient is made.
+    pub fn train(&mut self, rows: usize, draw: u64, step: &OptimiserStep<'_>) {
+        for t in step.trained {
+            let unread = |phase| self.read[t.param].is_none_or(|last| last < phase);
+            self.done[t.gradient] = self.made[t.gradient]
+                .is_some_and(|(phase, columns)| unread(phase) && self.optimiser.by_parts(t, columns));
+        }
+        self.go(rows, Some(draw), Some(step));
+        self.update(step);
+        step.trained.iter().for_each(|t| self.done[t.gradient] = false);
+    }
+
+    fn go(&mut self, rows: usize, draw: Option<u64>, step: Option<&OptimiserStep<'_>>) {
         assert!(rows <= self.capacity, "room for {} rows, not {rows}", self.capacity);
         self.rows = rows;
         let work = self.cost.0 + self.cost.1 * rows as f64;
@@ -172,14 +197,25 @@ impl<T: Float> Engine<T> {
                 row_tasks(phase, rows, task_rows) + phase.jobs.iter().map(Job::tasks).sum::<usize>(),
             );
         }
+        let (view, done) = (self.memory.view(), &self.done);
+        let updates = step.map(|step| (self.optimiser.updates(view, step), step));
         let context = Context {
-            view: self.memory.view(),
+            view,
             rows,
             draw,
             seed: self.seed,
             row_ids: &self.row_ids,
             changed: &self.changed,
             partials: self.partials.as_mut_ptr(),
+            made: &|gradient, n, part| {
+                let Some((updates, step)) = updates.as_ref().filter(|_| done[gradient]) else {
+                    return;
+                };
+                let mine = step.trained.iter().filter(|t| t.gradient == gradient);
+                // SAFETY: the product made this part of the gradient, and only it does; the parameter's readers were in
+                // phases before, and so was whoever packs it
+                mine.for_each(|t| unsafe { updates.part(t, n, part.clone()) });
+            },
         };
         let (phases, scratch) = (&self.phases, Shared(self.scratch.as_mut_ptr()));
         let task = |p: usize, task: usize, thread: usize| {
@@ -246,11 +282,16 @@ impl<T: Float> Engine<T> {
     }
 
     pub fn optimise(&mut self, step: &OptimiserStep<'_>) {
+        self.update(step);
+    }
+
+    /// The updates that are not done.
+    fn update(&mut self, step: &OptimiserStep<'_>) {
         let (pace, most) = (&self.pace, self.threads);
         let threads = || pace.threads(most);
         let view = self.memory.view();
         self.optimiser
-            .optimise(&self.program, &view, step, &mut self.changed, &threads);
+            .optimise(&self.program, view, step, &mut self.changed, &self.done, &threads);
     }
 
     pub fn state(&self) -> Vec<Moments> {

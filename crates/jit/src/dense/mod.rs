@@ -119,6 +119,10 @@ impl Executor for Native {
         either!(&mut self.0, engine => engine.run(rows, None));
     }
 
+    fn train(&mut self, rows: usize, draw: u64, step: &OptimiserStep<'_>) {
+        either!(&mut self.0, engine => engine.train(rows, draw, step));
+    }
+
     fn gradient_norm(&mut self, trained: &[Trained]) -> f64 {
         either!(&mut self.0, engine => engine.gradient_norm(trained))
     }

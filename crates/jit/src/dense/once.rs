@@ -118,7 +118,8 @@ impl<T: Float> Job<T> {
                     let across = n.div_ceil(part.1).max(1);
                     let (i, j) = (task / across * part.0, task % across * part.1);
                     let (i, j) = (i..(i + part.0).min(m), j..(j + part.1).min(n));
-                    multiply.run(view, context.rows, i, j, scratch.product.as_mut_ptr());
+                    multiply.run(view, context.rows, i.clone(), j.clone(), scratch.product.as_mut_ptr());
+                    (context.made)(multiply.out.array, n, (i, j));
                 }
                 Self::Pack(packed) if !context.changed[packed.b.array] => {}
                 Self::Pack(packed) => {

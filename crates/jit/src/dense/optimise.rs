@@ -25,8 +25,8 @@ struct Param {
     packed: Vec<Packed>,
     /// Whether there are others.
     elsewhere: bool,
-    /// Numbers of a task: whole rows of what is packed.
-    share: usize,
+    /// Numbers of a row, as all of its packed forms see it; 1 without any.
+    line: usize,
 }
 
 impl Param {
@@ -35,20 +35,20 @@ impl Param {
         let mine: Vec<Packed> = packed.iter().copied().filter(|p| p.b.array == array).collect();
         let line = mine.first().map_or(1, |p| p.b.row.max(p.b.col));
         let even = |p: &Packed| p.b.row.max(p.b.col) == line && p.b.offset.is_multiple_of(line);
-        let elsewhere = !mine.iter().all(even);
-        let packed = if elsewhere { Vec::new() } else { mine };
-        let unit = if packed.is_empty() {
-            1
-        } else {
-            line * T::products().width
-        };
+        let elsewhere = !len.is_multiple_of(line) || !mine.iter().all(even);
         Self {
             len,
             moments,
-            packed,
+            packed: if elsewhere { Vec::new() } else { mine },
+            line: if elsewhere { 1 } else { line },
             elsewhere,
-            share: (TASK_NUMBERS / unit).max(1) * unit,
         }
+    }
+
+    /// Rows of a task: whole panels where columns of a packed form are rows here.
+    fn share<T: Float>(&self) -> usize {
+        let unit = if self.packed.is_empty() { 1 } else { T::products().width };
+        (TASK_NUMBERS / (unit * self.line)).max(1) * unit
     }
 }
 
@@ -62,6 +62,54 @@ pub(super) struct Optimiser<T> {
     team: Team,
     /// Squares of gradients, by tasks.
     squares: Vec<f64>,
+}
+
+/// One step of an optimiser, for threads to share.
+pub(super) struct Updates<'a, T> {
+    params: &'a [Param],
+    places: &'a [usize],
+    moments: Shared<T>,
+    view: View<'a, T>,
+    step: &'a OptimiserStep<'a>,
+}
+
+impl<T: Float> Updates<'_, T> {
+    /// Updates part of a parameter by that part of its gradient: rows `i` and columns `j` of a matrix with `n` columns.
+    ///
+    /// # Safety
+    /// [`Optimiser::by_parts`] said yes. Nobody else reads or writes this part of the parameter, of its moments and of its
+    /// packed forms, or writes that of the gradient.
+    pub unsafe fn part(&self, t: &Trained, n: usize, (i, j): (Range<usize>, Range<usize>)) {
+        let param = &self.params[self.places[t.param]];
+        let rule = self.step.update(t.decay);
+        // whole rows are one stretch
+        let stretches = if j.len() == n { i.len().min(1) } else { i.len() };
+        for k in 0..stretches {
+            let (at, len) = ((i.start + k) * n + j.start, i.len() * j.len() / stretches);
+            // SAFETY: the caller vouches for the part; a parameter's moments are its own
+            unsafe {
+                let piece = |p: *mut T| std::slice::from_raw_parts_mut(p, len);
+                let x = piece(self.view.at(t.param, 0, at));
+                let g = std::slice::from_raw_parts(self.view.at(t.gradient, 0, at), len);
+                let [m, v] = [0, param.len].map(|second| piece(self.moments.at(param.moments + second + at)));
+                T::update(&rule, x, g, m, v);
+            }
+        }
+        for p in &param.packed {
+            let first = p.b.offset / n;
+            let within = |x: &Range<usize>, from: usize, most: usize| {
+                x.start.saturating_sub(from).min(most)..x.end.saturating_sub(from).min(most)
+            };
+            let (ls, js) = (count(p.b.rows, 1), count(p.b.cols, 1));
+            let part = if p.b.col == 1 {
+                (within(&i, first, ls), within(&j, 0, js))
+            } else {
+                (within(&j, 0, ls), within(&i, first, js))
+            };
+            // SAFETY: as above
+            unsafe { pack(p, &self.view, part) };
+        }
+    }
 }
 
 impl<T: Float> Optimiser<T> {
@@ -82,6 +130,12 @@ impl<T: Float> Optimiser<T> {
             this.moments.resize(at + 2 * program.arrays[id].len, T::ZERO);
         }
         this
+    }
+
+    /// Whether the parameter of a gradient, a matrix with `n` columns, can be updated part by part.
+    pub fn by_parts(&self, t: &Trained, n: usize) -> bool {
+        let param = &self.params[self.places[t.param]];
+        !param.elsewhere && (param.packed.is_empty() || param.line == n)
     }
 
     /// ‖g‖ over all gradients.
@@ -111,46 +165,60 @@ impl<T: Float> Optimiser<T> {
         self.squares[..total].iter().sum::<f64>().sqrt()
     }
 
-    /// One update; marks the parameters in `changed` whose packed forms are left as they were.
+    /// A step, for updates one at a time.
+    pub fn updates<'a>(&'a mut self, view: View<'a, T>, step: &'a OptimiserStep<'a>) -> Updates<'a, T> {
+        Updates {
+            params: &self.params,
+            places: &self.places,
+            moments: Shared(self.moments.as_mut_ptr()),
+            view,
+            step,
+        }
+    }
+
+    /// All updates of a step but those that are `done` (by the array of the gradient); marks the parameters in `changed`
+    /// whose packed forms are left as they were.
     pub fn optimise(
         &mut self,
         program: &Program,
-        view: &View<'_, T>,
+        view: View<'_, T>,
         step: &OptimiserStep<'_>,
         changed: &mut [bool],
+        done: &[bool],
         threads: &dyn Fn() -> usize,
     ) {
-        let (places, params) = (&self.places, &self.params);
-        let moments = Shared(self.moments.as_mut_ptr());
         for t in step.trained {
-            let array = &program.arrays[t.param];
-            assert!(places[t.param] != usize::MAX, "`{}` is no parameter", array.name);
-            let gradient = &program.arrays[t.gradient];
+            let (array, gradient) = (&program.arrays[t.param], &program.arrays[t.gradient]);
+            assert!(self.places[t.param] != usize::MAX, "`{}` is no parameter", array.name);
             assert!(
                 !is_rows(program, t.gradient) && gradient.len == array.len,
                 "its gradient"
             );
-            changed[t.param] |= params[places[t.param]].elsewhere;
+            changed[t.param] |= self.params[self.places[t.param]].elsewhere;
         }
-        let shares = |t: &Trained| (params[places[t.param]].len, params[places[t.param]].share);
-        let total = step.trained.iter().map(|t| tasks(shares(t))).sum();
+        let (params, places) = (&self.params, &self.places);
+        let rows = |t: &Trained| {
+            let param = &params[places[t.param]];
+            let rows = if done[t.gradient] { 0 } else { param.len / param.line };
+            (rows, param.share::<T>())
+        };
+        let total = step.trained.iter().map(|t| tasks(rows(t))).sum();
         self.team.set_tasks(0, total);
+        let updates = Updates {
+            moments: Shared(self.moments.as_mut_ptr()),
+            params,
+            places,
+            view,
+            step,
+        };
         let task = |_: usize, task: usize, _: usize| {
-            let Some((i, range)) = part(step.trained.iter().map(&shares), task) else {
+            let Some((i, range)) = part(step.trained.iter().map(rows), task) else {
                 return;
             };
             let t = &step.trained[i];
-            let param = &params[places[t.param]];
-            let update = step.update(t.decay);
+            let line = params[places[t.param]].line;
             // SAFETY: parts of one parameter are apart, and parameters are; gradients are not written
-            unsafe {
-                let piece = |p: *mut T| std::slice::from_raw_parts_mut(p, range.len());
-                let x = piece(view.at(t.param, 0, range.start));
-                let g = std::slice::from_raw_parts(view.at(t.gradient, 0, range.start), range.len());
-                let [m, v] = [0, param.len].map(|at| piece(moments.at(param.moments + at + range.start)));
-                T::update(&update, x, g, m, v);
-                param.packed.iter().for_each(|p| pack_range(p, view, &range));
-            }
+            unsafe { updates.part(t, line, (range, 0..line)) };
         };
         self.team.run(if total > 2 { threads() } else { 1 }, &task, &|_| {});
     }
@@ -175,21 +243,6 @@ impl<T: Float> Optimiser<T> {
             to.iter_mut().zip(from).for_each(|(to, &x)| *to = T::from_f64(x));
         }
     }
-}
-
-/// Packs what stands in `range` of the parameter: rows of the matrix as it lies in memory.
-///
-/// # Safety
-/// The verifier has seen the matrix; nobody else writes its packed form for these rows.
-unsafe fn pack_range<T: Float>(packed: &Packed, view: &View<'_, T>, range: &Range<usize>) {
-    let b = &packed.b;
-    let (k, n) = (count(b.rows, 1), count(b.cols, 1));
-    let line = b.row.max(b.col);
-    let from = |at: usize| at.saturating_sub(b.offset) / line;
-    let lines = |most: usize| from(range.start).min(most)..from(range.end + line - 1).min(most);
-    let part = if b.col == 1 { (lines(k), 0..n) } else { (0..k, lines(n)) };
-    // SAFETY: the caller vouches for it
-    unsafe { pack(packed, view, part) }
 }
 
 /// Tasks of so many numbers in such shares.

@@ -32,6 +32,10 @@ pub(super) struct Plan<T> {
     pub behind: usize,
     /// Those operands.
     pub packed: Vec<Packed>,
+    /// For every array: the phase of the one product that makes all of it, if there is one, and the columns of that.
+    pub made: Vec<Option<(usize, usize)>>,
+    /// For every array: the last phase that reads it.
+    pub read: Vec<Option<usize>>,
 }
 
 struct Planner<'a, T> {
@@ -41,6 +45,7 @@ struct Planner<'a, T> {
     phases: Vec<Phase<T>>,
     packed: Vec<(Packed, usize)>,
     behind: usize,
+    made: Vec<Option<(usize, usize)>>,
 }
 
 /// The phases of a program; packed operands stand from `behind` on.
@@ -52,6 +57,7 @@ pub(super) fn plan<T: Float>(program: &Program, capacity: usize, behind: usize) 
         phases: Vec::new(),
         packed: Vec::new(),
         behind,
+        made: vec![None; program.arrays.len()],
     };
     let noise = (0..program.arrays.len()).filter(|&id| is_noise(program, id));
     for (ordinal, array) in noise.enumerate() {
@@ -70,6 +76,8 @@ pub(super) fn plan<T: Float>(program: &Program, capacity: usize, behind: usize) 
         phases: planner.phases,
         behind: planner.behind - behind,
         packed: planner.packed.into_iter().map(|(packed, _)| packed).collect(),
+        made: planner.made,
+        read: planner.uses.iter().map(|u| u.read.max(u.read_by_rows)).collect(),
     }
 }
 
@@ -113,6 +121,7 @@ impl<T: Float> Planner<'_, T> {
             });
         }
         for &id in writes {
+            self.made[id] = None;
             note(if by_rows {
                 &mut self.uses[id].written_by_rows
             } else {
@@ -251,6 +260,8 @@ impl<T: Float> Planner<'_, T> {
         }
         let reads = [multiply.a.array, multiply.b.array];
         let by_rows = multiply.is_row_step();
+        let out = &self.uses[multiply.out.array];
+        let first = out.written.is_none() && out.written_by_rows.is_none();
         let mut phase = self.place(by_rows, &reads, &[multiply.out.array]);
         if let Some(packed) = packed_in.filter(|&p| p >= phase) {
             phase = packed + 1;
@@ -261,6 +272,9 @@ impl<T: Float> Planner<'_, T> {
             self.phases[phase].rows.push(RowStep::Multiply(multiply));
         } else {
             let part = cut::<T>(&multiply, self.capacity);
+            let out = multiply.out.array;
+            let whole = first && multiply.is_whole(self.program.arrays[out].len);
+            self.made[out] = whole.then(|| (phase, multiply.shape(0).1));
             self.phases[phase].jobs.push(Job::Multiply { multiply, part });
         }
     }

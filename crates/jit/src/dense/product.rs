@@ -90,6 +90,16 @@ impl Multiply {
         matches!(self.out.rows, Count::PerRow(_))
     }
 
+    /// Whether the result is all of an array of `len` numbers, whatever was there.
+    pub fn is_whole(&self, len: usize) -> bool {
+        match (self.out.rows, self.out.cols) {
+            (Count::Fixed(m), Count::Fixed(n)) => {
+                !self.add && (self.out.offset, self.out.row, self.out.col) == (0, n, 1) && m * n == len
+            }
+            _ => false,
+        }
+    }
+
     /// Whether b has to be packed, or is better packed where a batch is large.
     pub fn wants_packing<T: Float>(&self, program: &Program, capacity: usize) -> bool {
         let (Count::Fixed(k), Count::Fixed(n)) = (self.b.rows, self.b.cols) else {

@@ -74,7 +74,12 @@ pub(super) struct Context<'a, T> {
     pub changed: &'a [bool],
     /// Partial sums of all maps; a map's blocks follow each other.
     pub partials: *mut f64,
+    /// Told of rows and columns of a product (and how many columns it has) that is no row step and has just been made.
+    pub made: &'a Made<'a>,
 }
+
+/// See [`Context::made`].
+pub(super) type Made<'a> = dyn Fn(ArrayId, usize, (Range<usize>, Range<usize>)) + Sync + 'a;
 
 // SAFETY: threads write apart, see `RowStep::run` and `Job::run`
 unsafe impl<T: Sync> Sync for Context<'_, T> {}

@@ -251,8 +251,8 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Loss and gradients of one batch.
-    fn evaluate(&mut self, state: &State) -> f64 {
+    /// Rows, weights and numbers of one batch: how many rows.
+    fn prepare(&mut self, state: &State) -> usize {
         let n = self.fill_batch(state.step);
         self.set_rows();
         if let Some(id) = self.step.share {
@@ -263,13 +263,11 @@ impl<'a> Trainer<'a> {
             let rise = if warmup > 0.0 { (epoch / warmup).min(1.0) } else { 1.0 };
             self.executor.set(id, &[beta * rise]);
         }
-        self.executor.run(n, state.step);
-        let mut objective = [0.0];
-        self.executor.read(self.step.objective, &mut objective);
-        -objective[0] / n as f64
+        n
     }
 
-    fn update(&mut self, state: &mut State) -> bool {
+    /// The learning rate of a step.
+    fn rate(&self, state: &State) -> f64 {
         let total = self.per_epoch() * self.settings.epochs as u64;
         let warm = self.settings.warmup;
         let rise = if state.step < warm {
@@ -277,30 +275,37 @@ impl<'a> Trainer<'a> {
         } else {
             1.0
         };
-        let rate = self.settings.rate
-            * state.factor
-            * rise
-            * self.settings.schedule.factor(state.step, total, self.per_epoch());
-        // down the mean of the batch
-        let mut scale = -1.0 / self.batch.len().max(1) as f64;
-        if let Some(limit) = self.settings.clip {
-            let norm = self.executor.gradient_norm(&self.trained) * -scale;
-            if !norm.is_finite() {
-                return false;
-            }
-            if norm > limit {
-                scale *= limit / norm;
-            }
-        }
+        self.settings.rate * state.factor * rise * self.settings.schedule.factor(state.step, total, self.per_epoch())
+    }
+
+    /// One step down the mean of a batch: its loss. Where that is not finite, parameters and moments are worth nothing.
+    fn descend(&mut self, state: &mut State) -> f64 {
+        let n = self.prepare(state);
         state.updates += 1;
-        self.executor.optimise(&OptimiserStep {
+        let mut step = OptimiserStep {
             method: self.method,
-            rate,
-            scale,
+            rate: self.rate(state),
+            scale: -1.0 / n.max(1) as f64,
             step: state.updates,
             trained: &self.trained,
-        });
-        true
+        };
+        match self.settings.clip {
+            None => self.executor.train(n, state.step, &step),
+            Some(limit) => {
+                self.executor.run(n, state.step);
+                let norm = self.executor.gradient_norm(&self.trained) * -step.scale;
+                if !norm.is_finite() {
+                    return f64::NAN;
+                }
+                if norm > limit {
+                    step.scale *= limit / norm;
+                }
+                self.executor.optimise(&step);
+            }
+        }
+        let mut objective = [0.0];
+        self.executor.read(self.step.objective, &mut objective);
+        -objective[0] / n as f64
     }
 
     /// Runs until the epochs are over, the score stops improving, or something stops it.
@@ -321,12 +326,12 @@ impl<'a> Trainer<'a> {
                 ended = Ended::Interrupted;
                 break;
             }
-            let loss = self.evaluate(state);
+            let loss = self.descend(state);
             if state.step == 0 && loss.is_finite() && state.start.is_none() {
                 state.start = Some(-loss);
                 good.start = state.start;
             }
-            let mut fine = loss.is_finite() && self.update(state);
+            let mut fine = loss.is_finite();
             // parameters may fail at the last step of the epoch
             if fine && (state.step + 1).is_multiple_of(per_epoch) {
                 self.leave(state);
