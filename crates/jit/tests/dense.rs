@@ -580,6 +580,107 @@ fn an_update_resumes_exactly() {
     }
 }
 
+/// c = a W and d = c Wᵀ of every row, so that W is packed both ways; G = aᵀ c in place of a gradient; perhaps W once more.
+fn layer(k: usize, n: usize, read_late: bool) -> (Program, [ArrayId; 3]) {
+    let array = |extent, len, role| Array {
+        name: "a".into(),
+        extent,
+        len,
+        role,
+    };
+    let arrays = vec![
+        array(Extent::Rows, k, Role::Input),
+        array(Extent::Once, k * n, Role::Param),
+        array(Extent::Rows, n, Role::Scratch),
+        array(Extent::Rows, k, Role::Output),
+        array(Extent::Once, k * n, Role::Output),
+        array(Extent::Once, k * k, Role::Output),
+    ];
+    let matrix = |array, rows, cols| Matrix {
+        array,
+        offset: 0,
+        rows,
+        cols,
+        stride: cols,
+        transposed: false,
+    };
+    let turned = |m: Matrix| Matrix { transposed: true, ..m };
+    let (rows, of) = (Count::PerRow(1), Count::Fixed);
+    let product = |out, a, b| Step::Product {
+        out,
+        a,
+        b,
+        accumulate: false,
+    };
+    let w = matrix(1, of(k), n);
+    let (a, c, d, g) = (
+        matrix(0, rows, k),
+        matrix(2, rows, n),
+        matrix(3, rows, k),
+        matrix(4, of(k), n),
+    );
+    let mut steps = vec![product(c, a, w), product(d, c, turned(w)), product(g, turned(a), c)];
+    if read_late {
+        steps.push(product(matrix(5, of(k), k), g, turned(w)));
+    }
+    (Program { arrays, steps }, [0, 1, 4])
+}
+
+#[test]
+fn training_is_a_run_and_an_update() {
+    for (k, n, read_late) in [
+        (40, 33, false),
+        (33, 40, false),
+        (40, 33, true),
+        (300, 17, false),
+        (16, 260, false),
+    ] {
+        let (program, [a, w, g]) = layer(k, n, read_late);
+        let trained = [Trained {
+            param: w,
+            gradient: g,
+            decay: 0.01,
+        }];
+        let step = |t| OptimiserStep {
+            method: adam(false),
+            rate: 0.01,
+            scale: 0.1,
+            step: t,
+            trained: &trained,
+        };
+        for precision in [Precision::F32, Precision::F64] {
+            let walk = |threads, together: bool| {
+                let mut native = Native::new(program.clone(), 70, precision, 0, threads).unwrap();
+                let numbers = |len: usize, by: usize| {
+                    (0..len)
+                        .map(|i| ((i * by) % 23) as f64 * 0.01 - 0.1)
+                        .collect::<Vec<_>>()
+                };
+                native.set(a, &numbers(70 * k, 7));
+                native.set(w, &numbers(k * n, 5));
+                for t in 1..4 {
+                    if together {
+                        native.train(70, t, &step(t));
+                    } else {
+                        native.run(70, t);
+                        native.optimise(&step(t));
+                    }
+                }
+                native.run(70, 4);
+                let state = native.state().concat().concat();
+                [native.get(w), native.get(3), state].map(|x| bits(&x))
+            };
+            let apart = walk(1, false);
+            for threads in [1, 2, 3] {
+                assert!(
+                    walk(threads, true) == apart,
+                    "{k} × {n}, {threads} threads, {precision:?}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn noise_belongs_to_rows() {
     let array = |len, law| Array {
