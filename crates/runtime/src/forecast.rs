@@ -6,9 +6,9 @@
 //! or of the state's moments. Nothing is simulated.
 //!
 //! Where statements read earlier data (`y[t-1]`), or Gaussian states depend on finite ones, the future's distribution has no
-//! closed form: it is a mixture that grows with every row. The
-//! last row's joint posterior of the states is then drawn from, and the rows after it from the model, so many times that
-//! the answer's error is small beside its standard deviation; how many is said.
+//! closed form: it is a mixture that grows with every row. The last row's joint posterior of the states (of a q that is a
+//! product, q) is then drawn from, and the rows after it from the model, so many times that the answer's error is small beside
+//! its standard deviation; how many is said.
 
 use crate::apply::{ApplyError, Model, rebind, sizes};
 use crate::bind::Binding;
