@@ -126,9 +126,11 @@ pub fn refusal(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
     let before = graph.chain.iter().flat_map(|c| &c.lags).map(|l| graph.var(l.of));
     let real = |v: &lvmc_model::graph::Var| store.sym(v.sym).support == Support::Real;
     let mut states = before.filter(|v| v.role == Role::Latent);
-    states
-        .any(real)
-        .then(|| "its elements depend on each other, beside a chain of Gaussian states: a row has all or none".into())
+    states.any(real).then(|| {
+        "its elements depend on each other, beside a chain of Gaussian states: a row has all or none (with `diag(…)` as \
+         its covariance single ones may be missing)"
+            .into()
+    })
 }
 
 /// True where the density is a product over the elements.
@@ -144,11 +146,41 @@ pub fn elementwise(s: &mut Store, factor: &Factor, dist: &Dist) -> bool {
     }
 }
 
+/// A finite variable stands in a statement of a Gaussian chain's states, or is a state of the chain itself: q is a product
+/// then, or its statements have cases.
+fn beside_finite(graph: &ModelGraph) -> bool {
+    let s = &graph.store;
+    let lags = crate::chain::latent_lags(graph);
+    let real = |x: SymId| s.sym(x).support == Support::Real;
+    if lags.iter().any(|l| !real(l.1)) {
+        return true;
+    }
+    let states: Vec<SymId> = lags.iter().flat_map(|l| [l.0, l.1]).collect();
+    let mut finite: Vec<SymId> = vec![];
+    for v in graph.vars.iter().filter(|v| s.sym(v.sym).per_row) {
+        let mut own = graph.factors.iter().filter(|f| graph.var(f.var).sym == v.sym);
+        let category = matches!(s.sym(v.sym).support, Support::Category(_) | Support::Binary);
+        if category || own.any(|f| crate::joint::finite_size(s, &f.dist).is_some()) {
+            finite.push(v.sym);
+        }
+    }
+    graph.factors.iter().any(|f| {
+        let depends = |of: &[SymId]| {
+            let arguments = arguments(&f.dist);
+            arguments.iter().any(|&t| of.iter().any(|&x| s.depends_on_sym(t, x)))
+        };
+        (states.contains(&graph.var(f.var).sym) || depends(&states)) && depends(&finite)
+    })
+}
+
 /// True of a Normal vector of which some elements may be missing and that depends on the latents of a Gaussian chain.
 fn chained(s: &mut Store, graph: &ModelGraph, factor: &Factor) -> bool {
     let lags = crate::chain::latent_lags(graph);
     let real = |x: SymId| graph.store.sym(x).support == Support::Real;
     let states: Vec<SymId> = lags.iter().filter(|l| real(l.1)).map(|l| l.1).collect();
+    if beside_finite(graph) {
+        return false;
+    }
     let Dist::Family {
         family,
         signature,

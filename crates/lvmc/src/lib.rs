@@ -7,6 +7,7 @@
 //! ```
 
 pub mod advice;
+pub mod border;
 pub mod builtin;
 pub mod certify;
 pub mod cli;

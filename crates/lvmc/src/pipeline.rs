@@ -1,5 +1,6 @@
 //! From text to fit. Each function is one arrow of the pipeline; [`fit`] reads as the whole of it.
 
+use crate::border;
 use crate::failure::Failure;
 use crate::{gradient, selection, stage};
 use lvmc_base::{Exit, Source};
@@ -136,7 +137,16 @@ pub fn one(
     if let Some(path) = &request.init {
         settings.init = Some(fitfile::read_init(path, &lowered)?);
     }
-    let fitted = fitting::fit(compiled, &data, &settings, hooks)?;
+    let fitted = fitting::fit(compiled, &data, &settings, hooks).map_err(|error| {
+        let known = border::Known {
+            graph: &graph,
+            plan: &plan,
+            lowered: &lowered,
+            sizes: &binding.sizes,
+            consts: &consts,
+        };
+        border::explained(error, known)
+    })?;
     let fit_in = start.elapsed().as_secs_f64();
     let holdout = match held {
         None => None,

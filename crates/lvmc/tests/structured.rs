@@ -4,7 +4,7 @@ mod common;
 
 use common::{Place, fit, lvmc, root, stderr, stdout};
 use lvmc_base::Source;
-use lvmc_derive::DeriveError;
+use lvmc_derive::{DeriveError, Missing};
 use serde_json::{Value, json};
 
 const NILE: [&str; 5] = ["data/nile.csv", "--bind", "t_in_years=year", "--bind", "y=flow"];
@@ -23,12 +23,16 @@ fn certificates_hold() {
     let folder = root().join("crates/lvmc/tests/structured");
     for file in std::fs::read_dir(folder).expect("models").flatten() {
         let (path, name) = (file.path(), file.file_name());
-        let (graph, plan) = plan(&std::fs::read_to_string(&path).expect("a readable model"));
-        let plan = plan.unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
-        for seed in [1, 2] {
-            let list = lvmc::certify::certify(&graph, &plan, seed).unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
-            for c in list {
-                assert!(c.ok, "{name:?}: {} of {}: {} ({})", c.part, c.of, c.value, c.what);
+        let (graph, _) = plan(&std::fs::read_to_string(&path).expect("a readable model"));
+        for missing in [Missing::default(), Missing::most(&graph)] {
+            let plan = lvmc_derive::derive_with(&graph, &missing).unwrap_or_else(|e| panic!("{name:?}: {e:?}"));
+            for seed in [1, 2] {
+                let rows = lvmc::certify::rows(&graph, &plan);
+                let list = lvmc::certify::certify_missing(&graph, &plan, &missing, seed, rows);
+                for c in list.unwrap_or_else(|e| panic!("{name:?} {missing:?}: {e:?}")) {
+                    let what = format!("{} of {}: {} ({})", c.part, c.of, c.value, c.what);
+                    assert!(c.ok, "{name:?} {missing:?}: {what}");
+                }
             }
         }
         models += 1;
@@ -67,6 +71,157 @@ fn a_switch_without_effect_leaves_the_log_likelihood() {
         assert_eq!(found["log_likelihood"], Value::Null, "{name}");
         assert_eq!(found["bic"], Value::Null, "{name}");
     }
+}
+
+/// The Nile in two sequences, some cells of the first gone, the other's all or none of them.
+fn gaps(gone: impl Fn(usize) -> bool, all_of_the_second: bool) -> String {
+    let nile = std::fs::read_to_string(root().join("data/nile.csv")).expect("data");
+    let mut out = String::from("part,year,flow\n");
+    for (i, line) in nile.lines().skip(1).enumerate() {
+        let (year, flow) = line.split_once(',').expect("two columns");
+        let second = i >= 70;
+        let gone = if second { all_of_the_second } else { gone(i) };
+        let flow = if gone { "" } else { flow };
+        out += &format!("{},{year},{flow}\n", u8::from(second));
+    }
+    out
+}
+
+/// Of every pattern of missing cells: with a switch that does nothing the bound is the exact filter's log-likelihood.
+#[test]
+fn missing_cells_drop_out_as_they_do_of_the_filter() {
+    let place = Place::new();
+    let exact = "data y : real\nparam q, r : positive\nfor each part {\nchain t by t_in_years {\n  s[1] ~ Normal(1000, 1e6)\n  \
+                 s[t] ~ Normal(s[t-1], q)\n  y[t] ~ Normal(s[t], r)\n}\n}\n";
+    let exact = place.file("exact.lvm", exact);
+    let switched = |q: &str, r: &str| nile_model(q, r).replace("chain t", "for each part {\nchain t") + "}\n";
+    let patterns: [(&str, &dyn Fn(usize) -> bool, bool); 5] = [
+        ("some", &|i| i % 7 < 2, false),
+        ("first rows", &|i| i < 9, false),
+        ("last rows", &|i| i > 55, false),
+        ("a whole sequence", &|i| (20..30).contains(&i), true),
+        ("all but one cell", &|i| i != 33, true),
+    ];
+    for (name, gone, second) in patterns {
+        let data = place.file("gaps.csv", &gaps(gone, second));
+        let at = |model: &str, init: Value, of: &str| {
+            let init = place.file("init.json", &init.to_string());
+            let binds = ["--bind", "t_in_years=year", "--bind", "y=flow"];
+            let found = fit(&[
+                &[model, &data][..],
+                &binds,
+                &["--init", &init, "--max-iter", "0", "--tol", "0"],
+            ]
+            .concat());
+            found[of].as_f64().expect("a number")
+        };
+        let want = at(&exact, json!({ "q": 1469, "r": 15099 }), "log_likelihood");
+        for (q, r) in [("q[k[t]]", "r[1]"), ("q[1]", "r[k[t]]"), ("q[k[t]]", "r[k[t]]")] {
+            let model = place.file("model.lvm", &switched(q, r));
+            let init = json!({ "P": [[0.9, 0.1], [0.2, 0.8]], "q": [1469, 1469], "r": [15099, 15099] });
+            let elbo = at(&model, init, "elbo");
+            assert!((elbo - want).abs() < 1e-8, "{name}, {q}, {r}: {elbo} {want}");
+        }
+    }
+}
+
+/// Fit, score, predictions, filled cells, draws and futures where cells are missing.
+#[test]
+fn a_fit_with_missing_cells_is_put_to_use() {
+    let place = Place::new();
+    let data = place.file("gaps.csv", &gaps(|i| (20..30).contains(&i) || i == 69, true));
+    let text = nile_model("q[k[t]]", "r[1]").replace("chain t", "for each part {\nchain t") + "}\n";
+    let (model, out) = (place.file("model.lvm", &text), place.path("fit.json"));
+    let binds = ["--bind", "t_in_years=year", "--bind", "y=flow"];
+    let found = fit(&[&[&model[..], &data], &binds[..], &["--out", &out]].concat());
+    assert_eq!(found["converged"], true, "{found}");
+    let elbo = found["elbo"].as_f64().expect("a number");
+    let scored = lvmc(&["score", &out, &data, "--json"]);
+    let scored: Value = serde_json::from_slice(&scored.stdout).expect("one JSON object");
+    assert!(
+        (scored["total"].as_f64().expect("a number") - elbo).abs() < 1e-5,
+        "{scored} {elbo}"
+    );
+    let rows = |args: &[&str]| -> Vec<Vec<String>> {
+        let output = lvmc(args);
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        let text = stdout(&output);
+        text.lines()
+            .map(|l| l.split(',').map(str::to_owned).collect())
+            .collect()
+    };
+    let number = |cell: &String| cell.parse::<f64>().unwrap_or_else(|_| panic!("{cell}"));
+    let predicted = rows(&["predict", &out, &data]);
+    assert_eq!(predicted[0].join(","), "k,k_1,k_2,k_path,s,s_sd");
+    assert_eq!(predicted.len(), 101);
+    // the mean of a cell is that of its level, its spread wider
+    let filled = rows(&["impute", &out, &data, "--sd"]);
+    assert_eq!(filled[0].join(","), "part,year,flow,flow_sd");
+    for row in [21, 25, 30, 70, 75, 100] {
+        let (level, sd) = (number(&predicted[row][4]), number(&predicted[row][5]));
+        assert!(
+            (number(&filled[row][2]) - level).abs() < 1e-6 * level.abs(),
+            "row {row}"
+        );
+        assert!(number(&filled[row][3]) > sd, "row {row}");
+    }
+    assert_eq!(filled[20][3], "");
+    // draws have those moments, and neighbours among them move together
+    let draws = rows(&["impute", &out, &data, "--draws", "1500", "--seed", "3"]);
+    let cell = |draw: usize, row: usize| number(&draws[draw * 100 + row][3]);
+    for row in [21, 25, 30, 70] {
+        let all: Vec<f64> = (0..1500).map(|d| cell(d, row)).collect();
+        let mean = all.iter().sum::<f64>() / 1500.0;
+        let sd = (all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1500.0).sqrt();
+        let (want, spread) = (number(&filled[row][2]), number(&filled[row][3]));
+        assert!(
+            (mean - want).abs() < 4.0 * spread / 1500f64.sqrt(),
+            "row {row}: {mean} {want}"
+        );
+        assert!((sd / spread - 1.0).abs() < 0.1, "row {row}: {sd} {spread}");
+    }
+    let again = rows(&["impute", &out, &data, "--draws", "1500", "--seed", "3"]);
+    assert!(draws == again, "the same seed gives the same draws");
+    let later = lvmc(&["predict", &out, &data, "--ahead", "3", "--draws", "4000"]);
+    assert!(later.status.success(), "{}", stderr(&later));
+    assert!(stderr(&later).contains("is a product"), "{}", stderr(&later));
+    let text = stdout(&later);
+    assert_eq!(text.lines().count(), 7, "{text}");
+    let first: Vec<&str> = text.lines().nth(1).expect("a row").split(',').collect();
+    let header: Vec<&str> = text.lines().next().expect("a header").split(',').collect();
+    let at = header.iter().position(|h| *h == "s").expect("the level");
+    let last = (number(&predicted[70][4]), number(&predicted[70][5]));
+    let ahead: f64 = first[at].parse().expect("a number");
+    assert!((ahead - last.0).abs() < 0.5 * last.1, "{text} {last:?}");
+    let derived = stdout(&lvmc(&["derive", &model, "--missing", "y"]));
+    assert!(derived.contains("o_y"), "{derived}");
+}
+
+/// Of a vector with variances element by element single cells may be missing; of one with a matrix rows are whole.
+#[test]
+fn elements_of_vectors_may_be_missing() {
+    let place = Place::new();
+    let mut text = String::from("y1,y2,y3\n");
+    for t in 0..40 {
+        let x = |c: usize| ((t * (c + 2)) as f64 * 0.37).sin() * 2.0;
+        let cell = |c: usize| {
+            let gone = (t * 3 + c * 5) % 11 < 2 || t == 17;
+            if gone { String::new() } else { format!("{:.4}", x(c)) }
+        };
+        text += &format!("{},{},{}\n", cell(0), cell(1), cell(2));
+    }
+    let data = place.file("cells.csv", &text.replace("\n,,\n", "\nNA,,\n"));
+    let folder = "crates/lvmc/tests/structured/";
+    let vectors = format!("{folder}vectors.lvm");
+    let found = fit(&[&vectors, &data, "--bind", "y=y1,y2,y3", "--max-iter", "300"]);
+    assert!(found["elbo"].as_f64().is_some_and(f64::is_finite), "{found}");
+    let slds = format!("{folder}slds.lvm");
+    let refused = lvmc(&["fit", &slds, &data, "--bind", "y=y1,y2"]);
+    assert!(
+        stderr(&refused).contains("a row has all or none"),
+        "{}",
+        stderr(&refused)
+    );
 }
 
 /// With a switch that matters the bound is named in every output.

@@ -9,18 +9,23 @@
 //! distribution of x_missing given x_seen, because both means are the same affine function of what is seen, and what is
 //! left, x* − E[x* | x*_seen], depends on nothing that is (Durbin & Koopman 2002). The same holds for responses that share
 //! effects of groups.
+//!
+//! Of a q that is a product, q(z) q(s), a draw is one of q: a path of z, and the states of a whole sequence from q(s), row
+//! after row: that of a row's latents given those of the rows before is read off their root, which is triangular in the
+//! order of the parts. The cells are then drawn from their distribution given both.
 
 use crate::apply::{ApplyError, Model, sizes};
 use crate::bind::Binding;
 use crate::data::DataError;
 use crate::dataset::Dataset;
-use crate::engine::IMPOSSIBLE;
-use crate::random::{Purpose, keyed, uniform, weighted};
+use crate::engine::{IMPOSSIBLE, PartEnd};
+use crate::random::{Purpose, keyed, normal, uniform, weighted};
 use crate::rowmodel::{RowModel, row_values};
 use crate::sequences::{Made, made};
 use lvmc_base::Bug;
 use lvmc_derive::Plan;
-use lvmc_derive::plan::RowFactor;
+use lvmc_derive::chain::latent_lags;
+use lvmc_derive::plan::{Part, RowFactor};
 use lvmc_derive::posterior::evaluate;
 use lvmc_loops::{Padding, RowLayout};
 use lvmc_model::graph::{Factor, Role};
@@ -47,6 +52,8 @@ pub struct Drawer<'a> {
     /// By draw: the values of a chain's finite latents, by place among the plan's variables.
     paths: Vec<HashMap<usize, Vec<u32>>>,
     gaussian: Option<Gaussian>,
+    /// Of a q that is a product, by row: means and roots of the Gaussian latents that it knows.
+    smoothed: Vec<Vec<PartEnd>>,
 }
 
 /// What a draw has decided for all rows.
@@ -54,6 +61,8 @@ pub struct Whole {
     draw: usize,
     /// Values of a Gaussian chain's observations, `[row][element]` in the order of the data.
     cells: HashMap<SymId, Vec<f64>>,
+    /// By row: values of the Gaussian latents that it knows, where q is a product.
+    states: Vec<Vec<Array>>,
 }
 
 /// A Gaussian chain, or the responses that share effects of groups.
@@ -107,8 +116,15 @@ impl<'a> Drawer<'a> {
             positions: data.order.positions().collect(),
             paths: vec![],
             gaussian: None,
+            smoothed: vec![],
         };
         out.paths = out.draw_paths(draws)?;
+        if plan.gaussian_chain.as_ref().is_some_and(|c| c.mean_field) {
+            out.smoothed = model.with_engine(data, |e| {
+                e.posterior();
+                (0..e.rows()).map(|row| e.smoothed(row)).collect()
+            })?;
+        }
         out.gaussian = out.gaussian()?;
         out.refuse_beside_effects()?;
         Ok(out)
@@ -156,6 +172,73 @@ impl<'a> Drawer<'a> {
         Ok(all.into_iter().map(|path| by_place(path).collect()).collect())
     }
 
+    /// The states of every sequence from q(s): values of the latents that each row knows.
+    fn draw_states(&self, draw: usize) -> Vec<Vec<Array>> {
+        let Some(chain) = self.plan.gaussian_chain.as_ref().filter(|_| !self.smoothed.is_empty()) else {
+            return vec![];
+        };
+        // of a part that is an earlier row's: which part it is there, and how many rows before
+        let lags = latent_lags(self.model.graph);
+        let of = |p: &Part| {
+            let lag = lags.iter().find(|l| l.0 == p.sym)?;
+            Some((chain.parts.iter().position(|own| own.sym == lag.1)?, lag.2))
+        };
+        let of: Vec<Option<(usize, usize)>> = chain.parts.iter().map(of).collect();
+        let mut out: Vec<Vec<Array>> = vec![];
+        for (row, parts) in self.smoothed.iter().enumerate() {
+            let mut rng = self.rng(draw, Purpose::State, row);
+            let (mut noises, mut values): (Vec<Vec<f64>>, Vec<Array>) = (vec![], vec![]);
+            for ((known, of), part) in parts.iter().zip(&of).zip(&chain.parts) {
+                let n = known.mean.len();
+                let mut z = known.mean.clone();
+                for (moves, noise) in known.moves.iter().zip(&noises) {
+                    add_moves(&mut z, moves, noise);
+                }
+                let root = known.moves.last().map_or(&[][..], Vec::as_slice);
+                let before = of.filter(|of| of.1 <= self.positions[row]);
+                let noise = match before.and_then(|(part, by)| out.get(row - by)?.get(part)) {
+                    // it has been drawn: the noise that made it so
+                    Some(value) => noise_of(&value.data, &z, root),
+                    None => (0..n).map(|_| normal(&mut rng)).collect(),
+                };
+                add_moves(&mut z, root, &noise);
+                noises.push(noise);
+                let scalar = self.plan.store.sym(part.sym).shape.is_empty();
+                values.push(if scalar { Array::scalar(z[0]) } else { Array::vector(z) });
+            }
+            out.push(values);
+        }
+        out
+    }
+
+    /// What the scan says of a row, where q is a product: means and roots, or values that are known.
+    fn set_smoothed(&self, env: &mut Env<'_>, row: usize, values: Option<&[Array]>) {
+        let Some((chain, own)) = self.plan.gaussian_chain.as_ref().zip(self.smoothed.get(row)) else {
+            return;
+        };
+        let vector = |x: SymId| !self.plan.store.sym(x).shape.is_empty();
+        for (i, (part, known)) in chain.parts.iter().zip(own).enumerate() {
+            let n = known.mean.len();
+            let shape = if vector(part.sym) { vec![n] } else { vec![] };
+            let mean = match values {
+                Some(values) => values[i].data.clone(),
+                None => known.mean.clone(),
+            };
+            let array = |shape: &[usize], data: Vec<f64>| Array {
+                shape: shape.to_vec(),
+                data,
+            };
+            env.set(part.mean, array(&shape, mean));
+            for ((&sym, moves), by) in part.moves.iter().zip(&known.moves).zip(&chain.parts) {
+                let noise = vector(by.sym).then(|| moves.len() / n);
+                let shape: Vec<usize> = noise.into_iter().chain(shape.iter().copied()).collect();
+                let still = values.is_some();
+                let data = if still { vec![0.0; moves.len()] } else { moves.clone() };
+                env.set(sym, array(&shape, data));
+            }
+        }
+    }
+
     /// What the path says of a row's finite variables.
     fn on_path(&self, draw: usize, row: usize) -> Vec<Option<usize>> {
         let Some(path) = self.paths.get(draw) else {
@@ -177,7 +260,7 @@ impl<'a> Drawer<'a> {
     fn gaussian(&self) -> Result<Option<Gaussian>, ApplyError> {
         let graph = self.model.graph;
         let mut own: Vec<SymId> = vec![];
-        if let Some(chain) = &self.plan.gaussian_chain {
+        if let Some(chain) = self.plan.gaussian_chain.as_ref().filter(|c| !c.mean_field) {
             own.extend(chain.parts.iter().filter(|p| !p.lagged).map(|p| p.sym));
             let seen = chain.statements.iter().filter(|s| s.of.is_none());
             own.extend(seen.map(|s| graph.var(graph.factors[s.factor].var).sym));
@@ -223,7 +306,8 @@ impl<'a> Drawer<'a> {
                 cells.insert(*sym, moved.collect());
             }
         }
-        Ok(Whole { draw, cells })
+        let states = self.draw_states(draw);
+        Ok(Whole { draw, cells, states })
     }
 
     /// A Gaussian chain's latents and observations drawn along every sequence, or effects and responses: `[row][element]`.
@@ -307,14 +391,14 @@ impl<'a> Drawer<'a> {
         }
         if out.len() < wanted.len() {
             let mut rng = self.rng(whole.draw, Purpose::Sample, row);
-            let rest = self.independent(whole.draw, row, &mut rng)?;
+            let rest = self.independent(whole, row, &mut rng)?;
             out.extend(rest.into_iter().filter(|r| !whole.cells.contains_key(&r.0)));
         }
         Ok(out)
     }
 
-    /// Values of a row's hidden variables, given the path of a chain.
-    fn independent(&self, draw: usize, row: usize, rng: &mut StdRng) -> Result<Vec<(SymId, Array)>, ApplyError> {
+    /// Values of a row's hidden variables, given what is drawn of the chains.
+    fn independent(&self, whole: &Whole, row: usize, rng: &mut StdRng) -> Result<Vec<(SymId, Array)>, ApplyError> {
         let position = self.positions[row];
         let mut env = self.rows.environment();
         let seen = self.seen(row);
@@ -326,8 +410,9 @@ impl<'a> Drawer<'a> {
         set_seen(&mut env);
         self.rows.enter(&mut env, position, &[]);
         let store = &self.plan.store;
+        self.set_smoothed(&mut env, row, None);
         evaluate(store, &self.plan.definitions, &mut env, 1).map_err(bug)?;
-        let path = self.on_path(draw, row);
+        let path = self.on_path(whole.draw, row);
         let combination = self.combination(&mut env, &seen, &path, rng)?;
         let mut hidden: Vec<(SymId, Array)> = vec![];
         for (f, &value) in self.plan.finite.iter().zip(&combination) {
@@ -335,11 +420,23 @@ impl<'a> Drawer<'a> {
             #[allow(clippy::cast_precision_loss)]
             hidden.push((f.sym, Array::scalar(value as f64)));
         }
-        let chained: &[SymId] = self.gaussian.as_ref().map_or(&[], |g| &g.own);
+        let mut chained: Vec<SymId> = self.gaussian.as_ref().map_or(vec![], |g| g.own.clone());
+        if let (Some(chain), Some(states)) = (&self.plan.gaussian_chain, whole.states.get(row)) {
+            let drawn = chain.parts.iter().zip(states);
+            chained.extend(chain.parts.iter().map(|p| p.sym));
+            hidden.extend(drawn.map(|(p, z)| (p.sym, z.clone())));
+        }
         let posteriors = || self.plan.posteriors.iter().filter(|p| !chained.contains(&p.sym));
         let means = |env: &Env<'_>| -> Result<Vec<Array>, Bug> {
             posteriors().map(|p| store.eval(p.mean, env).map_err(bug)).collect()
         };
+        if let Some(states) = whole.states.get(row) {
+            self.set_smoothed(&mut env, row, Some(states));
+            evaluate(store, &self.plan.definitions, &mut env, 1).map_err(bug)?;
+            for (f, &value) in self.plan.finite.iter().zip(&combination) {
+                env.set_index(f.ix, value);
+            }
+        }
         let here = means(&env)?;
         for (sym, value) in &hidden {
             env.set(*sym, value.clone());
@@ -436,6 +533,29 @@ impl<'a> Drawer<'a> {
         let pick = weighted(rng, &weights);
         Ok(all.swap_remove(pick).1)
     }
+}
+
+/// z + Σ_p noise_p ℓ_p, of rows ℓ_p.
+fn add_moves(z: &mut [f64], moves: &[f64], noise: &[f64]) {
+    for (row, e) in moves.chunks(z.len().max(1)).zip(noise) {
+        z.iter_mut().zip(row).for_each(|(z, m)| *z += m * e);
+    }
+}
+
+/// The noise with which z becomes the value, of rows ℓ_p that move the elements from p on.
+fn noise_of(value: &[f64], z: &[f64], root: &[f64]) -> Vec<f64> {
+    let n = z.len();
+    let mut noise = vec![0.0; n];
+    for i in 0..n {
+        let known: f64 = (0..i).map(|p| noise[p] * root[p * n + i]).sum();
+        let own = root[i * n + i];
+        noise[i] = if own == 0.0 {
+            0.0
+        } else {
+            (value[i] - z[i] - known) / own
+        };
+    }
+    noise
 }
 
 /// Posteriors that have no draws.

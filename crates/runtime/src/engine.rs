@@ -583,32 +583,41 @@ impl<'a> Engine<'a> {
     /// What is known of the chain's latents at the last row of every sequence, once [`Engine::posterior`] has been called.
     #[must_use]
     pub fn ends(&self) -> Vec<End> {
-        let (lowered, layout) = (self.compiled.lowered, self.memory.layout());
         let last = self.chain.starts.windows(2).map(|w| w[1] - 1);
-        let read = |buf: BufId, cols: usize, row: usize| -> Vec<f64> {
-            let data = self.memory.rows(buf).unwrap_or_default();
-            (0..cols)
-                .map(|c| data.get(layout.at(cols, row, c)).copied().unwrap_or(f64::NAN))
-                .collect()
+        let states = |row: usize| {
+            let chains = self.compiled.lowered.chains.iter();
+            chains.map(|c| self.read_row(c.scan.rows, c.scan.states, row)).collect()
         };
-        last.map(|row| {
-            let states = lowered.chains.iter().map(|c| read(c.scan.rows, c.scan.states, row));
-            let parts = lowered.gaussian_chain.iter().flat_map(|g| &g.parts);
-            let mut before: Vec<usize> = vec![];
-            let parts = parts.map(|p| {
-                before.push(p.size);
-                let moves = p.moves.iter().zip(&before);
-                PartEnd {
-                    mean: read(p.mean, p.size, row),
-                    moves: moves.map(|(&buf, n)| read(buf, n * p.size, row)).collect(),
-                }
-            });
-            End {
-                states: states.collect(),
-                parts: parts.collect(),
-            }
+        last.map(|row| End {
+            states: states(row),
+            parts: self.smoothed(row),
         })
         .collect()
+    }
+
+    /// What is known of the Gaussian latents that a row of a chain knows, once [`Engine::posterior`] has been called.
+    #[must_use]
+    pub fn smoothed(&self, row: usize) -> Vec<PartEnd> {
+        let lowered = self.compiled.lowered;
+        let product = lowered.mean_field.as_ref().map(|m| &m.frame);
+        let chain = lowered.gaussian_chain.as_ref().or(product);
+        let mut before: Vec<usize> = vec![];
+        let part = |p: &lvmc_loops::scan::Part| {
+            before.push(p.size);
+            let moves = p.moves.iter().zip(&before);
+            PartEnd {
+                mean: self.read_row(p.mean, p.size, row),
+                moves: moves.map(|(&buf, n)| self.read_row(buf, n * p.size, row)).collect(),
+            }
+        };
+        chain.iter().flat_map(|g| &g.parts).map(part).collect()
+    }
+
+    fn read_row(&self, buf: BufId, cols: usize, row: usize) -> Vec<f64> {
+        let layout = self.memory.layout();
+        let data = self.memory.rows(buf).unwrap_or_default();
+        let at = |c: usize| data.get(layout.at(cols, row, c)).copied();
+        (0..cols).map(|c| at(c).unwrap_or(f64::NAN)).collect()
     }
 
     /// Rows.

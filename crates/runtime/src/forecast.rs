@@ -5,9 +5,10 @@
 //! transitions, a Gaussian chain predicts as its filter does; the moments of a cell are those of a mixture over the states,
 //! or of the state's moments. Nothing is simulated.
 //!
-//! Where statements read earlier data (`y[t-1]`) the future's distribution has no closed form for switching models. The
-//! last row's joint posterior of the states is then drawn from, and the rows after it from the model, so many times that
-//! the answer's error is small beside its standard deviation; how many is said.
+//! Where statements read earlier data (`y[t-1]`), or Gaussian states depend on finite ones, the future's distribution has no
+//! closed form: it is a mixture that grows with every row. The last row's joint posterior of the states (of a q that is a
+//! product, q) is then drawn from, and the rows after it from the model, so many times that the answer's error is small beside
+//! its standard deviation; how many is said.
 
 use crate::apply::{ApplyError, Model, rebind, sizes};
 use crate::bind::Binding;
@@ -49,6 +50,16 @@ pub fn obstacle(graph: &ModelGraph) -> Option<String> {
         let why = lvmc_derive::missing::refusal(graph, sym, lvmc_derive::Gaps::Whole)?;
         Some(format!("`{}`: {why}", graph.store.sym(sym).name))
     })
+}
+
+/// The same of a plan: why leaving cells out does not give the future.
+#[must_use]
+pub fn obstacle_in(plan: &Plan) -> Option<String> {
+    let product = plan.gaussian_chain.as_ref().is_some_and(|c| c.mean_field);
+    let parts = plan.factorisation().filter(|_| product)?;
+    Some(format!(
+        "q = {parts} is a product, and is drawn from at the last row alone: rows without data would change it"
+    ))
 }
 
 /// Moments of every data variable are known in closed form in this program, which was made for the future's table.

@@ -20,6 +20,8 @@ pub enum Purpose {
     Globals,
     /// Drawing the latents of a chain.
     Path,
+    /// Drawing the Gaussian states of a chain where q is a product.
+    State,
 }
 
 /// The generator of one purpose and index.

@@ -61,6 +61,47 @@ fn the_forms_of_a_table() {
     );
 }
 
+/// Of a file's only column an empty line is a missing cell, whatever ends the lines; the end of the file is none.
+#[test]
+fn an_empty_line_of_one_column_is_a_missing_cell() {
+    let column = |text: &str| -> Vec<f64> {
+        let t = table(text).unwrap_or_else(|e| panic!("{text:?}: {e}"));
+        match &t.columns[0].cells {
+            Cells::Numbers(xs) => xs.iter().collect(),
+            Cells::Text { .. } => panic!("{text:?} is text"),
+        }
+    };
+    let shown = |text: &str| -> String {
+        let cells = column(text);
+        let show = |x: &f64| if x.is_nan() { "-".into() } else { x.to_string() };
+        cells.iter().map(show).collect::<Vec<String>>().join(" ")
+    };
+    assert_eq!(shown("y\n1\n\n3\n"), "1 - 3");
+    assert_eq!(shown("y\n\n1\n\n\n3"), "- 1 - - 3");
+    assert_eq!(shown("y\r\n1\r\n\r\n3\r\n\r\n"), "1 - 3");
+    assert_eq!(shown("\u{feff}\n\ny\n1\n \nNA\n3\n\n\n"), "1 - - 3");
+    assert_eq!(
+        shown("\"y\"\n\"1\"\n\n\"\"\n\n"),
+        "1 - -",
+        "quotes say that there is a cell"
+    );
+    // ends of lines inside quotes are text, and a row begins after them
+    let words = table("w\n\"a\n\nb\"\n\nc\n").expect("a table");
+    assert_eq!(words.rows, 3);
+    // of several columns an empty line is no row
+    assert_eq!(table("a,b\n1,2\n\n3,4\n\n").expect("a table").rows, 2);
+    assert!(matches!(table("y\n\n\n"), Err(DataError::NoRows { .. })));
+    // the second reading of a column that began as numbers sees the same rows
+    let mut late = String::from("id\n");
+    (0..50).for_each(|i| late += if i % 5 == 3 { "\n" } else { "007\n" });
+    let late = late + "x7\n";
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), &late).expect("a writable file");
+    let t = read(file.path()).expect("a table");
+    assert_eq!(t.rows, 51);
+    assert!(matches!(&t.columns[0].cells, Cells::Text { words, .. } if words[0] == "007"));
+}
+
 #[test]
 fn text_that_begins_with_numbers_keeps_its_zeros() {
     let dir = tempfile::tempdir().expect("a folder");

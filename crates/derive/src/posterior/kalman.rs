@@ -253,13 +253,15 @@ fn statement(
         offset: mean,
         slopes: vec![],
         covariance,
-        mask: joint
-            .masks
-            .iter()
-            .find(|m| m.of == row.value && !m.completed)
-            .map(|m| m.sym),
+        mask: mask_of(joint, row.value),
     };
     affine(joint, factor, &row, (parts, atoms), case)
+}
+
+/// The mask of an observation, of which a scan takes in what a row has.
+pub(super) fn mask_of(joint: &LogJoint, of: SymId) -> Option<SymId> {
+    let own = joint.masks.iter().find(|m| m.of == of && !m.completed);
+    own.map(|m| m.sym)
 }
 
 pub(super) fn not_normal(span: Span) -> Decline {

@@ -21,6 +21,10 @@
 //! E log p of an affine form reads m̂ and ℓ of a row, as in [`super::kalman`], and E[[z = k] f(s)] = r_k E f(s): Q is the
 //! factors' expectation with r as weights, and the rules of the M-step read it as they read any other.
 //!
+//! A missing cell of an observation drops out of both: its mask o_j stands in the density as a factor, so that no potential
+//! of z knows of it, and the scan has no row for it. A row, or a sequence, without any cell is left to the statements of the
+//! states.
+//!
 //! The bound is tight where no hidden finite latent stands in a statement of s: where all of z is given, and where the chains
 //! do not touch. Then L is the log-likelihood, and is called so.
 //!
@@ -29,15 +33,15 @@
 //! Proof: for fixed q(z), L = −KL(q(s) ‖ exp E_q(z) log p / Z) + log Z + H(q(z)), largest where the divergence is 0; and
 //! the same with the parts exchanged. An M-step raises E_q log p and leaves the entropies.
 
-use super::Continuous;
 use super::gaussian::expected;
-use super::kalman::{affine, chain_of, check, definitions, gaussian, not_normal, ordered, reported, touching};
+use super::kalman::{affine, chain_of, check, definitions, gaussian, mask_of, not_normal, ordered, reported, touching};
+use super::{Continuous, impute};
 use crate::flatten::flatten;
 use crate::joint::LogJoint;
 use crate::plan::{Case, Linear, Part, RowFactor};
 use crate::rules::Decline;
 use lvmc_model::graph::{Dist, ModelGraph};
-use lvmc_term::{Cmp, SymKind, Term};
+use lvmc_term::{Cmp, SymId, SymKind, Term};
 use std::collections::HashMap;
 
 /// Its printed name.
@@ -72,10 +76,12 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     let mut statements = vec![];
     for &f in &touching {
         let row = joint.factors[f].clone();
-        if joint.masks.iter().any(|m| m.of == row.value) {
+        let linked =
+            |x: SymId| joint.gaps.iter().any(|g| g.of == x) || joint.masks.iter().any(|m| m.completed && m.of == x);
+        if linked(row.value) {
             return Err(Decline::at(
-                "some cells of a variable that it gives are missing, and the scan of this q reads every row whole: fill \
-                 them, or leave out the rows",
+                "some elements of a vector are missing that depend on each other: a row has all of them or none, or \
+                 `diag(…)` is its covariance",
                 row.span,
             ));
         }
@@ -98,6 +104,7 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
         joint.expected[f] = row.clone();
         joint.factors[f] = row;
     }
+    impute(joint, &mut |s, t| expected(s, t, &block).ok());
     reported(joint, latents, &block, NAME)?;
     joint.gaussian_chain = Some(chain);
     Ok(())
@@ -145,7 +152,7 @@ fn statement(
         offset: mean,
         slopes: vec![],
         covariance,
-        mask: None,
+        mask: mask_of(joint, row.value),
     };
     affine(joint, factor, row, (parts, atoms), linear)
 }

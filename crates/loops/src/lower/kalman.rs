@@ -7,6 +7,7 @@ use crate::builder::{FuncBuilder, ProgramBuilder};
 use crate::ir::{BufId, BufKind};
 use crate::lowered::ScoreSlot;
 use crate::scan::{LinearGaussian, Offset, Part, Statement};
+use lvmc_derive::plan::Linear;
 use lvmc_term::{SymId, Term};
 
 /// Buffers of a Gaussian chain.
@@ -50,10 +51,7 @@ impl Lower<'_> {
                 offset,
                 slopes,
                 covariance: self.chain_job(pb, &format!("{name}.covariance"), st.covariance),
-                mask: st.mask.and_then(|m| {
-                    let column = self.columns.get(&m)?;
-                    Some((column.buf, column.cols))
-                }),
+                mask: self.mask_column(st),
             });
         }
         let scan = LinearGaussian {
@@ -63,6 +61,12 @@ impl Lower<'_> {
             row_score: self.fixed.row_score,
         };
         self.gaussian_chain = Some(GaussianChain { scan, rows });
+    }
+
+    /// The column of a statement's mask, and how many it has.
+    pub fn mask_column(&self, st: &Linear) -> Option<(BufId, usize)> {
+        let column = self.columns.get(&st.mask?)?;
+        Some((column.buf, column.cols))
     }
 
     /// Buffers of the latents that a row knows.

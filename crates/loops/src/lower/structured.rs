@@ -101,6 +101,7 @@ impl Lower<'_> {
             offset,
             slopes,
             covariance: self.case_table(pb, &format!("{name}.covariance"), &ixs, st.covariance),
+            mask: self.mask_column(st),
         }
     }
 

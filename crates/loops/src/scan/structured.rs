@@ -13,6 +13,8 @@
 //! of magnitude stay apart. Backward: x is given s_t, whose mean and root are known; the roots are made triangular in the
 //! order of e. H(q(s)) = Σ ½ log 2πe − log |pivot|.
 //!
+//! A missing element of an observation is no row: x has the rows of its observed elements, with their block of S.
+//!
 //! Elements of earlier rows that do not exist have a row of their own, mean 0 and variance 1: no statement that holds knows
 //! them.
 
@@ -22,6 +24,7 @@ use crate::aligned::RowLayout;
 use crate::ir::BufId;
 use crate::memory::Memory;
 use lvmc_model::graph::When;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// The scan.
@@ -56,6 +59,8 @@ pub struct Weighted {
     pub slopes: Vec<(usize, BufId)>,
     /// `Table`: `[configs][size]` variances, or `[configs][size][size]`.
     pub covariance: BufId,
+    /// `Column`, one for all elements or one per element: 1 where a cell is observed, 0 where it is missing.
+    pub mask: Option<(BufId, usize)>,
 }
 
 impl MeanField {
@@ -89,10 +94,22 @@ type Write<'a> = dyn FnMut(usize, &[f64], &[f64]) + 'a;
 
 /// A statement's rows for one configuration: L⁻¹ times what stands before e, and L⁻¹.
 struct Block {
-    /// `[size][A]`.
+    /// The elements of x that it is of.
+    cells: Vec<usize>,
+    /// `[cells][A]`.
     slope: Vec<f64>,
-    /// `[size][size]`, lower-triangular.
+    /// `[cells][cells]`, lower-triangular.
     white: Vec<f64>,
+}
+
+/// Which elements of a statement's x a row has.
+enum Seen<'a> {
+    /// All of them.
+    All,
+    /// Those that this mask with so many columns says; they are independent, so that each has its row or none.
+    Each(&'a [f64], usize),
+    /// By row, which of the statement's patterns it has: each has blocks of its own.
+    Pattern(Vec<usize>),
 }
 
 /// What the scan reads.
@@ -100,8 +117,8 @@ struct Rows<'a> {
     mf: &'a MeanField,
     shape: Shape,
     layout: RowLayout,
-    /// By statement and configuration.
-    blocks: Vec<Vec<Block>>,
+    /// By statement: what rows have of it, and for each pattern the configurations' blocks.
+    blocks: Vec<(Seen<'a>, Vec<Block>)>,
     offsets: Vec<&'a [f64]>,
     weights: Vec<&'a [f64]>,
     /// Elements of e in the order of elimination: those that leave, then s_t.
@@ -137,10 +154,17 @@ impl<'a> Rows<'a> {
     fn new(mf: &'a MeanField, shape: Shape, memory: &'a Memory) -> Self {
         let leaves = (0..shape.all).filter(|i| !shape.state.contains(i));
         let order = leaves.chain(shape.state.iter().copied()).collect();
-        let blocks = mf.statements.iter();
-        let blocks = blocks
-            .map(|st| (0..st.configs).map(|k| block(st, &shape, memory, k)).collect())
-            .collect();
+        let blocks = mf.statements.iter().map(|st| {
+            let (seen, patterns) = seen(st, memory);
+            let each = patterns
+                .iter()
+                .flat_map(|cells| (0..st.configs).map(move |k| (cells, k)));
+            (
+                seen,
+                each.map(|(cells, k)| block(st, &shape, memory, cells, k)).collect(),
+            )
+        });
+        let blocks = blocks.collect();
         let offsets = mf.statements.iter().map(|st| match st.offset {
             Offset::Table(buf) => memory.flat(buf),
             Offset::Rows(buf) => memory.rows(buf).unwrap_or_default(),
@@ -208,7 +232,11 @@ impl<'a> Rows<'a> {
     fn statements(&self, row: usize, position: usize, t: &mut [f64], v: &mut [f64]) {
         let n = self.shape.all;
         let held = self.mf.statements.iter().zip(&self.blocks).zip(&self.offsets);
-        for ((st, blocks), offset) in held.filter(|x| x.0.0.when.holds(position)) {
+        for ((st, (seen, blocks)), offset) in held.filter(|x| x.0.0.when.holds(position)) {
+            let blocks = match seen {
+                Seen::Pattern(of_row) => &blocks[of_row[row] * st.configs..],
+                _ => &blocks[..],
+            };
             for &k in &st.holds {
                 let weight = st
                     .weight
@@ -222,11 +250,21 @@ impl<'a> Rows<'a> {
                     Offset::Rows(_) => offset[self.layout.at(st.configs * st.size, row, k * st.size + i)],
                 };
                 let block = &blocks[k];
-                for r in 0..st.size {
+                let m = block.cells.len();
+                for r in 0..m {
+                    if let Seen::Each(mask, cols) = *seen
+                        && mask[self.layout.at(cols, row, r.min(cols - 1))] == 0.0
+                    {
+                        continue;
+                    }
                     for (to, &from) in v.iter_mut().zip(&self.order) {
                         *to = scale * block.slope[r * n + from];
                     }
-                    v[n] = scale * (0..=r).map(|i| block.white[r * st.size + i] * at(i)).sum::<f64>();
+                    let white = block.white[r * m..=r * m + r].iter().zip(&block.cells);
+                    v[n] = scale
+                        * white
+                            .map(|(w, &i)| if *w == 0.0 { 0.0 } else { w * at(i) })
+                            .sum::<f64>();
                     insert(t, v, n);
                 }
             }
@@ -283,25 +321,62 @@ fn count(n: usize) -> f64 {
     n as f64
 }
 
-/// L⁻¹ (x − B e) as rows before e, or L⁻¹ B e of an observation.
-fn block(st: &Weighted, shape: &Shape, memory: &Memory, k: usize) -> Block {
-    let (m, n) = (st.size, shape.all);
+/// What rows have of a statement's x, and the patterns that have blocks: all elements the first, where they are
+/// independent the only one.
+fn seen<'a>(st: &Weighted, memory: &'a Memory) -> (Seen<'a>, Vec<Vec<usize>>) {
+    let whole: Vec<usize> = (0..st.size).collect();
+    let mask = st.mask.and_then(|(buf, cols)| Some((memory.rows(buf)?, cols)));
+    let Some((mask, cols)) = mask else {
+        return (Seen::All, vec![whole]);
+    };
+    if cols == 1 || memory.flat(st.covariance).len() == st.configs * st.size {
+        return (Seen::Each(mask, cols), vec![whole]);
+    }
+    let layout = memory.layout();
+    let mut patterns = vec![whole];
+    let mut numbers: HashMap<Vec<usize>, usize> = HashMap::from([(patterns[0].clone(), 0)]);
+    let of_row = (0..layout.rows).map(|row| {
+        let cells: Vec<usize> = (0..st.size).filter(|&i| mask[layout.at(cols, row, i)] != 0.0).collect();
+        *numbers.entry(cells).or_insert_with_key(|cells| {
+            patterns.push(cells.clone());
+            patterns.len() - 1
+        })
+    });
+    let of_row = of_row.collect();
+    (Seen::Pattern(of_row), patterns)
+}
+
+/// L⁻¹ (x − B e) as rows before e, or L⁻¹ B e of an observation, for some elements of x: L Lᵀ is their block of S.
+fn block(st: &Weighted, shape: &Shape, memory: &Memory, cells: &[usize], k: usize) -> Block {
+    let (size, m, n) = (st.size, cells.len(), shape.all);
     let covariance = memory.flat(st.covariance);
     let len = covariance.len() / st.configs;
-    let l = root(&covariance[k * len..(k + 1) * len], m);
+    let own = &covariance[k * len..(k + 1) * len];
+    let l = if len == size {
+        root(own, size)
+    } else {
+        let part = cells
+            .iter()
+            .flat_map(|&i| cells.iter().map(move |&j| own[i * size + j]));
+        root(&part.collect::<Vec<f64>>(), m)
+    };
     let mut plain = vec![0.0; m * n];
     let sign = if st.of.is_some() { -1.0 } else { 1.0 };
     for &(part, buf) in &st.slopes {
         let place = shape.places[part].clone();
-        let b = &memory.flat(buf)[k * m * place.len()..(k + 1) * m * place.len()];
-        for r in 0..m {
+        let b = &memory.flat(buf)[k * size * place.len()..(k + 1) * size * place.len()];
+        for (r, &cell) in cells.iter().enumerate() {
             for (c, to) in place.clone().enumerate() {
-                plain[r * n + to] += sign * b[r * place.len() + c];
+                plain[r * n + to] += sign * b[cell * place.len() + c];
             }
         }
     }
     if let Some(part) = st.of {
-        (0..m).for_each(|r| plain[r * n + shape.places[part].start + r] += 1.0);
+        let first = shape.places[part].start;
+        cells
+            .iter()
+            .enumerate()
+            .for_each(|(r, &cell)| plain[r * n + first + cell] += 1.0);
     }
     let mut white = vec![0.0; m * m];
     let mut slope = vec![0.0; m * n];
@@ -314,7 +389,11 @@ fn block(st: &Weighted, shape: &Shape, memory: &Memory, k: usize) -> Block {
             slope[r * n + c] = (0..=r).map(|j| white[r * m + j] * plain[j * n + c]).sum();
         }
     }
-    Block { slope, white }
+    Block {
+        cells: cells.to_vec(),
+        slope,
+        white,
+    }
 }
 
 /// Takes a row into a triangle by rotations; what is left of it is the misfit.

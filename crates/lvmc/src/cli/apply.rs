@@ -169,13 +169,14 @@ fn forecast(args: &Predict, ahead: usize) -> Result<Exit, Failure> {
     let mut obstacle = forecasting::obstacle(&graph);
     if obstacle.is_none() {
         let restored = restore(&later.table)?;
-        if forecasting::has_moments(&graph, &restored.lowered) {
+        obstacle = forecasting::obstacle_in(&restored.plan);
+        if obstacle.is_none() && forecasting::has_moments(&graph, &restored.lowered) {
             stage::enter("forecast");
             let out = forecasting::exact(restored.model(), &later, &apply.bind)?;
             written(&out, apply)?;
             return Ok(Exit::Fine);
         }
-        obstacle = Some("moments of the data have no closed form".into());
+        obstacle = obstacle.or_else(|| Some("moments of the data have no closed form".into()));
     }
     let restored = restore(&table)?;
     stage::enter("forecast");

@@ -1,9 +1,11 @@
 //! Reading a CSV file: one header line, then one line per row, straight into columns.
 //!
 //! A cell that is empty, `NA`, `NaN` or `nan` is a missing value. A column with a cell that is no number is text. Cells
-//! may be quoted; lines may end in CR LF; a byte-order mark is skipped; blank lines are skipped. Columns are separated by
-//! commas, or, where the header has no comma, by tabs or semicolons.
+//! may be quoted; lines may end in CR LF; a byte-order mark is skipped. Blank lines are skipped, but those between the cells
+//! of a file's only column, which are missing values. Columns are separated by commas, or, where the header has no comma, by
+//! tabs or semicolons.
 
+use super::blank::Blanks;
 use super::column::{Cells, Column, NO_TEXT, Pieces, show_number};
 use super::error::DataError;
 use super::table::Table;
@@ -159,7 +161,7 @@ fn bad_text(path: &str, row: usize, column: &str) -> DataError {
     }
 }
 
-type Reader<R> = csv::Reader<std::io::Chain<std::io::Cursor<Vec<u8>>, R>>;
+type Reader<R> = csv::Reader<Blanks<std::io::Chain<std::io::Cursor<Vec<u8>>, R>>>;
 
 fn open<R: BufRead>(mut source: R, name: &str) -> Result<(Reader<R>, Vec<String>), DataError> {
     // the header line decides the separator; 1 MB of it is plenty
@@ -195,7 +197,7 @@ fn open<R: BufRead>(mut source: R, name: &str) -> Result<(Reader<R>, Vec<String>
         .has_headers(true)
         .flexible(true)
         .buffer_capacity(1 << 16)
-        .from_reader(std::io::Cursor::new(bare).chain(source));
+        .from_reader(Blanks::new(std::io::Cursor::new(bare).chain(source), delimiter));
     let record = reader.byte_headers().map_err(|e| csv_error(name, &e))?.clone();
     let mut header = Vec::with_capacity(record.len());
     for cell in &record {

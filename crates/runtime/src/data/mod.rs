@@ -1,5 +1,6 @@
 //! Data files: reading, columns, and what can be wrong with them.
 
+mod blank;
 mod column;
 mod csv;
 mod error;

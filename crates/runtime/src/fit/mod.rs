@@ -36,6 +36,8 @@ pub enum FitError {
         value: String,
         /// What to try.
         help: String,
+        /// The parameters there.
+        at: Option<Values>,
     },
     /// Starting values that do not fit the model.
     #[error("the starting values do not fit the model: {reason}")]
@@ -283,6 +285,7 @@ fn finished(
             } else {
                 "look for columns of very different sizes, or give starting values: --init FILE".into()
             },
+            at: Some(outcome.values),
         });
     }
     restarts.sort_by(|a, b| b.total_cmp(a));

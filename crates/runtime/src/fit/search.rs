@@ -3,6 +3,10 @@
 //! Measured with plain EM on the reference cases (`docs/ARCHITECTURE.md`): rounds of 20 short runs of 25 iterations, the
 //! best eight finished, at least two rounds unless all finished runs agree, until the best value was found three times:
 //! every case is reached by 20 of 20 seeds. Runs that converge while short count as finished.
+//!
+//! Where q is a product runs creep along for thousands of iterations, each of them several scans: there they are finished in
+//! heats. After each the better half goes on, for twice as long, until two are left; the winner has all the iterations that
+//! it asks for.
 
 use super::climb::{Outcome, Until, climb};
 use super::suspect::suspicions;
@@ -26,6 +30,14 @@ const FOUND: usize = 3;
 pub(super) const SAME: f64 = 1e-6;
 /// What a run within a round may leave to gain; the winner is polished.
 const LOOSE: f64 = 1e-7;
+/// Runs that are finished whatever they cost.
+const LAST: usize = 2;
+/// What the first heat costs, as a share of the budget.
+const HEAT: f64 = 1.0 / 8.0;
+/// The share of the budget that a search has where q is a product: its winner may creep on for as long again.
+const PRODUCT: f64 = 0.25;
+/// What a number of a scan with rotations costs beside one of a sweep over independent rows (measured).
+const SCANNED: usize = 8;
 /// Work after which no further round begins: rows × iterations × (numbers touched per row).
 const BUDGET: f64 = 3e10;
 
@@ -99,7 +111,7 @@ pub(super) fn search(
                 best: best.outcome.objective,
             });
         }
-        if stopped() || work > BUDGET || enough(&done, round) {
+        if stopped() || work > budget(&compiled) || enough(&done, round) {
             break;
         }
     }
@@ -157,6 +169,15 @@ fn whole_sequences(starts: &[usize], most: usize, rng: &mut rand::rngs::StdRng) 
     rows
 }
 
+/// Work that a search may take.
+fn budget(compiled: &Compiled<'_>) -> f64 {
+    if compiled.lowered.bound.is_some() {
+        PRODUCT * BUDGET
+    } else {
+        BUDGET
+    }
+}
+
 /// Work of an iteration: rows times numbers touched per row, roughly.
 fn cost(compiled: &Compiled<'_>, data: &Dataset) -> f64 {
     let columns: usize = compiled.lowered.columns.iter().map(|c| c.cols).sum();
@@ -168,7 +189,11 @@ fn cost(compiled: &Compiled<'_>, data: &Dataset) -> f64 {
         .sum();
     let values = compiled.lowered.latents.iter().fold(1.0, |n, l| n * count(l.size));
     // the parts of a q that is a product, in turns, number by number
-    let turns = compiled.lowered.mean_field.as_ref().map_or(0, |m| 8 * m.work());
+    let turns = compiled
+        .lowered
+        .mean_field
+        .as_ref()
+        .map_or(0, |m| 8 * SCANNED * m.work());
     let pairs = compiled.lowered.chains.iter().map(|c| 4.0 * count(c.scan.edges.len()));
     let values = if compiled.lowered.chains.len() > 1 {
         pairs.sum::<f64>()
@@ -276,15 +301,34 @@ impl Team<'_> {
         })
     }
 
-    fn finish(&self, open: Vec<Run>, per_iteration: f64) -> Result<Vec<Run>, FitError> {
+    /// Runs to their ends, or in heats after which the better half goes on.
+    fn finish(&self, mut open: Vec<Run>, per_iteration: f64) -> Result<Vec<Run>, FitError> {
         // a large problem must not spend its time on runs that will not win
-        let affordable = BUDGET / (count(FINISHED) * per_iteration.max(1.0));
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let iterations = (affordable.clamp(100.0, 1e6) as usize).min(self.settings.max_iter);
-        let until = Until { iterations, tol: LOOSE };
-        self.each(&open, |engine, _, run| {
-            resume(engine, self.data, &run.outcome, until, self.hooks)
-        })
+        let affordable = |share: f64| -> usize {
+            let iterations = budget(&self.compiled) * share / (count(FINISHED) * per_iteration.max(1.0));
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            (iterations.clamp(100.0, 1e6) as usize).min(self.settings.max_iter)
+        };
+        let in_heats = self.compiled.lowered.bound.is_some();
+        let (mut left, mut heat) = (affordable(1.0), affordable(if in_heats { HEAT } else { 1.0 }));
+        let mut done = vec![];
+        while !open.is_empty() {
+            let iterations = if open.len() <= LAST { left } else { heat.min(left) };
+            let until = Until { iterations, tol: LOOSE };
+            let runs = self.each(&open, |engine, _, run| {
+                resume(engine, self.data, &run.outcome, until, self.hooks)
+            })?;
+            left -= iterations;
+            heat *= 2;
+            let ended = |r: &Run| r.outcome.converged || r.outcome.fell || r.outcome.undefined || r.outcome.stopped;
+            let (over, mut on): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|r| left == 0 || ended(r));
+            done.extend(over);
+            on.sort_by(Run::before);
+            let stay = on.len().min(LAST.max(on.len().div_ceil(2)));
+            done.extend(on.drain(stay..));
+            open = on;
+        }
+        Ok(done)
     }
 }
 
@@ -321,6 +365,7 @@ fn conclude(
         return Err(FitError::Numerical {
             value: "unknown".into(),
             help: "no start was made".into(),
+            at: None,
         });
     };
     let reached = done
