@@ -16,6 +16,7 @@
 
 use crate::effects;
 use crate::error::DeriveError;
+use crate::guided;
 use crate::joint::{LogJoint, arguments};
 use crate::plan::{Mask, Posterior};
 use lvmc_families::{Event, Family};
@@ -81,6 +82,12 @@ impl Missing {
 /// Why missing cells of a variable cannot be left out, as a sentence about it; `None` where they can.
 #[must_use]
 pub fn refusal(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
+    let narrower = || guided::gaps::refusal(graph, sym, gaps).filter(|_| guided::needs_gradients(graph));
+    integral(graph, sym, gaps).or_else(narrower)
+}
+
+/// Why the density of what is observed is no term, of a model without a guide.
+fn integral(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
     let var = graph.var_of(sym).map(|v| graph.var(v))?;
     if var.role != Role::Data {
         return Some("it is conditioned on, and never modelled".into());

@@ -2,9 +2,9 @@
 //! samplers agree with it, and gradients of its log density agree with central differences.
 
 use crate::cases::{Case, case, cases, m2, n, v};
+use crate::quadrature::Domain;
 use lvmc_families::{Array, Event, Exponential, Family, registry};
 use lvmc_term::{Env, Shape, Size, Store, Support, Sym, SymId, SymKind, Term};
-use crate::quadrature::Domain;
 use rand::SeedableRng;
 
 /// A case as terms: symbols for the value and the arguments, and an environment with the arguments' values.

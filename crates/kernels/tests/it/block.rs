@@ -249,7 +249,10 @@ fn softmax_matches_its_definition() {
                         for (k, v) in v.into_iter().enumerate() {
                             let plain = if r == 3 { 0.0 } else { (given[k] - top).exp() / mass };
                             // below 2⁻⁶⁴ of the largest an entry is 0: 1e-19 is less than the error of any sum
-                            assert!(crate::common::near(v, plain, 2e-15, 1e-19), "{what}: {v:e}, not {plain:e}");
+                            assert!(
+                                crate::common::near(v, plain, 2e-15, 1e-19),
+                                "{what}: {v:e}, not {plain:e}"
+                            );
                             assert!(table[entry(k, r)] != -inf || v == 0.0);
                         }
                     }

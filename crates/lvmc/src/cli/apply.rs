@@ -235,8 +235,6 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
     let mut table = read(&args.data)?;
-    let restored = pipeline::restore(fit, &mut table, &args.bind, how(&args.run), threads(&args.run))?;
-    stage::enter("impute");
     let request = imputing::Request {
         binds: args.bind.clone(),
         sd: args.sd,
@@ -244,7 +242,16 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
         seed: args.seed,
     };
     let mut bytes = Vec::new();
-    let (filled, left) = imputing::impute(restored.model(), &restored.plan, table, &request, &mut bytes)?;
+    let (filled, left) = if fit.training.is_some() {
+        stage::enter("impute");
+        gradient::restored(&fit, how(&args.run), threads(&args.run), |r| {
+            lvmc_runtime::gradient::impute::impute(r, &table, &request, &mut bytes)
+        })?
+    } else {
+        let restored = pipeline::restore(fit, &mut table, &args.bind, how(&args.run), threads(&args.run))?;
+        stage::enter("impute");
+        imputing::impute(restored.model(), &restored.plan, table, &request, &mut bytes)?
+    };
     let text = String::from_utf8_lossy(&bytes);
     let text = if args.json { as_json(&text) } else { text.into_owned() };
     output::write(args.out.as_deref(), &text)?;

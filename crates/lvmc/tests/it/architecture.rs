@@ -86,18 +86,32 @@ fn no_test_is_left_out() {
     for entry in std::fs::read_dir(root().join("crates")).expect("crates").flatten() {
         let folder = entry.path();
         let settings = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
-        let lib = settings.split("[lib]").nth(1).and_then(|s| s.split("\n[").next()).expect("a library");
+        let lib = settings
+            .split("[lib]")
+            .nth(1)
+            .and_then(|s| s.split("\n[").next())
+            .expect("a library");
         for file in rust_files(&folder.join("src")) {
             let text = std::fs::read_to_string(&file).expect("a readable source");
             let tested = ["#[test]", "proptest! {"].iter().any(|t| text.contains(t));
-            let example = text.lines().map(str::trim).any(|l| matches!(l, "//! ```" | "/// ```" | "/// ```rust"));
+            let example = text
+                .lines()
+                .map(str::trim)
+                .any(|l| matches!(l, "//! ```" | "/// ```" | "/// ```rust"));
             if lib.contains("\ntest = false") && tested || lib.contains("doctest = false") && example {
                 lost.push(file);
             }
         }
-        let Ok(main) = std::fs::read_to_string(folder.join("tests/it/main.rs")) else { continue };
+        let Ok(main) = std::fs::read_to_string(folder.join("tests/it/main.rs")) else {
+            continue;
+        };
         for entry in std::fs::read_dir(folder.join("tests/it")).expect("tests").flatten() {
-            let name = entry.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = entry
+                .path()
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if name != "main" && name != "snapshots" && !main.contains(&format!("mod {name};")) {
                 lost.push(entry.path());
             }

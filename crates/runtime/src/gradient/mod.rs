@@ -5,6 +5,7 @@ pub mod chain;
 pub mod checkpoint;
 pub mod data;
 mod lbfgs;
+pub mod impute;
 pub mod outcome;
 pub mod predict;
 pub mod problem;
@@ -249,7 +250,8 @@ pub fn fit(
 }
 
 /// Rows to fit and rows to hold out.
-fn split(rows: usize, settings: &Settings) -> (Vec<u32>, Vec<u32>) {
+#[must_use]
+pub fn split(rows: usize, settings: &Settings) -> (Vec<u32>, Vec<u32>) {
     let mut all: Vec<u32> = (0..rows as u32).collect();
     let Some(share) = settings.holdout else {
         return (all, vec![]);

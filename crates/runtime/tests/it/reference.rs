@@ -1,8 +1,8 @@
 //! The reference cases through rounds of restarts, with a machine written by hand.
 
+use crate::native::{Kind, Mixture};
 use lvmc_runtime::engine::Compiled;
 use lvmc_runtime::fit::{Fitted, Hooks, Settings, fit};
-use crate::native::{Kind, Mixture};
 use std::sync::Arc;
 
 struct Case {
