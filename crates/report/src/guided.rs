@@ -3,8 +3,8 @@
 use crate::derivation::{Derivation, Line, Part};
 use crate::math::{Style, statement, term};
 use lvmc_derive::guided::{BoundTerm, Guided, Noising, Objective, Taken};
-use lvmc_model::graph::ModelGraph;
 use lvmc_derive::plan::Mask;
+use lvmc_model::graph::ModelGraph;
 use lvmc_term::{Node, Store, Support, SymId, Term, children};
 use std::collections::HashMap;
 

@@ -13,7 +13,12 @@ fn model(name: &str) -> String {
 
 fn done(args: &[&str]) -> String {
     let output = lvmc(args);
-    assert!(output.status.success(), "{args:?}: {}{}", stdout(&output), stderr(&output));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}{}",
+        stdout(&output),
+        stderr(&output)
+    );
     stdout(&output)
 }
 
@@ -27,7 +32,9 @@ fn a_guide_for_every_row_is_tight() {
     let place = Place::new();
     let mut text = String::from("id,a,b,c,d\n");
     for (i, row) in iris().iter().enumerate() {
-        let shown = row.iter().map(|x| if x.is_nan() { String::new() } else { x.to_string() });
+        let shown = row
+            .iter()
+            .map(|x| if x.is_nan() { String::new() } else { x.to_string() });
         text.push_str(&format!("{},{}\n", i + 1, shown.collect::<Vec<_>>().join(",")));
     }
     let data = place.file("numbered.csv", &text);
@@ -63,19 +70,30 @@ fn importance_weights_reach_the_marginal() {
         means.push(completed);
     }
     assert!(bound < exact, "{bound} {exact}");
-    let scores: Value = serde_json::from_str(&done(&["score", &out, MISSING, "--draws", "2000", "--json"])).expect("JSON");
-    let (total, error) = (scores["total"].as_f64().expect("a total"), scores["standard_error"].as_f64().expect("an error"));
+    let scores: Value =
+        serde_json::from_str(&done(&["score", &out, MISSING, "--draws", "2000", "--json"])).expect("JSON");
+    let (total, error) = (
+        scores["total"].as_f64().expect("a total"),
+        scores["standard_error"].as_f64().expect("an error"),
+    );
     assert!((total - exact).abs() < 5.0 * error + 0.05, "{total} ± {error}, {exact}");
     assert!(total > bound, "{total} {bound}");
     let (header, filled) = cells(&done(&["impute", &out, MISSING, "--sd", "-q"]));
     let (mut apart, mut n) = (0.0, 0.0);
     for ((row, filled), mean) in iris().iter().zip(&filled).zip(&means) {
         for (j, x) in row.iter().enumerate() {
-            let at = header.iter().position(|h| h == ["sepal_length", "sepal_width", "petal_length", "petal_width"][j]);
+            let at = header
+                .iter()
+                .position(|h| h == ["sepal_length", "sepal_width", "petal_length", "petal_width"][j]);
             let at = at.expect("a column");
             if x.is_nan() {
                 let sd = filled[at + 1];
-                assert!(sd > 0.0 && (filled[at] - mean[j]).abs() < sd, "{} {} {sd}", filled[at], mean[j]);
+                assert!(
+                    sd > 0.0 && (filled[at] - mean[j]).abs() < sd,
+                    "{} {} {sd}",
+                    filled[at],
+                    mean[j]
+                );
                 apart += ((filled[at] - mean[j]) / sd).powi(2);
                 n += 1.0;
             } else {
@@ -107,25 +125,42 @@ fn conditional(row: &[f64], mu: &[f64], cov: &dyn Fn(usize, usize) -> f64) -> (f
         log_det += a[p][p].ln();
         let pivot = a[p].clone();
         for (i, other) in a.iter_mut().enumerate() {
-            let f = if i == p { 1.0 - 1.0 / pivot[p] } else { other[p] / pivot[p] };
+            let f = if i == p {
+                1.0 - 1.0 / pivot[p]
+            } else {
+                other[p] / pivot[p]
+            };
             other.iter_mut().zip(&pivot).for_each(|(x, y)| *x -= f * y);
         }
     }
     let square: f64 = seen.iter().zip(&a).map(|(&i, a)| (row[i] - mu[i]) * a[n]).sum();
     let log = -0.5 * (n as f64 * (2.0 * std::f64::consts::PI).ln() + log_det + square);
     let mean = |j: usize| mu[j] + seen.iter().zip(&a).map(|(&i, a)| cov(j, i) * a[n]).sum::<f64>();
-    (log, (0..row.len()).map(|j| if row[j].is_nan() { mean(j) } else { row[j] }).collect())
+    (
+        log,
+        (0..row.len())
+            .map(|j| if row[j].is_nan() { mean(j) } else { row[j] })
+            .collect(),
+    )
 }
 
 /// What is printed has masks, and its certificates hold with them.
 #[test]
 fn masks_are_certified() {
-    for (name, settings) in [("vae", "D=6"), ("ppca_full", "D=3"), ("category_guide", "D=4"), ("hierarchical", "D=5")] {
+    for (name, settings) in [
+        ("vae", "D=6"),
+        ("ppca_full", "D=3"),
+        ("category_guide", "D=4"),
+        ("hierarchical", "D=5"),
+    ] {
         let path = model(name);
         let text = done(&["check", &path, "--numeric", "--missing", "x", "--set", settings]);
         assert!(text.contains("missing-cells") && text.contains("ok"), "{text}");
         let text = done(&["derive", &path, "--missing", "x", "--set", settings]);
-        assert!(text.contains("o_x") && text.contains("the mean of its column"), "{text}");
+        assert!(
+            text.contains("o_x") && text.contains("the mean of its column"),
+            "{text}"
+        );
     }
 }
 
@@ -145,7 +180,10 @@ fn new_rows_and_scaled_columns() {
     let rows = "sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,,0.2\n6.3,3.3,,2.5\n";
     let (_, filled) = cells(&done(&["impute", &out, &place.file("rows.csv", rows), "-q"]));
     // a small flower and a large one, in centimetres
-    assert!((filled[0][2] - 1.6).abs() < 0.7 && (filled[1][2] - 5.6).abs() < 0.9, "{filled:?}");
+    assert!(
+        (filled[0][2] - 1.6).abs() < 0.7 && (filled[1][2] - 5.6).abs() < 0.9,
+        "{filled:?}"
+    );
     let one = done(&["score", &out, &place.file("one.csv", &rows[..rows.len() - 13]), "-q"]);
     let two = done(&["score", &out, &place.file("two.csv", rows), "-q"]);
     // a row's score does not depend on the rows beside it

@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod binomials;
+mod builtin;
 mod common;
 mod continuous;
 mod derivations;
@@ -15,6 +16,7 @@ mod gaussian_chains;
 mod gradients;
 mod groups;
 mod guided_gaps;
+mod integrals;
 mod long_chains;
 mod missing;
 mod picture_chains;

@@ -12,7 +12,12 @@ fn model() -> String {
 
 fn done(args: &[&str]) -> String {
     let output = lvmc(args);
-    assert!(output.status.success(), "{args:?}: {}{}", stdout(&output), stderr(&output));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}{}",
+        stdout(&output),
+        stderr(&output)
+    );
     stdout(&output)
 }
 
@@ -22,7 +27,10 @@ fn certificates() {
         serde_json::from_str(&done(&["check", &model(), "--numeric", "--json", "--set", "H=4"])).expect("JSON");
     let list = found["certificates"].as_array().expect("certificates");
     for part in ["objective", "gradient", "marginal", "posterior", "target", "bound"] {
-        assert!(list.iter().any(|c| c["part"] == part && c["ok"] == true), "{part}: {list:#?}");
+        assert!(
+            list.iter().any(|c| c["part"] == part && c["ok"] == true),
+            "{part}: {list:#?}"
+        );
     }
     // ½ of 4 · 4 elements
     let text = done(&["derive", &model(), "--set", "H=4"]);
@@ -32,7 +40,11 @@ fn certificates() {
 #[test]
 fn fits_and_samples() {
     let place = Place::new();
-    let (half, rest, whole) = (place.path("half.json"), place.path("rest.json"), place.path("whole.json"));
+    let (half, rest, whole) = (
+        place.path("half.json"),
+        place.path("rest.json"),
+        place.path("whole.json"),
+    );
     let path = model();
     let fixed = [&*path, DIGITS, "--bind", "x=p0..p63"];
     fit(&[&fixed[..], &["--fit", "epochs=2", "--out", &half]].concat());

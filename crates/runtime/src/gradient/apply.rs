@@ -149,8 +149,17 @@ impl<'a> Restored<'a> {
         }
         // as the fit's guide read them; a fit of a version before has no numbers for them
         let all: Vec<u32> = (0..data.rows as u32).collect();
-        let own = self.fit.training.as_ref().map(|t| t.centres.clone()).unwrap_or_default();
-        let centres = if own.is_empty() { data.centres(self.graph, &all) } else { own };
+        let own = self
+            .fit
+            .training
+            .as_ref()
+            .map(|t| t.centres.clone())
+            .unwrap_or_default();
+        let centres = if own.is_empty() {
+            data.centres(self.graph, &all)
+        } else {
+            own
+        };
         let data = data.complete(self.graph, &self.guided, &centres).named_by(&self.guided);
         Ok((binding, data))
     }

@@ -135,8 +135,8 @@ impl Data {
                 }
             }
             if let Some(at) = numbers.iter().position(|x| x.is_nan())
-                && let Some(help) = whole_or_cells(&numbers, width)
-                    .and_then(|gaps| lvmc_derive::missing::refusal(graph, var.sym, gaps))
+                && let Some(help) =
+                    whole_or_cells(&numbers, width).and_then(|gaps| lvmc_derive::missing::refusal(graph, var.sym, gaps))
             {
                 return Err(refused(&var.name, None, at / width.max(1), &help));
             }
@@ -163,8 +163,8 @@ impl Data {
             }
             let missing = numbers.iter().position(|x| x.is_nan());
             if let Some(at) = missing.filter(|_| !only_transformed(graph, b.sym))
-                && let Some(help) = whole_or_cells(&numbers, width)
-                    .and_then(|gaps| lvmc_derive::missing::refusal(graph, b.sym, gaps))
+                && let Some(help) =
+                    whole_or_cells(&numbers, width).and_then(|gaps| lvmc_derive::missing::refusal(graph, b.sym, gaps))
             {
                 let column = b.columns.get(at % width.max(1)).and_then(|&c| table.columns.get(c));
                 return Err(refused(&b.name, column, at / width.max(1), &help));
@@ -206,7 +206,9 @@ impl Data {
     pub fn centres(&self, graph: &ModelGraph, rows: &[u32]) -> BTreeMap<String, Vec<f64>> {
         let mut out = BTreeMap::new();
         for m in &self.variables {
-            let Some(var) = graph.var_of(m.sym).map(|v| graph.var(v)) else { continue };
+            let Some(var) = graph.var_of(m.sym).map(|v| graph.var(v)) else {
+                continue;
+            };
             if var.role != Role::Data {
                 continue;
             }
@@ -228,7 +230,9 @@ impl Data {
     #[must_use]
     pub fn complete(mut self, graph: &ModelGraph, guided: &Guided, centres: &BTreeMap<String, Vec<f64>>) -> Self {
         for mask in &guided.masks {
-            let Some(m) = self.variables.iter_mut().find(|m| m.sym == mask.of) else { continue };
+            let Some(m) = self.variables.iter_mut().find(|m| m.sym == mask.of) else {
+                continue;
+            };
             let name = &graph.store.sym(mask.of).name;
             let own = centres.get(name);
             let cells = !guided.store.sym(mask.sym).shape.is_empty();
@@ -236,7 +240,8 @@ impl Data {
             for (at, o) in observed.iter_mut().enumerate() {
                 if m.numbers.get(at).is_nan() {
                     *o = 0.0;
-                    m.numbers.set(at, own.and_then(|c| c.get(at % m.width)).copied().unwrap_or(0.0));
+                    m.numbers
+                        .set(at, own.and_then(|c| c.get(at % m.width)).copied().unwrap_or(0.0));
                 }
             }
             let width = if cells { m.width } else { 1 };
@@ -304,7 +309,9 @@ fn refused(variable: &str, column: Option<&crate::data::Column>, row: usize, why
         count: column.map_or(1, |c| c.missing().0),
         row: row + 1,
         variable: variable.to_owned(),
-        help: format!("cells of `{variable}` may not be missing here: {why}. Fill them (lvmc impute), or remove their rows"),
+        help: format!(
+            "cells of `{variable}` may not be missing here: {why}. Fill them (lvmc impute), or remove their rows"
+        ),
     }
 }
 

@@ -79,7 +79,10 @@ fn wanted(r: &mut Restored<'_>) -> Result<Vec<Wanted>, GradientError> {
         let terms: Option<Vec<Term>> = terms.into_iter().map(|t| at_draws(r, t)).collect();
         let Some(terms) = terms.filter(|t| !t.is_empty()) else {
             return Err(GradientError::Objective {
-                what: format!("the mean of `{}` given the latents has no closed form", r.guided.store.sym(mask.of).name),
+                what: format!(
+                    "the mean of `{}` given the latents has no closed form",
+                    r.guided.store.sym(mask.of).name
+                ),
                 help: "predict gives the codes of rows with missing cells".into(),
             });
         };
@@ -120,7 +123,9 @@ fn moments(r: &mut Restored<'_>, factor: &Factor) -> (Vec<Term>, bool) {
         });
         return (terms.collect(), true);
     }
-    let Some(mean) = family.mean(s, *signature, args) else { return (vec![], false) };
+    let Some(mean) = family.mean(s, *signature, args) else {
+        return (vec![], false);
+    };
     let mean = s.refill(mean, shape.clone());
     let mut out = vec![mean];
     if let Some(variance) = family.variance(s, *signature, args) {
@@ -203,7 +208,11 @@ fn averages(
                 total[i] = total[i] * shrink + w;
                 for ((sum, &n), found) in sums.iter_mut().zip(&widths).zip(&values) {
                     // what no row changes is there once
-                    let from = if found.len() == n { found } else { &found[i * n..(i + 1) * n] };
+                    let from = if found.len() == n {
+                        found
+                    } else {
+                        &found[i * n..(i + 1) * n]
+                    };
                     for (s, x) in sum[(first + i) * n..(first + i + 1) * n].iter_mut().zip(from) {
                         *s = *s * shrink + w * x;
                     }
@@ -212,12 +221,17 @@ fn averages(
         }
         for (sum, &n) in sums.iter_mut().zip(&widths) {
             for (i, total) in total.iter().enumerate() {
-                sum[(first + i) * n..(first + i + 1) * n].iter_mut().for_each(|s| *s /= total);
+                sum[(first + i) * n..(first + i + 1) * n]
+                    .iter_mut()
+                    .for_each(|s| *s /= total);
             }
         }
     }
     let mut sums = sums.into_iter();
-    Ok(wanted.iter().map(|w| sums.by_ref().take(w.terms.len()).collect()).collect())
+    Ok(wanted
+        .iter()
+        .map(|w| sums.by_ref().take(w.terms.len()).collect())
+        .collect())
 }
 
 /// Cells of one variable.
@@ -233,7 +247,9 @@ fn fill(
     let var = r.graph.var_of(w.sym).map(|v| r.graph.var(v));
     let made_of = var.and_then(|v| v.observed_as);
     let input = made_of.and_then(|t| r.graph.store.symbols(t).iter().find_map(|s| binding.var(*s)));
-    let Some(bound) = binding.var(w.sym).or(input) else { return Ok(()) };
+    let Some(bound) = binding.var(w.sym).or(input) else {
+        return Ok(());
+    };
     let back = match made_of.filter(|_| binding.var(w.sym).is_none()) {
         Some(t) => Some(Scale::of(r, binding, bound, t, w)?),
         None => None,
@@ -252,7 +268,11 @@ fn fill(
             }
             let (shift, factor) = back.as_ref().map_or((0.0, 1.0), |b| (b.shift[j], b.factor[j]));
             let mean = moments[0][i * w.width + j];
-            let value = if binary { f64::from(u8::from(mean > 0.5)) } else { (mean - shift) / factor };
+            let value = if binary {
+                f64::from(u8::from(mean > 0.5))
+            } else {
+                (mean - shift) / factor
+            };
             text.insert(row, show_number(value));
             if let Some(square) = moments.get(1).filter(|_| !binary) {
                 let variance = (square[i * w.width + j] - mean * mean).max(0.0);
@@ -276,11 +296,17 @@ struct Scale {
 impl Scale {
     fn of(r: &Restored<'_>, binding: &Binding, bound: &Bound, t: Term, w: &Wanted) -> Result<Self, GradientError> {
         let refused = || GradientError::Objective {
-            what: format!("`{}` is made of its columns in a way that cannot be undone", r.graph.store.sym(w.sym).name),
+            what: format!(
+                "`{}` is made of its columns in a way that cannot be undone",
+                r.graph.store.sym(w.sym).name
+            ),
             help: "columns that are shifted and scaled are filled; transform others before they are read".into(),
         };
         let shape = r.graph.store.sym(bound.sym).shape.clone();
-        let shape: Vec<usize> = shape.iter().map(|n| r.known.size(&r.graph.store, n).unwrap_or(1)).collect();
+        let shape: Vec<usize> = shape
+            .iter()
+            .map(|n| r.known.size(&r.graph.store, n).unwrap_or(1))
+            .collect();
         let env = crate::terms::environment(r.graph, &binding.sizes);
         let at = |cells: &dyn Fn(usize) -> f64| -> Option<Vec<f64>> {
             let mut env = env.clone();
