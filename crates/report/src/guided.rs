@@ -110,10 +110,10 @@ impl Writer<'_> {
             guide.any(|f| f.dist.mentions(&graph.store, sym))
         };
         let line = |m: &Mask| Line {
-            left: self.name(m.of),
+            right: self.name(m.of),
             remark: match self.s.sym(m.of).support {
-                Support::Category(_) => "in here: where it is missing, its most frequent value",
-                _ => "in here: where a cell is missing, the mean of its column",
+                Support::Category(_) => "its most frequent value where it is missing",
+                _ => "the mean of its column where a cell is missing",
             }
             .into(),
             ..Line::default()

@@ -242,11 +242,14 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
         seed: args.seed,
     };
     let mut bytes = Vec::new();
+    let mut rough = None;
     let (filled, left) = if fit.training.is_some() {
         stage::enter("impute");
-        gradient::restored(&fit, how(&args.run), threads(&args.run), |r| {
+        let done = gradient::restored(&fit, how(&args.run), threads(&args.run), |r| {
             lvmc_runtime::gradient::impute::impute(r, &table, &request, &mut bytes)
-        })?
+        })?;
+        rough = Some(done).filter(|d| d.rough > 0);
+        (done.filled, done.left)
     } else {
         let restored = pipeline::restore(fit, &mut table, &args.bind, how(&args.run), threads(&args.run))?;
         stage::enter("impute");
@@ -261,6 +264,13 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
             n => format!("; {} of other columns stay missing", counted(n, "cell")),
         };
         output::remark(&format!("{} filled{rest}", counted(filled, "cell")));
+        if let Some(d) = rough {
+            output::remark(&format!(
+                "in {} a few of {} draws of the guide carry most of the weight: their cells are rough",
+                counted(d.rough, "row"),
+                d.draws
+            ));
+        }
     }
     Ok(Exit::Fine)
 }

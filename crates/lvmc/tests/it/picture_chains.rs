@@ -32,9 +32,9 @@ fn certificates() {
             "{part}: {list:#?}"
         );
     }
-    // ½ of 4 · 4 elements
+    // all of its elements
     let text = done(&["derive", &model(), "--set", "H=4"]);
-    assert!(text.contains("+ 8 (if "), "{text}");
+    assert!(text.contains("+ ½ H² (if "), "{text}");
 }
 
 #[test]

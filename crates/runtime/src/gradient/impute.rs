@@ -20,6 +20,22 @@ use std::io::Write;
 /// Draws of q a row.
 const DRAWS: usize = 500;
 
+/// Draws that count: below so many the mean of a row is rough.
+const ENOUGH: f64 = 20.0;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// Cells that were filled.
+    pub filled: usize,
+    /// Cells of other columns, which stay missing.
+    pub left: usize,
+    /// Rows of which few draws carry most of the weight, (Σ w)² < 20 Σ w².
+    pub rough: usize,
+    /// Draws a row.
+    pub draws: usize,
+}
+
 /// A variable's cells: the roots of its terms.
 struct Wanted {
     sym: SymId,
@@ -30,16 +46,11 @@ struct Wanted {
     finite: bool,
 }
 
-/// Fills a table and writes it as CSV; how many cells were filled, and how many stay missing.
+/// Fills a table and writes it as CSV.
 ///
 /// # Errors
 /// Data that do not fit the model; draws, which there are none of; columns that a transformation hides.
-pub fn impute(
-    r: &mut Restored<'_>,
-    table: &Table,
-    request: &Request,
-    to: impl Write,
-) -> Result<(usize, usize), GradientError> {
+pub fn impute(r: &mut Restored<'_>, table: &Table, request: &Request, to: impl Write) -> Result<Done, GradientError> {
     if request.draws > 0 {
         return Err(GradientError::Objective {
             what: "completed files are not drawn from a fit by gradients".into(),
@@ -49,10 +60,12 @@ pub fn impute(
     }
     let (binding, data) = r.data(table, &request.binds)?;
     let mut filled = HashMap::new();
+    let mut rough = 0;
     let wanted = wanted(r)?;
     if !wanted.is_empty() {
         let rows = rows_with_gaps(r, &data);
-        let found = averages(r, &data, &wanted, &rows, request.seed)?;
+        let (found, few) = averages(r, &data, &wanted, &rows, request.seed)?;
+        rough = few;
         for (w, moments) in wanted.iter().zip(&found) {
             fill(r, &binding, table, w, &rows, moments, &mut filled)?;
         }
@@ -65,7 +78,13 @@ pub fn impute(
     };
     write(&mut out, table, &filled, None, request.sd, true).map_err(failed)?;
     out.flush().map_err(|e| failed(e.into()))?;
-    Ok(count(table, &filled))
+    let (filled, left) = count(table, &filled);
+    Ok(Done {
+        filled,
+        left,
+        rough,
+        draws: DRAWS,
+    })
 }
 
 /// What is averaged for each variable with missing cells.
@@ -163,14 +182,15 @@ fn rows_with_gaps(r: &Restored<'_>, data: &Data) -> Vec<u32> {
     (0..data.rows).filter(|&row| gap(row)).map(|row| row as u32).collect()
 }
 
-/// Importance-weighted means of every variable's terms over draws of q: by variable and term, row-major over `rows`.
+/// Importance-weighted means of every variable's terms over draws of q: by variable and term, row-major over `rows`; and how
+/// many rows have few draws that count.
 fn averages(
     r: &mut Restored<'_>,
     data: &Data,
     wanted: &[Wanted],
     rows: &[u32],
     seed: u64,
-) -> Result<Vec<Vec<Vec<f64>>>, GradientError> {
+) -> Result<(Vec<Vec<Vec<f64>>>, usize), GradientError> {
     let weight = r.guided.weight.filter(|_| r.guided.objective == Objective::Elbo);
     let mut terms: Vec<(String, Term)> = weight.iter().map(|&w| ("importance".into(), w)).collect();
     for w in wanted {
@@ -185,11 +205,13 @@ fn averages(
     let mut running = r.program(&terms, &noise, &[], AT_ONCE.min(rows.len().max(1)), seed)?;
     let roots = running.lowered.roots.clone();
     let (importance, roots) = roots.split_at(usize::from(weight.is_some()));
+    let mut rough = 0;
     let mut sums: Vec<Vec<f64>> = widths.iter().map(|n| vec![0.0; n * rows.len()]).collect();
     for (k, chunk) in rows.chunks(AT_ONCE).enumerate() {
         running.set_rows(data, chunk);
         let first = k * AT_ONCE;
-        let (mut top, mut total) = (vec![f64::NEG_INFINITY; chunk.len()], vec![0.0; chunk.len()]);
+        let mut top = vec![f64::NEG_INFINITY; chunk.len()];
+        let (mut total, mut squares) = (vec![0.0; chunk.len()], vec![0.0; chunk.len()]);
         for draw in 0..draws {
             running.executor.run(chunk.len(), (draw as u64) << 24 | k as u64);
             let logs = match importance {
@@ -206,6 +228,7 @@ fn averages(
                 top[i] = top[i].max(log);
                 let w = (log - top[i]).exp();
                 total[i] = total[i] * shrink + w;
+                squares[i] = squares[i] * shrink * shrink + w * w;
                 for ((sum, &n), found) in sums.iter_mut().zip(&widths).zip(&values) {
                     // what no row changes is there once
                     let from = if found.len() == n {
@@ -218,6 +241,10 @@ fn averages(
                     }
                 }
             }
+        }
+        if draws > 1 {
+            let few = |(t, s): &(&f64, &f64)| **t * **t < ENOUGH * **s;
+            rough += total.iter().zip(&squares).filter(few).count();
         }
         for (sum, &n) in sums.iter_mut().zip(&widths) {
             for (i, total) in total.iter().enumerate() {
