@@ -89,6 +89,9 @@ pub fn refusal(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
 /// Why the density of what is observed is no term, of a model without a guide.
 fn integral(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
     let var = graph.var_of(sym).map(|v| graph.var(v))?;
+    if var.observed_at.is_some() {
+        return Some("it is where a chain begins, which needs all of it".into());
+    }
     if var.role != Role::Data {
         return Some("it is conditioned on, and never modelled".into());
     }
