@@ -94,10 +94,7 @@ fn no_test_is_left_out() {
         for file in rust_files(&folder.join("src")) {
             let text = std::fs::read_to_string(&file).expect("a readable source");
             let tested = ["#[test]", "proptest! {"].iter().any(|t| text.contains(t));
-            let example = text
-                .lines()
-                .map(str::trim)
-                .any(|l| matches!(l, "//! ```" | "/// ```" | "/// ```rust"));
+            let example = fences(&text).step_by(2).any(|opening| matches!(opening, "" | "rust"));
             if lib.contains("\ntest = false") && tested || lib.contains("doctest = false") && example {
                 lost.push(file);
             }
@@ -118,6 +115,13 @@ fn no_test_is_left_out() {
         }
     }
     assert!(lost.is_empty(), "tests that never run: {lost:#?}");
+}
+
+/// What stands behind the fences of documentation, of those that open and those that close.
+fn fences(text: &str) -> impl Iterator<Item = &str> {
+    let comments = text.lines().map(str::trim);
+    let inner = comments.filter_map(|l| l.strip_prefix("//! ").or_else(|| l.strip_prefix("/// ")));
+    inner.filter_map(|l| l.strip_prefix("```"))
 }
 
 /// Every `.rs` file that is not a test.
