@@ -16,6 +16,7 @@
 
 use crate::effects;
 use crate::error::DeriveError;
+use crate::guided;
 use crate::joint::{LogJoint, arguments};
 use crate::plan::{Mask, Posterior};
 use lvmc_families::{Event, Family};
@@ -81,7 +82,16 @@ impl Missing {
 /// Why missing cells of a variable cannot be left out, as a sentence about it; `None` where they can.
 #[must_use]
 pub fn refusal(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
+    let narrower = || guided::gaps::refusal(graph, sym, gaps).filter(|_| guided::needs_gradients(graph));
+    integral(graph, sym, gaps).or_else(narrower)
+}
+
+/// Why the density of what is observed is no term, of a model without a guide.
+fn integral(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
     let var = graph.var_of(sym).map(|v| graph.var(v))?;
+    if var.observed_at.is_some() {
+        return Some("it is where a chain begins, which needs all of it".into());
+    }
     if var.role != Role::Data {
         return Some("it is conditioned on, and never modelled".into());
     }

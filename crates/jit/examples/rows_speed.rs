@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release -p lvmc-jit --example rows_speed
 
-#[path = "../../loops/tests/common/mod.rs"]
+#[path = "../../loops/tests/it/common/mod.rs"]
 mod common;
 
 use std::time::Instant;

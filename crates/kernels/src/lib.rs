@@ -7,4 +7,5 @@ pub mod denormals;
 pub mod dense;
 pub mod pages;
 pub mod pool;
+mod product;
 pub mod special;

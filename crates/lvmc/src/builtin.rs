@@ -35,24 +35,3 @@ fn sentence_end(text: &str) -> Option<usize> {
     let ends = |i: usize| text[i + 1..].chars().next().is_none_or(char::is_whitespace);
     text.match_indices('.').map(|(i, _)| i).find(|&i| ends(i))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_sentence_is_the_summary() {
-        assert_eq!(summary("# One. Two.\nmodel a"), "One");
-        assert_eq!(summary("# A 2.5 thing\n# goes on. Two.\n"), "A 2.5 thing goes on");
-        assert_eq!(summary("z ~ Categorical(pi)\n"), "z ~ Categorical(pi)");
-    }
-
-    #[test]
-    fn names_are_sorted_and_found() {
-        assert!(MODELS.is_sorted());
-        for (name, text) in MODELS {
-            assert_eq!(find(name), Some(*text));
-        }
-        assert_eq!(find("no such model"), None);
-    }
-}

@@ -6,11 +6,13 @@ use crate::stage;
 use lvmc_base::{Bug, Source};
 use lvmc_dense::ir::{Precision, Program};
 use lvmc_dense::{Build, Executor, Interpreter};
+use lvmc_derive::Missing;
 use lvmc_derive::guided::{self, Guided};
 use lvmc_model::ModelGraph;
 use lvmc_model::graph::Dist;
 use lvmc_runtime::data::Table;
 use lvmc_runtime::fit::Hooks;
+use lvmc_runtime::gaps;
 use lvmc_runtime::gradient::apply::Restored;
 use lvmc_runtime::gradient::data::Data;
 use lvmc_runtime::gradient::outcome::summarise;
@@ -43,8 +45,16 @@ pub fn applies(graph: &ModelGraph) -> bool {
 /// # Errors
 /// The model has no derivation.
 pub fn derive(graph: &ModelGraph) -> Result<Guided, Failure> {
+    derive_with(graph, &Missing::default())
+}
+
+/// Graph → bound of data with missing cells.
+///
+/// # Errors
+/// The model has no derivation.
+pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Guided, Failure> {
     stage::enter("derive");
-    guided::derive(graph).map_err(|e| Failure::derive(e, &graph.source))
+    guided::derive_with(graph, missing).map_err(|e| Failure::derive(e, &graph.source))
 }
 
 /// The settings of the model's block and the command line.
@@ -111,14 +121,22 @@ pub fn fit(
     asked: Asked<'_>,
     start: Instant,
 ) -> Result<(Fit, State), Failure> {
-    let derived = derive(graph)?;
+    let mut derived = derive(graph)?;
     let settings = settings(graph, request)?;
     let compiled_in = start.elapsed().as_secs_f64();
     stage::enter("data");
     let start = Instant::now();
     lvmc_runtime::nested::add_columns(graph, &mut table, &request.bind.binds, &[])?;
     let binding = pipeline::bind(graph, &table, &request.bind)?;
-    let data = Data::new(graph, &binding, &table, settings.precision)?.named_by(&derived);
+    gaps::refuse_empty(&binding, &table)?;
+    let data = Data::new(graph, &binding, &table, settings.precision)?;
+    let missing = data.missing(graph);
+    if !missing.is_empty() {
+        derived = derive_with(graph, &missing)?;
+    }
+    // of the rows that are fitted: what is held out says nothing of them
+    let centres = data.centres(graph, &gradient::split(data.rows, &settings).0);
+    let data = data.complete(graph, &derived, &centres).named_by(&derived);
     drop(table);
     let read_in = start.elapsed().as_secs_f64();
     stage::enter("fit");
@@ -161,6 +179,7 @@ pub fn fit(
         &fitted,
         &settings,
         request.settings.set.clone(),
+        centres,
         seconds,
     );
     Ok((fit, fitted.state))

@@ -3,8 +3,9 @@
 use crate::derivation::{Derivation, Line, Part};
 use crate::math::{Style, statement, term};
 use lvmc_derive::guided::{BoundTerm, Guided, Noising, Objective, Taken};
+use lvmc_derive::plan::Mask;
 use lvmc_model::graph::ModelGraph;
-use lvmc_term::{Node, Store, SymId, Term, children};
+use lvmc_term::{Node, Store, Support, SymId, Term, children};
 use std::collections::HashMap;
 
 /// Writes the derivation.
@@ -30,12 +31,13 @@ pub fn derivation(graph: &ModelGraph, guided: &Guided, style: Style) -> Derivati
     }
     let mut parts = vec![w.joint()];
     if graph.guide.is_some() {
-        let lines = guide
+        let mut lines: Vec<Line> = guide
             .map(|f| Line {
                 right: statement(&graph.store, f, style),
                 ..Line::default()
             })
             .collect();
+        lines.extend(w.read_instead(graph));
         parts.push(Part {
             title: "Guide: the posterior q, one row".into(),
             with: vec![],
@@ -98,6 +100,25 @@ impl Writer<'_> {
         };
         memo.insert(t, out);
         out
+    }
+
+    /// What the guide reads of variables with missing cells.
+    fn read_instead(&mut self, graph: &ModelGraph) -> Vec<Line> {
+        let masks = self.guided.masks.clone();
+        let read = |sym: SymId| {
+            let mut guide = graph.guide.iter().flat_map(|g| &g.factors);
+            guide.any(|f| f.dist.mentions(&graph.store, sym))
+        };
+        let line = |m: &Mask| Line {
+            right: self.name(m.of),
+            remark: match self.s.sym(m.of).support {
+                Support::Category(_) => "its most frequent value where it is missing",
+                _ => "the mean of its column where a cell is missing",
+            }
+            .into(),
+            ..Line::default()
+        };
+        masks.iter().filter(|m| read(m.of)).map(line).collect()
     }
 
     fn name(&mut self, sym: SymId) -> String {

@@ -57,6 +57,20 @@ pub fn inference(graph: &ModelGraph, g: &Guided) -> Vec<Inference> {
             rule: "enumeration".into(),
         });
     }
+    for m in &g.masks {
+        let read = graph.guide.iter().flat_map(|q| &q.factors);
+        let reads = read.into_iter().any(|f| f.dist.mentions(&graph.store, m.of));
+        out.push(Inference {
+            names: vec![name(m.of)],
+            how: if reads {
+                "missing cells: left out of the bound; the guide reads their column's mean"
+            } else {
+                "missing cells: left out of the bound"
+            }
+            .into(),
+            rule: "missing-cells".into(),
+        });
+    }
     let own: Vec<String> = g
         .params
         .iter()

@@ -26,11 +26,11 @@ pub struct Request {
 }
 
 /// What is known of one column's missing cells.
-struct Filled {
+pub(crate) struct Filled {
     /// By row: what stands in a missing cell.
-    text: HashMap<usize, String>,
+    pub text: HashMap<usize, String>,
     /// By row; none of what is finite.
-    sd: Option<HashMap<usize, f64>>,
+    pub sd: Option<HashMap<usize, f64>>,
 }
 
 /// Fills a table and writes it as CSV, its columns as they are; returns how many cells were filled, and how many stay
@@ -66,24 +66,24 @@ pub fn impute(
     Ok(counts)
 }
 
-fn is_missing(table: &Table, column: usize, row: usize) -> bool {
+pub(crate) fn is_missing(table: &Table, column: usize, row: usize) -> bool {
     table.columns.get(column).is_some_and(|c| c.is_missing(row))
 }
 
-fn count(table: &Table, filled: &HashMap<usize, Filled>) -> (usize, usize) {
+pub(crate) fn count(table: &Table, filled: &HashMap<usize, Filled>) -> (usize, usize) {
     let done = filled.values().map(|f| f.text.len()).sum();
     let all: usize = table.columns.iter().map(|c| c.missing().0).sum();
     (done, all.saturating_sub(done))
 }
 
-fn write(
+pub(crate) fn write(
     out: &mut csv::Writer<impl Write>,
     table: &Table,
     filled: &HashMap<usize, Filled>,
     draw: Option<usize>,
     sd: bool,
     header: bool,
-) -> Result<(), ApplyError> {
+) -> csv::Result<()> {
     let spread = |c: usize| filled.get(&c).and_then(|f| f.sd.as_ref()).filter(|_| sd);
     if header {
         let mut names: Vec<String> = draw.iter().map(|_| "draw".to_owned()).collect();
@@ -213,7 +213,7 @@ fn most_probable(slot: &LatentSlot, bound: &Bound, marginal: &[f64], row: usize)
 }
 
 /// A finite value's label, or its number.
-fn shown(bound: &Bound, first: i64, code: usize) -> String {
+pub(crate) fn shown(bound: &Bound, first: i64, code: usize) -> String {
     match &bound.labels {
         Some(labels) => labels.show(code),
         None => i64::try_from(code).map_or_else(|_| code.to_string(), |c| (c + first).to_string()),

@@ -1,10 +1,10 @@
 //! What a term leaves open, given values; and why it may still have none.
 
 use crate::array::Array;
+use crate::ids::ById;
 use crate::node::{IxId, SymId};
 use crate::shape::{DimId, Size};
 use crate::store::Store;
-use std::collections::HashMap;
 use thiserror::Error;
 
 /// Why a term has no value.
@@ -64,9 +64,9 @@ pub(crate) enum Value {
 /// Values of everything that a term leaves open.
 #[derive(Clone, Default)]
 pub struct Env<'a> {
-    pub(crate) syms: HashMap<SymId, Value>,
-    pub(crate) dims: HashMap<DimId, usize>,
-    pub(crate) ixs: HashMap<IxId, usize>,
+    pub(crate) syms: ById<SymId, Value>,
+    pub(crate) dims: ById<DimId, usize>,
+    pub(crate) ixs: ById<IxId, usize>,
     pub(crate) rows: usize,
     pub(crate) weights: Option<Vec<f64>>,
     pub(crate) row: Option<usize>,

@@ -2,10 +2,10 @@
 
 use crate::array::Array;
 use crate::env::{Env, EvalError, Value};
+use crate::ids::ById;
 use crate::node::{Cmp, IxId, NOWHERE, Node, SymId, Term};
 use crate::shape::Size;
 use crate::store::Store;
-use std::collections::HashMap;
 
 impl Store {
     /// The value of a term.
@@ -18,7 +18,8 @@ impl Store {
             env,
             row: env.row,
             ixs: env.ixs.clone(),
-            memo: vec![HashMap::new()],
+            memo: vec![ById::default()],
+            depth: 0,
         };
         run.term(t)
     }
@@ -36,9 +37,12 @@ struct Run<'s, 'e> {
     s: &'s Store,
     env: &'s Env<'e>,
     row: Option<usize>,
-    ixs: HashMap<IxId, usize>,
-    /// Values already computed: one table per enclosing sum, the first for what no sum changes.
-    memo: Vec<HashMap<Term, Array>>,
+    ixs: ById<IxId, usize>,
+    /// Values already computed: one table per enclosing sum, the first for what no sum changes. Tables that no sum uses
+    /// any more are kept for the next.
+    memo: Vec<ById<Term, Array>>,
+    /// The innermost sum's table.
+    depth: usize,
 }
 
 type Value1 = Result<Array, EvalError>;
@@ -46,7 +50,7 @@ type Value1 = Result<Array, EvalError>;
 impl Run<'_, '_> {
     fn term(&mut self, t: Term) -> Value1 {
         let fixed = !self.s.per_row(t) && !self.s.has_index(t);
-        let scope = if fixed { 0 } else { self.memo.len() - 1 };
+        let scope = if fixed { 0 } else { self.depth };
         if let Some(v) = self.memo[scope].get(&t) {
             return Ok(v.clone());
         }
@@ -275,15 +279,25 @@ impl Run<'_, '_> {
         Ok(value.clone())
     }
 
+    /// The value of a sum's term at one of its positions.
+    fn inside(&mut self, a: Term) -> Value1 {
+        self.depth += 1;
+        match self.memo.get_mut(self.depth) {
+            Some(table) => table.clear(),
+            None => self.memo.push(ById::default()),
+        }
+        let v = self.term(a);
+        self.depth -= 1;
+        v
+    }
+
     fn row_sum(&mut self, t: Term, a: Term) -> Value1 {
         let mut acc = Array::filled(&self.sizes(self.s.shape(t))?, 0.0);
         let outer = self.row;
         for n in 0..self.env.rows {
             let w = self.env.weights.as_ref().map_or(1.0, |w| w[n]);
             self.row = Some(n);
-            self.memo.push(HashMap::new());
-            let v = self.term(a);
-            self.memo.pop();
+            let v = self.inside(a);
             self.row = outer;
             acc = acc.zip(&v?, |x, y| x + w * y);
         }
@@ -296,9 +310,7 @@ impl Run<'_, '_> {
         let outer = self.ixs.get(&i).copied();
         for k in 0..n {
             self.ixs.insert(i, k);
-            self.memo.push(HashMap::new());
-            let v = self.term(a);
-            self.memo.pop();
+            let v = self.inside(a);
             match outer {
                 Some(before) => self.ixs.insert(i, before),
                 None => self.ixs.remove(&i),

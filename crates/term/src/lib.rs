@@ -30,6 +30,7 @@ mod expand_linear;
 mod facts;
 mod function;
 mod gradient;
+mod ids;
 mod node;
 pub mod print;
 mod query;

@@ -5,6 +5,7 @@ use super::noising;
 use super::{BoundTerm, Guided, Latent, LeftOut, Objective, Random, Source, Taken, free, order};
 use crate::error::DeriveError;
 use crate::joint;
+use crate::missing::{self, Gaps, Missing};
 use lvmc_base::Span;
 use lvmc_families::Noise;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role};
@@ -16,6 +17,14 @@ use std::collections::HashMap;
 /// # Errors
 /// Where a latent has no factor of q, or q's factor cannot be drawn as a function of noise.
 pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
+    derive_with(graph, &Missing::default())
+}
+
+/// Derives the bound of data with missing cells.
+///
+/// # Errors
+/// As [`derive`].
+pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Guided, DeriveError> {
     let mut b = Builder {
         graph,
         g: Guided {
@@ -28,6 +37,7 @@ pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
             noise: vec![],
             weight: None,
             params: vec![],
+            masks: vec![],
             roots: vec![],
             noising: None,
         },
@@ -38,6 +48,11 @@ pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
         return Ok(b.g);
     }
     b.refuse()?;
+    for of in missing.variables() {
+        let gaps = missing.gaps(of).unwrap_or(Gaps::Whole);
+        let mask = missing::mask(&mut b.g.store, of, gaps, false);
+        b.g.masks.push(mask);
+    }
     for factor in order::guide(graph)? {
         b.latent(factor)?;
     }
@@ -416,11 +431,21 @@ impl<'a> Builder<'a> {
         joint::density(s, factor, &factor.dist, None)
     }
 
+    /// Σ_j o_j log p(x_j | …): the density of what is observed.
+    fn observed(&mut self, factor: &Factor, mask: SymId) -> Term {
+        let o = self.s().var(mask);
+        joint::density(self.s(), factor, &factor.dist, Some(o))
+    }
+
     fn parts(&mut self) {
         let graph = self.graph;
         let mut parts = vec![];
         for f in &graph.factors {
-            let mut written = self.density(f);
+            let mask = self.g.masks.iter().find(|m| m.of == graph.var(f.var).sym).copied();
+            let mut written = match mask {
+                Some(mask) => self.observed(f, mask.sym),
+                None => self.density(f),
+            };
             if let Some(condition) = f.condition {
                 let zero = self.s().num(0.0);
                 written = self.s().select(condition, written, zero);

@@ -9,15 +9,17 @@
 mod build;
 mod expect;
 mod free;
+pub(crate) mod gaps;
 pub mod noising;
 mod objective;
 mod order;
 
+use crate::plan::Mask;
 use lvmc_base::Span;
 use lvmc_model::graph::ModelGraph;
 use lvmc_term::{IxId, Size, Store, SymId, Term};
 
-pub use build::derive;
+pub use build::{derive, derive_with};
 pub use free::{Free, Positions, coordinate};
 pub use noising::Noising;
 
@@ -168,6 +170,8 @@ pub struct Guided {
     pub weight: Option<Term>,
     /// Parameters that the objective has, nets' weights among them.
     pub params: Vec<SymId>,
+    /// Data variables with missing cells. The guide reads the mean of a column where its cell is missing.
+    pub masks: Vec<Mask>,
     /// Covariances that draws are made with, and the symbols of their roots L, S = L Lᵀ.
     pub roots: Vec<(SymId, SymId)>,
     /// The guide is a fixed chain away from the data.

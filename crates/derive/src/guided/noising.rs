@@ -578,10 +578,16 @@ impl Noising {
         s.sub(n, one)
     }
 
+    /// D, the number of elements of x₀: the chain is the same for each of them, whatever their shape.
+    fn elements(&self, s: &mut Store) -> Term {
+        let sizes: Vec<Term> = s.sym(self.data).shape.clone().into_iter().map(|d| s.size(d)).collect();
+        s.product_of(&sizes)
+    }
+
     /// Minus the part of the bound at the row's t, without the start's: the squared error with its weight, and the constant.
     pub fn cost(&self, s: &mut Store) -> Term {
         let (t, one) = (s.var(self.time), s.num(1.0));
-        let d = s.size(s.sym(self.data).shape.first().cloned().unwrap_or(Size::Const(1)));
+        let d = self.elements(s);
         let error = self.error(s);
         let v = self.variance;
         let weighted = match &self.predicted {

@@ -54,6 +54,7 @@ pub fn certify(graph: &ModelGraph, guided: Guided, seed: u64) -> Result<Vec<Cert
     out.extend(world.closed_forms(graph)?);
     if let Some(n) = chain {
         out.extend(world.noising(&n)?);
+        out.push(world.divergences(graph, &n)?);
     }
     Ok(out)
 }
@@ -396,6 +397,64 @@ impl World {
             ));
         }
         Ok(out)
+    }
+
+    /// Lₜ against the density of x₀ (t = 1) and the divergence of two Gaussians (t ≥ 2), element by element.
+    fn divergences(&mut self, graph: &ModelGraph, n: &Noising) -> Result<Certificate, Failure> {
+        let free = self.problem.written.free.clone();
+        let g = &mut self.problem.guided;
+        let (cost, draw) = (n.cost(&mut g.store), n.draw(&mut g.store));
+        let [cost, mean, variance] = [cost, n.mean, n.variance].map(|t| g.evaluated(graph, t, &free));
+        let table = |sym: SymId| {
+            self.problem
+                .known
+                .constant(sym)
+                .map(|a| a.data.clone())
+                .unwrap_or_default()
+        };
+        let (c, e, u) = (table(n.posterior.0), table(n.posterior.1), table(n.posterior.2));
+        let shape = shape(&self.problem, n.data);
+        let rng = &mut self.rng;
+        let x0 = Array::from_fn(&shape, |_| normal(rng));
+        let noise = Array::from_fn(&shape, |_| normal(rng));
+        let mut env = self.env(&self.params);
+        env.set_rows(n.data, vec![x0.clone(); ROWS])
+            .set_rows(n.noise, vec![noise; ROWS]);
+        let mut worst = 0.0_f64;
+        for t in [1, 2, c.len() / 2, c.len() - 1] {
+            env.set_rows(n.time, vec![Array::scalar(t as f64); ROWS]);
+            let s = &self.problem.guided.store;
+            env.set_row(0);
+            let value = |t: Term, env: &Env<'_>| s.eval(t, env).map_err(|e| bug(format!("the evaluator: {e}")));
+            let state = value(draw, &env)?;
+            env.set_rows(n.state, vec![state.clone(); ROWS]);
+            env.set_row(0);
+            let (found, mu, v) = (
+                value(cost, &env)?.data[0],
+                value(mean, &env)?,
+                value(variance, &env)?.data[0],
+            );
+            let ratio = u[t] / v;
+            let each = if t == 1 {
+                (2.0 * std::f64::consts::PI * v).ln()
+            } else {
+                ratio - 1.0 - ratio.ln()
+            };
+            let exact: f64 = (0..x0.data.len())
+                .map(|i| {
+                    let from = c[t] * state.data[i] + e[t] * x0.data[i];
+                    0.5 * ((from - mu.data[i]).powi(2) / v + each)
+                })
+                .sum();
+            worst = worse(worst, (found - exact).abs() / (1.0 + exact.abs()));
+        }
+        Ok(certificate(
+            "bound",
+            "L_t",
+            "its term and the divergence element by element",
+            worst,
+            1e-9,
+        ))
     }
 }
 

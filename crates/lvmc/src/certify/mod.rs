@@ -10,7 +10,7 @@
 
 mod factorial;
 pub mod gradient;
-mod nodes;
+pub mod nodes;
 mod oracle;
 mod paths;
 mod simulate;

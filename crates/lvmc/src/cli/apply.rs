@@ -236,8 +236,6 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
     stage::enter("fit file");
     let fit = fitfile::read(Path::new(&args.fit))?;
     let mut table = read(&args.data)?;
-    let restored = pipeline::restore(fit, &mut table, &args.bind, how(&args.run), threads(&args.run))?;
-    stage::enter("impute");
     let request = imputing::Request {
         binds: args.bind.clone(),
         sd: args.sd,
@@ -245,7 +243,19 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
         seed: args.seed,
     };
     let mut bytes = Vec::new();
-    let (filled, left) = imputing::impute(restored.model(), &restored.plan, table, &request, &mut bytes)?;
+    let mut rough = None;
+    let (filled, left) = if fit.training.is_some() {
+        stage::enter("impute");
+        let done = gradient::restored(&fit, how(&args.run), threads(&args.run), |r| {
+            lvmc_runtime::gradient::impute::impute(r, &table, &request, &mut bytes)
+        })?;
+        rough = Some(done).filter(|d| d.rough > 0);
+        (done.filled, done.left)
+    } else {
+        let restored = pipeline::restore(fit, &mut table, &args.bind, how(&args.run), threads(&args.run))?;
+        stage::enter("impute");
+        imputing::impute(restored.model(), &restored.plan, table, &request, &mut bytes)?
+    };
     let text = String::from_utf8_lossy(&bytes);
     let text = if args.json { as_json(&text) } else { text.into_owned() };
     output::write(args.out.as_deref(), &text)?;
@@ -255,6 +265,13 @@ pub fn impute(args: &Impute) -> Result<Exit, Failure> {
             n => format!("; {} of other columns stay missing", counted(n, "cell")),
         };
         output::remark(&format!("{} filled{rest}", counted(filled, "cell")));
+        if let Some(d) = rough {
+            output::remark(&format!(
+                "in {} a few of {} draws of the guide carry most of the weight: their cells are rough",
+                counted(d.rough, "row"),
+                d.draws
+            ));
+        }
     }
     Ok(Exit::Fine)
 }

@@ -155,7 +155,7 @@ impl Pictured {
 
     /// The data as pictures; `None` where the table lacks them.
     #[must_use]
-    pub fn observed(&self, r: &Restored<'_>, table: &Table, binds: &[String]) -> Option<Rows> {
+    pub fn observed(&self, r: &mut Restored<'_>, table: &Table, binds: &[String]) -> Option<Rows> {
         let data = r.data(table, binds).ok()?.1;
         // of a chain, the data are its first state
         let first = r

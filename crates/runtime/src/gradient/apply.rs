@@ -7,11 +7,12 @@ use super::settings::Settings;
 use super::{GradientError, Make};
 use crate::apply::{rebind, sizes};
 use crate::bind::Binding;
-use crate::data::{DataError, Table};
+use crate::data::Table;
 use crate::result::Fit;
 use lvmc_base::Bug;
 use lvmc_dense::ir::ArrayId;
 use lvmc_dense::{Executor, Lowered, Root};
+use lvmc_derive::Missing;
 use lvmc_derive::guided::{self, Free, Guided, Source};
 use lvmc_model::graph::ModelGraph;
 use lvmc_term::{SymId, Term};
@@ -58,35 +59,29 @@ impl<'a> Restored<'a> {
         settings: Settings,
         make: Make<'a>,
     ) -> Result<Self, GradientError> {
-        let sizes = sizes(graph, fit);
-        let mut known = Known::new(graph, &guided, &sizes)?;
-        let written = guided
-            .written(graph, guided::Aim::Bound, 1)
-            .map_err(super::ProblemError::Aim)?;
-        known.add_positions(&guided.store, &written);
-        let mut params = vec![];
-        for f in &written.free {
-            let sym = guided.store.sym(f.param);
-            let Some(p) = fit.parameter(&sym.name) else {
-                return Err(Bug {
-                    stage: "fit file",
-                    message: format!("the fit has no `{}`", sym.name),
-                    ir: String::new(),
-                }
-                .into());
-            };
-            params.push(free(&sym.support, &p.shape, &p.values));
-        }
+        let (free, known, params) = restored(graph, fit, &mut guided)?;
         Ok(Self {
             graph,
             fit,
             guided,
-            free: written.free,
+            free,
             known,
             params,
             settings,
             make,
         })
+    }
+
+    /// As for data with missing cells.
+    fn leave_out(&mut self, missing: &Missing) -> Result<(), GradientError> {
+        let mut guided = guided::derive_with(self.graph, missing).map_err(|e| Bug {
+            stage: "derive",
+            message: format!("a derivation with missing cells, of a model that has one without: {e}"),
+            ir: String::new(),
+        })?;
+        (self.free, self.known, self.params) = restored(self.graph, self.fit, &mut guided)?;
+        self.guided = guided;
+        Ok(())
     }
 
     /// A program of terms: nets without dropout, parameters at the fit's values.
@@ -141,15 +136,60 @@ impl<'a> Restored<'a> {
         Ok(Running { executor, lowered })
     }
 
-    /// New data, bound as the fit's were.
+    /// New data, bound as the fit's were. Where cells are missing the derivation is one that leaves them out from here on.
     ///
     /// # Errors
     /// Columns that are not there or hold what the model does not take.
-    pub fn data(&self, table: &Table, binds: &[String]) -> Result<(Binding, Data), DataError> {
+    pub fn data(&mut self, table: &Table, binds: &[String]) -> Result<(Binding, Data), GradientError> {
         let binding = rebind(self.graph, self.fit, table, binds)?;
-        let data = Data::new(self.graph, &binding, table, self.settings.precision)?.named_by(&self.guided);
+        let data = Data::new(self.graph, &binding, table, self.settings.precision)?;
+        let missing = data.missing(self.graph);
+        if !missing.is_empty() {
+            self.leave_out(&missing)?;
+        }
+        // as the fit's guide read them; a fit of a version before has no numbers for them
+        let all: Vec<u32> = (0..data.rows as u32).collect();
+        let own = self
+            .fit
+            .training
+            .as_ref()
+            .map(|t| t.centres.clone())
+            .unwrap_or_default();
+        let centres = if own.is_empty() {
+            data.centres(self.graph, &all)
+        } else {
+            own
+        };
+        let data = data.complete(self.graph, &self.guided, &centres).named_by(&self.guided);
         Ok((binding, data))
     }
+}
+
+/// Free coordinates, sizes and constants, and the fit's parameters in these coordinates.
+fn restored(
+    graph: &ModelGraph,
+    fit: &Fit,
+    guided: &mut Guided,
+) -> Result<(Vec<Free>, Known, Vec<Vec<f64>>), GradientError> {
+    let mut known = Known::new(graph, guided, &sizes(graph, fit))?;
+    let written = guided
+        .written(graph, guided::Aim::Bound, 1)
+        .map_err(super::ProblemError::Aim)?;
+    known.add_positions(&guided.store, &written);
+    let mut params = vec![];
+    for f in &written.free {
+        let sym = guided.store.sym(f.param);
+        let Some(p) = fit.parameter(&sym.name) else {
+            return Err(Bug {
+                stage: "fit file",
+                message: format!("the fit has no `{}`", sym.name),
+                ir: String::new(),
+            }
+            .into());
+        };
+        params.push(free(&sym.support, &p.shape, &p.values));
+    }
+    Ok((written.free, known, params))
 }
 
 impl Running {

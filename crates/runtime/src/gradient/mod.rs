@@ -4,6 +4,7 @@ pub mod apply;
 pub mod chain;
 pub mod checkpoint;
 pub mod data;
+pub mod impute;
 mod lbfgs;
 pub mod outcome;
 pub mod predict;
@@ -249,7 +250,8 @@ pub fn fit(
 }
 
 /// Rows to fit and rows to hold out.
-fn split(rows: usize, settings: &Settings) -> (Vec<u32>, Vec<u32>) {
+#[must_use]
+pub fn split(rows: usize, settings: &Settings) -> (Vec<u32>, Vec<u32>) {
     let mut all: Vec<u32> = (0..rows as u32).collect();
     let Some(share) = settings.holdout else {
         return (all, vec![]);

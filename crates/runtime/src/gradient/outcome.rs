@@ -9,7 +9,7 @@ use crate::result::{FORMAT, Fit, Parameter, Seconds};
 use lvmc_dense::ir::Precision;
 use lvmc_derive::guided::Objective;
 use lvmc_model::graph::ModelGraph;
-use lvmc_term::{Array, Support};
+use lvmc_term::{Array, Support, SymId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,6 +47,9 @@ pub struct Training {
     pub precision: String,
     /// Weights of nets: how many numbers.
     pub weights: usize,
+    /// What the guide reads where a cell is missing, by data variable.
+    #[serde(default)]
+    pub centres: BTreeMap<String, Vec<f64>>,
 }
 
 /// Values of a parameter from its free coordinates.
@@ -121,6 +124,7 @@ pub fn summarise(
     fitted: &Fitted,
     settings: &Settings,
     set: Vec<(String, f64)>,
+    centres: BTreeMap<String, Vec<f64>>,
     seconds: Seconds,
 ) -> Fit {
     let p = &fitted.problem;
@@ -181,6 +185,7 @@ pub fn summarise(
         ));
     }
     let mut remarks = binding.remarks.clone();
+    remarks.extend(p.guided.masks.iter().filter_map(|m| read_instead(graph, m.of)));
     if fitted.state.rescues > 0 && fitted.ended != Ended::Diverged {
         remarks.push(format!(
             "steps failed {} times (the objective was not finite); the learning rate is now {:.1e}",
@@ -268,8 +273,26 @@ pub fn summarise(
             }
             .into(),
             weights,
+            centres,
         }),
     }
+}
+
+/// What stands in for a missing cell, where a guide reads the variable.
+fn read_instead(graph: &ModelGraph, of: SymId) -> Option<String> {
+    let sym = graph.store.sym(of);
+    let mut guide = graph.guide.iter().flat_map(|g| &g.factors);
+    let read = guide.any(|f| f.dist.mentions(&graph.store, of));
+    let stands = match sym.support {
+        Support::Category(_) => "the most frequent value",
+        _ => "the mean of its column",
+    };
+    read.then(|| {
+        format!(
+            "where a cell of `{}` is missing the bound leaves it out, and the guide reads {stands}",
+            sym.name
+        )
+    })
 }
 
 fn aim_text(aim: Aim) -> String {

@@ -1,0 +1,4 @@
+//! The tests of the derivations that need no data.
+
+mod eliminate;
+mod missing;

@@ -1,0 +1,6 @@
+//! The tests of the distributions: all of them against quadrature, and as they are printed.
+
+mod all;
+mod cases;
+mod printed;
+mod quadrature;

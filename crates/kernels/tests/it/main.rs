@@ -1,0 +1,8 @@
+//! The tests of the kernels, on every instruction set of the machine.
+
+mod block;
+mod common;
+mod dense;
+mod special;
+mod tape;
+mod threads;
