@@ -1,4 +1,4 @@
-//! GF/s of our products, one thread, on the shapes of small nets: least time of many.
+//! GF/s of our products and of the `gemm` crate, one thread, on the shapes of small nets: least time of many.
 
 use lvmc_kernels::array::Float;
 use lvmc_kernels::array::gemm::{Product, SCRATCH};
@@ -16,8 +16,8 @@ fn best(mut f: impl FnMut()) -> f64 {
 fn main() {
     let products = <f32 as Float>::products();
     println!(
-        "{:>6} {:>6} {:>6} {:>10} {:>10} {:>10}",
-        "m", "k", "n", "packed", "with pack", "in place"
+        "{:>6} {:>6} {:>6} {:>10} {:>10} {:>10} {:>10}",
+        "m", "k", "n", "packed", "with pack", "in place", "gemm"
     );
     for (m, k, n, turned) in [
         (128, 784, 400, false),
@@ -62,8 +62,31 @@ fn main() {
             let ours = best(|| (products.run)(&p));
             (p.b, p.b_row) = (b.as_ptr(), n);
             let place = best(|| (products.run)(&p));
-            let [a, b, c] = [ours, ours + packing, place].map(|t| flops / t);
-            println!("{m:>6} {k:>6} {n:>6} {a:>10.1} {b:>10.1} {c:>10.1}");
+            let theirs = best(|| {
+                gemm::gemm(
+                    m,
+                    n,
+                    k,
+                    p.c,
+                    1,
+                    n as isize,
+                    false,
+                    p.a,
+                    a_col as isize,
+                    a_row as isize,
+                    b.as_ptr(),
+                    1,
+                    n as isize,
+                    0.0,
+                    1.0,
+                    false,
+                    false,
+                    false,
+                    gemm::Parallelism::None,
+                );
+            });
+            let [a, b, c, d] = [ours, ours + packing, place, theirs].map(|t| flops / t);
+            println!("{m:>6} {k:>6} {n:>6} {a:>10.1} {b:>10.1} {c:>10.1} {d:>10.1}");
         }
     }
 }

@@ -7,5 +7,4 @@ pub mod denormals;
 pub mod dense;
 pub mod pages;
 pub mod pool;
-mod product;
 pub mod special;

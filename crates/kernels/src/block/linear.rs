@@ -2,9 +2,8 @@
 
 use super::quad::over_rows;
 use super::simd::Simd;
-use crate::product::{Strided, product};
 
-/// Products of sizes from which the work goes to the `gemm-f64` crate: from 64 inputs by 64 outputs its packing is a small part
+/// Products of sizes from which the work goes to the `gemm` crate: from 64 inputs by 64 outputs its packing is a small part
 /// of it.
 const GEMM_FROM: usize = 4096;
 
@@ -89,24 +88,28 @@ pub(crate) unsafe fn run<S: Simd>(
                     row += S::W;
                 }
             }
-            let (to, from) = (
-                Strided {
-                    at: out,
-                    next_column: rows,
-                    next_row: 1,
-                },
-                Strided {
-                    at: x,
-                    next_column: rows,
-                    next_row: 1,
-                },
+            let b = rows as isize;
+            gemm::gemm(
+                rows,
+                outputs,
+                inputs,
+                out,
+                b,
+                1,
+                true,
+                x,
+                b,
+                1,
+                coef.add(1),
+                side as isize,
+                1,
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
             );
-            let weights = Strided {
-                at: coef.add(1),
-                next_column: side,
-                next_row: 1,
-            };
-            product((rows, inputs, outputs), to, true, from, weights);
             return;
         }
         over_rows!(S, 2, rows, |row, R| {

@@ -1,8 +1,8 @@
 //! Eigenvalues of symmetric matrices, and the floor under a covariance.
 
-use super::{tridiagonal, with_scratch};
+use super::with_scratch;
 
-/// Up to here Jacobi's method, which is simple and accurate; beyond, the tridiagonal one.
+/// Up to here Jacobi's method, which is simple and accurate; beyond, faer's tridiagonal one.
 const JACOBI: usize = 16;
 
 /// Eigenvalues (ascending) and eigenvectors (columns of the row-major n×n result) of a symmetric matrix, of which the
@@ -20,7 +20,13 @@ pub fn eig_sym(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     if n <= JACOBI {
         return jacobi(a, n);
     }
-    tridiagonal::eigen(a, n).unwrap_or_else(nan)
+    let matrix = faer::MatRef::from_row_major_slice(a, n, n);
+    let Ok(found) = matrix.self_adjoint_eigen(faer::Side::Lower) else {
+        return nan();
+    };
+    let values = (0..n).map(|i| found.S()[i]).collect();
+    let vectors = (0..n * n).map(|at| found.U()[(at / n, at % n)]).collect();
+    (values, vectors)
 }
 
 /// Eigenvalues of a symmetric matrix, ascending; see [`eig_sym`].

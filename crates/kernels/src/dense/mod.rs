@@ -8,12 +8,10 @@
 
 mod eigen;
 mod solve;
-mod tridiagonal;
 
 pub use eigen::{eig_sym, eigvals_sym, floor_cov};
 pub use solve::spd_solve;
 
-use crate::product::{Strided, product};
 use std::cell::RefCell;
 
 /// Runs `f` on `len` numbers of this thread's scratch (of any contents).
@@ -98,7 +96,7 @@ pub fn tri_inverse(l: &[f64], out: &mut [f64], n: usize) {
     }
 }
 
-/// Multiplications from which the `gemm-f64` crate is faster than plain loops.
+/// Multiplications from which the `gemm` crate is faster than plain loops.
 const GEMM_FROM: usize = 8192;
 
 /// `out = op(a) · op(b)`, m×k times k×n; `ta`, `tb`: the operand is stored transposed.
@@ -110,19 +108,31 @@ pub fn matmul(a: &[f64], ta: bool, b: &[f64], tb: bool, out: &mut [f64], m: usiz
     let (a_row, a_col) = if ta { (1, m) } else { (k, 1) };
     let (b_row, b_col) = if tb { (1, k) } else { (n, 1) };
     if m * k * n >= GEMM_FROM {
-        let at = |at, next_column, next_row| Strided {
-            at,
-            next_column,
-            next_row,
-        };
-        let to = Strided {
-            at: out.as_mut_ptr(),
-            next_column: 1,
-            next_row: n,
-        };
-        let (a, b) = (at(a.as_ptr(), a_col, a_row), at(b.as_ptr(), b_col, b_row));
+        let stride = |s: usize| s as isize;
         // SAFETY: the slices hold m k, k n and m n numbers; the strides address each of them once; `out` is exclusive
-        unsafe { product((m, k, n), to, false, a, b) };
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                out.as_mut_ptr(),
+                1,
+                stride(n),
+                false,
+                a.as_ptr(),
+                stride(a_col),
+                stride(a_row),
+                b.as_ptr(),
+                stride(b_col),
+                stride(b_row),
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
         return;
     }
     if tb {
