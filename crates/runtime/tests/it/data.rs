@@ -79,7 +79,7 @@ fn an_empty_line_of_one_column_is_a_missing_cell() {
     assert_eq!(shown("y\n1\n\n3\n"), "1 - 3");
     assert_eq!(shown("y\n\n1\n\n\n3"), "- 1 - - 3");
     assert_eq!(shown("y\r\n1\r\n\r\n3\r\n\r\n"), "1 - 3");
-    assert_eq!(shown("\u{feff}\n\ny\n1\n \nNA\n3\n\n\n"), "1 - - 3");
+    assert_eq!(shown("\u{feff}y\n1\n \nNA\n3\n\n\n"), "1 - - 3");
     assert_eq!(
         shown("\"y\"\n\"1\"\n\n\"\"\n\n"),
         "1 - -",
