@@ -62,6 +62,18 @@ pub fn explained(error: FitError, known: Known<'_>) -> Failure {
     }
 }
 
+/// Refuses a fit whose parameters stand where a prior has infinite density: closed forms get there in one step, and all that
+/// follows is finite but for the prior.
+///
+/// # Errors
+/// [`Unbounded`].
+pub fn refused(values: &Values, known: Known<'_>) -> Result<(), Failure> {
+    match known.unbounded(values) {
+        Some(found) => Err(Failure::in_source(Exit::Numerical, found, &known.graph.source)),
+        None => Ok(()),
+    }
+}
+
 impl Known<'_> {
     fn unbounded(&self, values: &Values) -> Option<Unbounded> {
         let mut env = self.environment(values);

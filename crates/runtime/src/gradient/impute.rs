@@ -255,10 +255,8 @@ fn averages(
         }
     }
     let mut sums = sums.into_iter();
-    Ok(wanted
-        .iter()
-        .map(|w| sums.by_ref().take(w.terms.len()).collect())
-        .collect())
+    let means = wanted.iter().map(|w| sums.by_ref().take(w.terms.len()).collect());
+    Ok((means.collect(), rough))
 }
 
 /// Cells of one variable.
