@@ -68,7 +68,10 @@ impl Family for Beta {
     }
     /// y/(y + z) of y ~ Gamma(a, 1) and z ~ Gamma(b, 1): the sigmoid of log y − log z.
     fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
-        let (y, z) = (log_gamma(s, args[0], *noise.first()?), log_gamma(s, args[1], *noise.get(1)?));
+        let (y, z) = (
+            log_gamma(s, args[0], *noise.first()?),
+            log_gamma(s, args[1], *noise.get(1)?),
+        );
         let logit = s.sub(y, z);
         Some(s.fun(Fun::Sigmoid, logit))
     }

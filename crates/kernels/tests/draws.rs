@@ -6,7 +6,9 @@ use lvmc_kernels::special::{lgamma, log_normal_cdf};
 
 fn shapes() -> impl Iterator<Item = f64> {
     let decades = (-8..=9).map(|k| 10f64.powi(k));
-    decades.flat_map(|d| [d, 2.3 * d, 6.1 * d]).chain([0.999_999, 1.0, 1.000_001, 9.999, 10.001])
+    decades
+        .flat_map(|d| [d, 2.3 * d, 6.1 * d])
+        .chain([0.999_999, 1.0, 1.000_001, 9.999, 10.001])
 }
 
 #[test]
@@ -59,7 +61,10 @@ fn exponential_quantiles() {
     for i in -60..=60 {
         let e = f64::from(i) * 0.125;
         let exact = (-log_normal_cdf(-e)).ln();
-        assert!((log_quantile(1.0, e) - exact).abs() < 4e-15 * (1.0 + exact.abs()), "{e}");
+        assert!(
+            (log_quantile(1.0, e) - exact).abs() < 4e-15 * (1.0 + exact.abs()),
+            "{e}"
+        );
     }
 }
 
@@ -105,6 +110,9 @@ fn counts_have_their_probabilities() {
         };
         shares(|u| binomial(n, p, u), log, n as u32);
     }
-    assert_eq!([poisson(0.0, 0.4), binomial(5.0, 1.0, 0.2), binomial(5.0, 0.0, 0.2)], [0.0, 5.0, 0.0]);
+    assert_eq!(
+        [poisson(0.0, 0.4), binomial(5.0, 1.0, 0.2), binomial(5.0, 0.0, 0.2)],
+        [0.0, 5.0, 0.0]
+    );
     assert!(poisson(-1.0, 0.4).is_nan() && binomial(2.5, 0.5, 0.4).is_nan() && poisson(f64::NAN, 0.4).is_nan());
 }

@@ -300,7 +300,13 @@ impl Writer<'_> {
     /// The gradient of what is drawn of a discrete latent.
     fn scores(&mut self) -> Vec<Line> {
         let heard = |sym: SymId| self.guided.terms.iter().any(|t| t.signals.iter().any(|s| s.0 == sym));
-        let syms: Vec<SymId> = self.guided.latents.iter().map(|l| l.sym).filter(|&s| heard(s)).collect();
+        let syms: Vec<SymId> = self
+            .guided
+            .latents
+            .iter()
+            .map(|l| l.sym)
+            .filter(|&s| heard(s))
+            .collect();
         let mut lines = vec![];
         for sym in syms {
             let name = self.name(sym);
@@ -309,13 +315,18 @@ impl Writer<'_> {
                     format!("\\nabla_\\theta\\, \\mathbb{{E}}_q[f({name})]"),
                     format!("\\mathbb{{E}}_q[\\nabla_\\theta f + (f - c)\\, \\nabla_\\theta \\log q({name})]"),
                 ),
-                Style::Unicode => (format!("∇θ E_q[f({name})]"), format!("E_q[∇θ f + (f − c) ∇θ log q({name})]")),
+                Style::Unicode => (
+                    format!("∇θ E_q[f({name})]"),
+                    format!("E_q[∇θ f + (f − c) ∇θ log q({name})]"),
+                ),
             };
             lines.push(Line {
                 left,
                 right,
                 rule: "score-function".into(),
-                remark: format!("f: what is drawn of {name} above; c: the mean of f over the other draws, two at least"),
+                remark: format!(
+                    "f: what is drawn of {name} above; c: the mean of f over the other draws, two at least"
+                ),
                 ..Line::default()
             });
         }

@@ -15,7 +15,9 @@ pub(crate) fn shape_of(s: &Store, node: &Node) -> Shape {
             shape[0] = len.clone();
             shape
         }
-        Node::Add(ts) | Node::Mul(ts) | Node::Draw(_, ts) => ts.iter().map(|&t| sh(t)).max_by_key(Vec::len).unwrap_or_default(),
+        Node::Add(ts) | Node::Mul(ts) | Node::Draw(_, ts) => {
+            ts.iter().map(|&t| sh(t)).max_by_key(Vec::len).unwrap_or_default()
+        }
         Node::Pow(a, b) | Node::XLogY(a, b) | Node::Cmp(_, a, b) => {
             [sh(*a), sh(*b)].into_iter().max_by_key(Vec::len).unwrap_or_default()
         }

@@ -7,7 +7,8 @@
 use super::array;
 use super::values::{Elementwise, Kind, Operand, Over, Value, ValueId};
 use crate::ir::{
-    Access, ArrayId, Binary, Count, Extent, Fate, Map, Matrix, Op, Program, Read, Reg, Role, Step, Ternary, Unary, Write,
+    Access, ArrayId, Binary, Count, Extent, Fate, Map, Matrix, Op, Program, Read, Reg, Role, Step, Ternary, Unary,
+    Write,
 };
 use std::collections::{BTreeMap, HashMap};
 

@@ -292,13 +292,11 @@ impl<'a> Builder<'a> {
                 signature,
                 args,
                 ..
-            } if family.noise(*signature).is_none_or(|n| !n.is_empty()) => {
-                Some((
-                    family.name(),
-                    family.support(self.s(), *signature, args),
-                    family.largest(*signature, args),
-                ))
-            }
+            } if family.noise(*signature).is_none_or(|n| !n.is_empty()) => Some((
+                family.name(),
+                family.support(self.s(), *signature, args),
+                family.largest(*signature, args),
+            )),
             _ => None,
         };
         let (Some((prior, wide, top)), Some((q, narrow, reach))) = (support(prior), support(factor)) else {
@@ -515,7 +513,13 @@ impl Builder<'_> {
         let values = |n: &Size| match n {
             Size::Const(n) => *n,
             // `--set` chooses it; what is not known is taken to be small
-            Size::Dim(d) => self.graph.dims.iter().find(|i| i.id == *d).and_then(|i| i.default).unwrap_or(1),
+            Size::Dim(d) => self
+                .graph
+                .dims
+                .iter()
+                .find(|i| i.id == *d)
+                .and_then(|i| i.default)
+                .unwrap_or(1),
             Size::Sum(_) => 1,
         };
         let others = self.g.latents.iter().filter_map(|l| l.finite.as_ref());

@@ -88,16 +88,21 @@ struct Length(Option<lvmc_term::Size>);
 /// E[t] over the latent; `None` where the term is no polynomial of degree two in it, or not visibly one.
 pub(super) fn expect(s: &mut Store, t: Term, q: &Moments) -> Option<(Term, Taken)> {
     let mut memo = HashMap::new();
+    let z = s.var(q.sym);
     for &(statistic, mean) in &q.statistics {
-        memo.insert(statistic, Some(mean));
+        // the mean is written more simply
+        if statistic != z || q.mean.is_none() {
+            memo.insert(statistic, Some(mean));
+        }
     }
     // those of single elements
     if !q.statistics.is_empty() {
-        let z = s.var(q.sym);
         for x in s.subterms(t) {
-            let Node::At(base, at) = s.node(x).clone() else { continue };
+            let Node::At(base, at) = s.node(x).clone() else {
+                continue;
+            };
             for &(statistic, mean) in q.statistics.iter().filter(|_| base == z) {
-                if s.shape(statistic) == s.shape(z) {
+                if statistic != z && s.shape(statistic) == s.shape(z) {
                     let (statistic, mean) = (s.at(statistic, &at), s.at(mean, &at));
                     memo.insert(statistic, Some(mean));
                 }

@@ -38,7 +38,11 @@ pub(super) fn statistics(
         .iter()
         .zip(args)
         .map(|(arg, &value)| {
-            let shape = if whole { s.shape(value).clone() } else { vec![] };
+            let shape = if whole || arg.rank > 0 {
+                s.shape(value).clone()
+            } else {
+                vec![]
+            };
             placeholder(s, (arg.support)(), shape)
         })
         .collect();

@@ -349,7 +349,11 @@ impl World {
         let direction: Vec<Vec<f64>> = self
             .params
             .iter()
-            .map(|p| p.iter().map(|_| if rng.random::<f64>() < 0.5 { -1.0 } else { 1.0 }).collect())
+            .map(|p| {
+                p.iter()
+                    .map(|_| if rng.random::<f64>() < 0.5 { -1.0 } else { 1.0 })
+                    .collect()
+            })
             .collect();
         let moved = |params: &[Vec<f64>], h: f64| -> Vec<Vec<f64>> {
             let pairs = params.iter().zip(&direction);
@@ -381,7 +385,11 @@ impl World {
                     }
                 }
             }
-            let prior = world.problem.guided.store.eval_scalar(world.problem.written.prior, &env);
+            let prior = world
+                .problem
+                .guided
+                .store
+                .eval_scalar(world.problem.written.prior, &env);
             Ok(sum + SHARE * prior.map_err(|e| bug(format!("the evaluator: {e}")))?)
         };
         const H: f64 = 1e-4;
