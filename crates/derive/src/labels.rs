@@ -282,10 +282,15 @@ impl Class {
             | Node::Softmax(_)
             | Node::RowSum(_)
             | Node::IxSum(..)
+            | Node::Fixed(_)
             | Node::Hold(_) => parts[0][parts[0].len() - rank..].to_vec(),
-            Node::Add(_) | Node::Mul(_) | Node::Pow(..) | Node::XLogY(..) | Node::Cmp(..) | Node::Select(..) => {
-                self.elementwise(rank, parts)?
-            }
+            Node::Add(_)
+            | Node::Mul(_)
+            | Node::Pow(..)
+            | Node::XLogY(..)
+            | Node::Cmp(..)
+            | Node::Select(..)
+            | Node::Draw(..) => self.elementwise(rank, parts)?,
             Node::Dot(..) => {
                 self.beside(parts[0][0], parts[1][0])?;
                 vec![]

@@ -1,8 +1,8 @@
 //! Bernoulli: 0 or 1.
 
 use crate::args::{sig, unit};
-use crate::{Array, Event, Exponential, Family, Signature, draw};
-use lvmc_term::{Size, Store, Support, Term};
+use crate::{Array, Event, Exponential, Family, Noise, Signature, draw};
+use lvmc_term::{Cmp, Size, Store, Support, Term};
 
 /// `Bernoulli(p)`: P(x) = pˣ (1 − p)¹⁻ˣ for x in {0, 1}, p = 0 and p = 1 included.
 #[derive(Debug)]
@@ -54,6 +54,13 @@ impl Family for Bernoulli {
             log_normaliser: s.neg(log_q),
             log_base: s.num(0.0),
         })
+    }
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Uniform])
+    }
+    /// [u < p].
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        Some(s.cmp(Cmp::Lt, *noise.first()?, args[0]))
     }
     fn sample(&self, rng: &mut dyn rand::Rng, _: usize, args: &[Array]) -> Array {
         Array::scalar(f64::from(u8::from(draw::uniform(rng) <= args[0].as_scalar())))

@@ -1,8 +1,9 @@
 //! Beta: probabilities.
 
 use crate::args::{positive, sig};
-use crate::{Array, Event, Exponential, Family, Signature, draw};
-use lvmc_term::{Store, Support, Term};
+use crate::reparametrised::log_gamma;
+use crate::{Array, Event, Exponential, Family, Noise, Signature, draw};
+use lvmc_term::{Fun, Store, Support, Term};
 
 /// `Beta(a, b)`: p(x) = Γ(a+b)/(Γ(a) Γ(b)) xᵃ⁻¹ (1 − x)ᵇ⁻¹ for 0 ≤ x ≤ 1.
 #[derive(Debug)]
@@ -61,6 +62,18 @@ impl Family for Beta {
             log_normaliser: log_beta(s, args[0], args[1]),
             log_base: s.num(0.0),
         })
+    }
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Normal, Noise::Normal])
+    }
+    /// y/(y + z) of y ~ Gamma(a, 1) and z ~ Gamma(b, 1): the sigmoid of log y − log z.
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        let (y, z) = (
+            log_gamma(s, args[0], *noise.first()?),
+            log_gamma(s, args[1], *noise.get(1)?),
+        );
+        let logit = s.sub(y, z);
+        Some(s.fun(Fun::Sigmoid, logit))
     }
     fn sample(&self, rng: &mut dyn rand::Rng, _: usize, args: &[Array]) -> Array {
         let (la, lb) = (

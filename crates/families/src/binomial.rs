@@ -1,8 +1,8 @@
 //! Binomial: successes among a known number of trials.
 
 use crate::args::{count, sig, unit};
-use crate::{Array, Event, Exponential, Family, Signature, draw};
-use lvmc_term::{Store, Support, Term};
+use crate::{Array, Event, Exponential, Family, Noise, Signature, draw};
+use lvmc_term::{Draw, Store, Support, Term};
 
 /// `Binomial(n, p)`: P(x) = n!/(x! (n − x)!) pˣ (1 − p)ⁿ⁻ˣ for x in {0, …, n}, p = 0 and p = 1 included.
 #[derive(Debug)]
@@ -37,6 +37,9 @@ impl Family for Binomial {
     fn support(&self, _: &mut Store, _: usize, _: &[Term]) -> Support {
         Support::Count
     }
+    fn largest(&self, _: usize, args: &[Term]) -> Option<Term> {
+        Some(args[0])
+    }
     /// x log p + (n − x) log(1 − p) + log n! − log x! − log (n − x)!.
     fn log_density(&self, s: &mut Store, _: usize, x: Term, args: &[Term]) -> Term {
         let (misses, q) = (s.sub(args[0], x), complement(s, args[1]));
@@ -63,6 +66,13 @@ impl Family for Binomial {
             log_normaliser: s.neg(all),
             log_base: log_base(s, args[0], x),
         })
+    }
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Uniform])
+    }
+    /// The value at which probabilities have used u up.
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        Some(s.draw(Draw::Binomial, &[args[0], args[1], *noise.first()?]))
     }
     fn sample(&self, rng: &mut dyn rand::Rng, _: usize, args: &[Array]) -> Array {
         Array::scalar(draw::binomial(rng, args[0].as_scalar(), args[1].as_scalar()))

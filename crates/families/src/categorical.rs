@@ -1,8 +1,8 @@
 //! Categorical: one of K values.
 
 use crate::args::{sig, simplex};
-use crate::{Array, Event, Exponential, Family, Signature, draw};
-use lvmc_term::{Size, Store, Support, Term};
+use crate::{Array, Event, Exponential, Family, Noise, Signature, draw};
+use lvmc_term::{Cmp, Size, Store, Support, Term};
 
 /// `Categorical(p)`: P(x = k) = pₖ. A value is a 0-based code; people write it from 1.
 #[derive(Debug)]
@@ -41,6 +41,28 @@ impl Family for Categorical {
             log_normaliser: s.log(sum),
             log_base: s.num(0.0),
         })
+    }
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Uniform])
+    }
+    /// How many of the sums p₁, p₁ + p₂, … but the last u exceeds.
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        let u = *noise.first()?;
+        let size = s.shape(args[0])[0].clone();
+        let ix = s.add_ix("k", size.clone());
+        let (k, eye, one) = (s.index(ix), s.eye(size.clone()), s.num(1.0));
+        let unit = s.at(eye, &[k]);
+        let entry = s.mul(k, unit);
+        let positions = s.ix_sum(ix, entry);
+        let ones = s.fill(one, vec![size.clone()]);
+        let (column, row) = (s.outer(ones, positions), s.outer(positions, ones));
+        let sums = s.cmp(Cmp::Le, column, row);
+        let sums = s.matvec(sums, args[0]);
+        let n = s.size(size);
+        let last = s.sub(n, one);
+        let (above, inner) = (s.cmp(Cmp::Lt, sums, u), s.cmp(Cmp::Lt, positions, last));
+        let counted = s.mul(above, inner);
+        Some(s.total(counted))
     }
     fn sample(&self, rng: &mut dyn rand::Rng, _: usize, args: &[Array]) -> Array {
         Array::scalar(draw::category(rng, &args[0].data) as f64)

@@ -28,10 +28,10 @@ impl Family for Delta {
         let same = s.cmp(Cmp::Eq, x, args[0]);
         s.log(same)
     }
-    fn noise(&self, _: usize) -> Option<Noise> {
-        Some(Noise::None)
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[])
     }
-    fn draw_from(&self, _: &mut Store, _: usize, args: &[Term], _: Option<Term>) -> Option<Term> {
+    fn draw_from(&self, _: &mut Store, _: usize, args: &[Term], _: &[Term]) -> Option<Term> {
         Some(args[0])
     }
     fn mean(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {

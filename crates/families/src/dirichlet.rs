@@ -1,7 +1,8 @@
 //! Dirichlet: vectors of probabilities.
 
 use crate::args::{positive, sig};
-use crate::{Array, Event, Exponential, Family, Signature, draw};
+use crate::reparametrised::{exp_whole, log_gamma};
+use crate::{Array, Event, Exponential, Family, Noise, Signature, draw};
 use lvmc_term::{Store, Support, Term};
 
 /// `Dirichlet(alpha)`: p(x) = Γ(Σ α)/Π Γ(αₖ) Π xₖ^(αₖ − 1) on the simplex. A number stands for a vector of equal ones.
@@ -43,6 +44,23 @@ impl Family for Dirichlet {
     fn mean(&self, s: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         let sum = s.total(args[0]);
         Some(s.div(args[0], sum))
+    }
+    /// α (A − α) / (A² (A + 1)), A = Σ α.
+    fn variance(&self, s: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
+        let (sum, one) = (s.total(args[0]), s.num(1.0));
+        let (rest, more, square) = (s.sub(sum, args[0]), s.add(sum, one), s.square(sum));
+        let (above, below) = (s.mul(args[0], rest), s.mul(square, more));
+        Some(s.div(above, below))
+    }
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Normal])
+    }
+    /// z/Σ z of zₖ ~ Gamma(αₖ, 1).
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        let l = log_gamma(s, args[0], *noise.first()?);
+        let all = s.log_sum_exp(l);
+        let l = s.sub(l, all);
+        Some(exp_whole(s, l))
     }
     /// η = α − 1, T = log x, A = Σ log Γ(αₖ) − log Γ(Σ αₖ).
     fn exponential(&self, s: &mut Store, _: usize, x: Term, args: &[Term]) -> Option<Exponential> {

@@ -28,12 +28,12 @@ impl Family for Exponential {
         let (l, m) = (s.log(args[0]), s.mul(args[0], x));
         s.sub(l, m)
     }
-    fn noise(&self, _: usize) -> Option<Noise> {
-        Some(Noise::Uniform)
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Uniform])
     }
     /// −log u / λ.
-    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: Option<Term>) -> Option<Term> {
-        let l = s.log(noise?);
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        let l = s.log(*noise.first()?);
         let x = s.div(l, args[0]);
         Some(s.neg(x))
     }

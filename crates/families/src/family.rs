@@ -58,6 +58,10 @@ pub trait Family: Sync + Send + std::fmt::Debug {
     fn finite_support(&self, _store: &Store, _signature: usize, _args: &[Term]) -> Option<Size> {
         None
     }
+    /// The largest count that has mass, where there is one (`Binomial(n, p)`: n).
+    fn largest(&self, _signature: usize, _args: &[Term]) -> Option<Term> {
+        None
+    }
     /// E[x | args] as a term, where it has one in closed form: for `predict` and for moment tests.
     fn mean(&self, _store: &mut Store, _signature: usize, _args: &[Term]) -> Option<Term> {
         None
@@ -81,14 +85,14 @@ pub trait Family: Sync + Send + std::fmt::Debug {
     fn exponential(&self, _store: &mut Store, _signature: usize, _x: Term, _args: &[Term]) -> Option<Exponential> {
         None
     }
-    /// The noise that a draw of one event is a smooth function of ([`Family::draw_from`]), if it is one. Elements of an array
-    /// have noise of their own.
-    fn noise(&self, _signature: usize) -> Option<Noise> {
+    /// The noise that a draw of one event is a function of ([`Family::draw_from`]), if it is one: arrays of the event's
+    /// shape, none for a point. Elements of an array have noise of their own.
+    fn noise(&self, _signature: usize) -> Option<&'static [Noise]> {
         None
     }
-    /// x as a function of its arguments and of noise, so that gradients pass through a draw: x = g(args, ε) has the density
-    /// of the family. `noise` is absent for [`Noise::None`].
-    fn draw_from(&self, _store: &mut Store, _signature: usize, _args: &[Term], _noise: Option<Term>) -> Option<Term> {
+    /// x as a function of its arguments and of noise: x = g(args, ε) has the density of the family. On a continuous support
+    /// g is smooth in the arguments, so that gradients pass through a draw; on a discrete one it steps.
+    fn draw_from(&self, _store: &mut Store, _signature: usize, _args: &[Term], _noise: &[Term]) -> Option<Term> {
         None
     }
     /// True where the density integrates to one; an improper distribution has no draws (`sample` gives NaN).
@@ -102,8 +106,6 @@ pub trait Family: Sync + Send + std::fmt::Debug {
 /// What a draw is a function of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Noise {
-    /// Nothing: the draw is a point.
-    None,
     /// Normal(0, 1).
     Normal,
     /// Uniform on (0, 1).

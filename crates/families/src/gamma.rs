@@ -1,7 +1,8 @@
 //! Gamma: positive numbers, conjugate to precisions and rates.
 
 use crate::args::{positive, sig};
-use crate::{Array, Event, Exponential, Family, Signature, draw};
+use crate::reparametrised::{exp_whole, log_gamma};
+use crate::{Array, Event, Exponential, Family, Noise, Signature, draw};
 use lvmc_term::{Store, Support, Term};
 
 /// `Gamma(shape, rate)`: p(x) = bᵃ/Γ(a) xᵃ⁻¹ e^(−b x) for x > 0. `scale=` is 1/rate.
@@ -74,6 +75,16 @@ impl Family for Gamma {
             log_normaliser,
             log_base: s.num(0.0),
         })
+    }
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Normal])
+    }
+    /// z/b of z ~ Gamma(a, 1).
+    fn draw_from(&self, s: &mut Store, signature: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        let l = log_gamma(s, args[0], *noise.first()?);
+        let (_, log_b) = rate(s, signature, args[1]);
+        let l = s.sub(l, log_b);
+        Some(exp_whole(s, l))
     }
     fn sample(&self, rng: &mut dyn rand::Rng, signature: usize, args: &[Array]) -> Array {
         let unit = draw::gamma(rng, args[0].as_scalar());

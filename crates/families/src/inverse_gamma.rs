@@ -1,7 +1,8 @@
 //! Inverse Gamma: variances.
 
 use crate::args::{positive, sig};
-use crate::{Array, Event, Exponential, Family, Signature, draw};
+use crate::reparametrised::{exp_whole, log_gamma};
+use crate::{Array, Event, Exponential, Family, Noise, Signature, draw};
 use lvmc_term::{Cmp, Store, Support, Term};
 
 /// `InverseGamma(shape, scale)`: p(x) = bᵃ/Γ(a) x^(−a−1) e^(−b/x) for x > 0.
@@ -58,6 +59,26 @@ impl Family for InverseGamma {
             log_normaliser: s.sub(l, m),
             log_base: s.num(0.0),
         })
+    }
+    /// b² / ((a − 1)² (a − 2)), infinite for a ≤ 2.
+    fn variance(&self, s: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
+        let (one, two, inf) = (s.num(1.0), s.num(2.0), s.num(f64::INFINITY));
+        let (less, least) = (s.sub(args[0], one), s.sub(args[0], two));
+        let m = s.div(args[1], less);
+        let m2 = s.square(m);
+        let v = s.div(m2, least);
+        let has = s.cmp(Cmp::Lt, two, args[0]);
+        Some(s.select(has, v, inf))
+    }
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Normal])
+    }
+    /// b/z of z ~ Gamma(a, 1).
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        let l = log_gamma(s, args[0], *noise.first()?);
+        let log_b = s.log(args[1]);
+        let l = s.sub(log_b, l);
+        Some(exp_whole(s, l))
     }
     fn sample(&self, rng: &mut dyn rand::Rng, _: usize, args: &[Array]) -> Array {
         Array::scalar(args[1].as_scalar() / draw::gamma(rng, args[0].as_scalar()))

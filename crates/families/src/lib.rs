@@ -18,5 +18,6 @@ mod multinomial;
 mod normal;
 mod poisson;
 pub mod registry;
+mod reparametrised;
 
 pub use family::{Arg, Array, Event, Exponential, Family, Noise, Signature};

@@ -123,12 +123,12 @@ impl Family for Normal {
     fn mean(&self, _: &mut Store, _: usize, args: &[Term]) -> Option<Term> {
         Some(args[0])
     }
-    fn noise(&self, _: usize) -> Option<Noise> {
-        Some(Noise::Normal)
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Normal])
     }
     /// μ + √v ε of numbers (element by element where the spread is written as a diagonal); μ + L ε with Σ = L Lᵀ.
-    fn draw_from(&self, s: &mut Store, signature: usize, args: &[Term], noise: Option<Term>) -> Option<Term> {
-        let e = noise?;
+    fn draw_from(&self, s: &mut Store, signature: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        let e = *noise.first()?;
         let step = match signature {
             0 => {
                 let sd = s.sqrt(args[1]);

@@ -1,8 +1,8 @@
 //! Poisson: counts.
 
 use crate::args::{nonneg, sig};
-use crate::{Array, Event, Exponential, Family, Signature};
-use lvmc_term::{Store, Support, Term};
+use crate::{Array, Event, Exponential, Family, Noise, Signature};
+use lvmc_term::{Draw, Store, Support, Term};
 use rand_distr::Distribution;
 
 /// `Poisson(rate)`: P(x) = λˣ e^(−λ) / x! for x = 0, 1, 2, …; `Poisson(0)` is always 0.
@@ -53,6 +53,13 @@ impl Family for Poisson {
             log_normaliser: args[0],
             log_base: log_base(s, x),
         })
+    }
+    fn noise(&self, _: usize) -> Option<&'static [Noise]> {
+        Some(&[Noise::Uniform])
+    }
+    /// The value at which probabilities have used u up.
+    fn draw_from(&self, s: &mut Store, _: usize, args: &[Term], noise: &[Term]) -> Option<Term> {
+        Some(s.draw(Draw::Poisson, &[args[0], *noise.first()?]))
     }
     fn sample(&self, rng: &mut dyn rand::Rng, _: usize, args: &[Array]) -> Array {
         let rate = args[0].as_scalar();

@@ -3,8 +3,10 @@
 pub mod array;
 pub mod block;
 pub mod chain;
+pub mod counts;
 pub mod denormals;
 pub mod dense;
+pub mod gamma;
 pub mod pages;
 pub mod pool;
 pub mod special;

@@ -220,7 +220,7 @@ impl Writer<'_> {
             }
             let name = self.name(t.of);
             let twin = self.guided.terms.iter().find(|u| u.guide && u.of == t.of && !t.guide);
-            let closed = |t: &BoundTerm| matches!(t.taken, Taken::Plain | Taken::Moments | Taken::Enumerated);
+            let closed = |t: &BoundTerm| !matches!(t.taken, Taken::Point | Taken::Drawn | Taken::Scored);
             if let Some(q) = twin.filter(|q| closed(q) && closed(t)) {
                 let sum = self.s.add(t.expected, q.expected);
                 let left = match self.style {
@@ -253,6 +253,11 @@ impl Writer<'_> {
         }
     }
 
+    /// A draw whose derivative is that of the equation it solves.
+    fn implicit(&self, draw: Term) -> bool {
+        self.s.depends_on(draw, |n| matches!(n, Node::Draw(..)))
+    }
+
     /// Draws as functions of noise.
     fn draws(&mut self) -> Option<Part> {
         let mut lines = vec![];
@@ -261,7 +266,13 @@ impl Writer<'_> {
             lines.push(Line {
                 left: self.text(z),
                 right: self.text(l.draw),
-                rule: if l.point { "point" } else { "reparametrisation" }.into(),
+                rule: match l.score {
+                    Some(_) => "score-function",
+                    None if l.point => "point",
+                    None if self.implicit(l.draw) => "implicit-reparametrisation",
+                    None => "reparametrisation",
+                }
+                .into(),
                 ..Line::default()
             });
         }
@@ -292,17 +303,55 @@ impl Writer<'_> {
             ),
             Style::Unicode => ("θ", "θ + η step( 1/B Σₙ ∇θ ELBOₙ )"),
         };
+        let mut lines = vec![Line {
+            left: sum.into(),
+            right: grad.into(),
+            rule: "reverse-mode".into(),
+            remark: format!("θ: {of}; B rows at a time"),
+            ..Line::default()
+        }];
+        lines.extend(self.scores());
         Part {
             title: "Gradient ascent".into(),
             with: vec![],
-            lines: vec![Line {
-                left: sum.into(),
-                right: grad.into(),
-                rule: "reverse-mode".into(),
-                remark: format!("θ: {of}; B rows at a time"),
-                ..Line::default()
-            }],
+            lines,
         }
+    }
+
+    /// The gradient of what is drawn of a discrete latent.
+    fn scores(&mut self) -> Vec<Line> {
+        let heard = |sym: SymId| self.guided.terms.iter().any(|t| t.signals.iter().any(|s| s.0 == sym));
+        let syms: Vec<SymId> = self
+            .guided
+            .latents
+            .iter()
+            .map(|l| l.sym)
+            .filter(|&s| heard(s))
+            .collect();
+        let mut lines = vec![];
+        for sym in syms {
+            let name = self.name(sym);
+            let (left, right) = match self.style {
+                Style::Latex => (
+                    format!("\\nabla_\\theta\\, \\mathbb{{E}}_q[f({name})]"),
+                    format!("\\mathbb{{E}}_q[\\nabla_\\theta f + (f - c)\\, \\nabla_\\theta \\log q({name})]"),
+                ),
+                Style::Unicode => (
+                    format!("∇θ E_q[f({name})]"),
+                    format!("E_q[∇θ f + (f − c) ∇θ log q({name})]"),
+                ),
+            };
+            lines.push(Line {
+                left,
+                right,
+                rule: "score-function".into(),
+                remark: format!(
+                    "f: what is drawn of {name} above; c: the mean of f over the other draws, two at least"
+                ),
+                ..Line::default()
+            });
+        }
+        lines
     }
 
     fn of(&mut self, graph: &ModelGraph, t: Term) -> String {

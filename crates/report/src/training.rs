@@ -30,14 +30,16 @@ pub fn inference(graph: &ModelGraph, g: &Guided) -> Vec<Inference> {
             let drawn = g
                 .terms
                 .iter()
-                .any(|t| t.taken == Taken::Drawn && g.store.depends_on_sym(t.written, l.sym));
+                .any(|t| t.taken >= Taken::Drawn && g.store.depends_on_sym(t.written, l.sym));
             if drawn {
                 "q of the guide, drawn as a function of noise"
             } else {
                 "q of the guide, by its moments"
             }
         };
-        let rule = if l.finite.is_some() {
+        let rule = if l.score.is_some() {
+            "score-function"
+        } else if l.finite.is_some() {
             "enumeration"
         } else if l.point {
             "point"
@@ -93,7 +95,7 @@ pub fn inference(graph: &ModelGraph, g: &Guided) -> Vec<Inference> {
 }
 
 fn objective(g: &Guided) -> &'static str {
-    let closed = |t: &BoundTerm| t.taken != Taken::Drawn;
+    let closed = |t: &BoundTerm| t.taken < Taken::Drawn;
     match g.objective {
         Objective::LogLikelihood => "log-likelihood",
         Objective::Point => "log-likelihood at a point of q: no bound on the evidence",

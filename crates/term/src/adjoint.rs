@@ -1,7 +1,7 @@
 //! What each operator passes back to its parts: the table of reverse-mode differentiation.
 
 use crate::gradient::NoGradient;
-use crate::node::{Cmp, Fun, Node, Term};
+use crate::node::{Cmp, Draw, Fun, Node, Term};
 use crate::shape::Size;
 use crate::store::Store;
 use std::collections::HashSet;
@@ -75,6 +75,31 @@ impl Store {
                 let minus = self.num(-1.0);
                 self.log(minus)
             }
+        }
+    }
+
+    /// Of l = log F⁻¹(Φ(ε); a) in the shape, with F held, and in the noise: φ(ε) / (z p(z)).
+    pub(crate) fn adjoint_of_draw(&mut self, t: Term, g: Term, draw: Draw, args: &[Term]) -> Vec<(Term, Term)> {
+        match draw {
+            Draw::LogGamma => {
+                let (a, e) = (args[0], args[1]);
+                let slope = self.draw(Draw::LogGammaSlope, &[a, t]);
+                let (z, al, norm) = (self.exp(t), self.mul(a, t), self.lgamma(a));
+                let e2 = self.square(e);
+                let (e2, minus) = (self.minus_half(e2), self.neg(al));
+                let log = self.sum(&[e2, z, norm, minus]);
+                let density = self.exp(log);
+                let density = self.scale(1.0 / std::f64::consts::TAU.sqrt(), density);
+                vec![(a, self.mul(g, slope)), (e, self.mul(g, density))]
+            }
+            // no rule asks for the second derivative: NaN
+            Draw::LogGammaSlope => {
+                let minus = self.num(-1.0);
+                let nan = self.log(minus);
+                args.iter().map(|&a| (a, self.mul(g, nan))).collect()
+            }
+            // steps
+            Draw::Poisson | Draw::Binomial => vec![],
         }
     }
 

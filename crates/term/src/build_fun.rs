@@ -1,6 +1,6 @@
 //! Constructors of elementwise functions, comparisons and choices.
 
-use crate::node::{Cmp, Fun, Node, Num, Term};
+use crate::node::{Cmp, Draw, Fun, Node, Num, Term};
 use crate::store::Store;
 
 impl Store {
@@ -168,6 +168,22 @@ impl Store {
             },
         };
         self.refill(t, shape)
+    }
+
+    /// A draw as a function of its arguments, elementwise.
+    pub fn draw(&mut self, draw: Draw, args: &[Term]) -> Term {
+        let shape = self.broadcast(args);
+        let args: Vec<Term> = args.iter().map(|&a| self.unfilled(a)).collect();
+        let t = self.intern(Node::Draw(draw, args.into()));
+        self.refill(t, shape)
+    }
+
+    /// t, with derivative 0.
+    pub fn fixed(&mut self, t: Term) -> Term {
+        match self.node(t) {
+            Node::Fixed(_) | Node::Num(_) | Node::Size(_) => t,
+            _ => self.intern(Node::Fixed(t)),
+        }
     }
 
     /// An opaque grouping, never expanded through.

@@ -81,6 +81,8 @@ impl Store {
             | Node::Pow(..)
             | Node::Fun(..)
             | Node::XLogY(..)
+            | Node::Draw(..)
+            | Node::Fixed(_)
             | Node::Cmp(..)
             | Node::Select(..) => {
                 let at = at.to_vec();

@@ -72,6 +72,7 @@ pub struct Env<'a> {
     pub(crate) row: Option<usize>,
     pub(crate) resp: Option<&'a RespFn<'a>>,
     pub(crate) net: Option<&'a NetFn<'a>>,
+    pub(crate) fixed: Option<Box<Env<'a>>>,
 }
 
 impl<'a> Env<'a> {
@@ -124,6 +125,12 @@ impl<'a> Env<'a> {
     /// Where the values of nets come from.
     pub fn set_net(&mut self, f: &'a NetFn<'a>) -> &mut Self {
         self.net = Some(f);
+        self
+    }
+    /// Where the insides of [`crate::Node::Fixed`] take their values from, whatever changes here: with it, differences in a
+    /// parameter leave them where they are, as derivatives do.
+    pub fn set_fixed(&mut self, base: Env<'a>) -> &mut Self {
+        self.fixed = Some(Box::new(base));
         self
     }
     /// The value of a size.

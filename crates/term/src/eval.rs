@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::env::{Env, EvalError, Value};
 use crate::ids::ById;
-use crate::node::{Cmp, IxId, NOWHERE, Node, SymId, Term};
+use crate::node::{Cmp, Draw, IxId, NOWHERE, Node, SymId, Term};
 use crate::shape::Size;
 use crate::store::Store;
 
@@ -63,6 +63,28 @@ impl Run<'_, '_> {
         ts.iter().map(|&t| self.term(t)).collect()
     }
 
+    fn draw(&mut self, draw: Draw, args: &[Term]) -> Value1 {
+        let args = self.terms(args)?;
+        let two = |f: fn(f64, f64) -> f64| args[0].zip(&args[1], f);
+        Ok(match (draw, &args[..]) {
+            (Draw::LogGamma, _) => two(lvmc_kernels::gamma::log_quantile),
+            (Draw::LogGammaSlope, _) => two(lvmc_kernels::gamma::log_quantile_slope),
+            (Draw::Poisson, _) => two(lvmc_kernels::counts::poisson),
+            (Draw::Binomial, _) => {
+                // the longest of the three says how many there are
+                let shape = args.iter().map(|a| &a.shape).max_by_key(|s| s.len());
+                let shape = shape.cloned().unwrap_or_default();
+                let at = |a: &Array, i: usize| if a.shape.is_empty() { a.data[0] } else { a.data[i] };
+                let n = shape.iter().product();
+                let of = |i| lvmc_kernels::counts::binomial(at(&args[0], i), at(&args[1], i), at(&args[2], i));
+                Array {
+                    data: (0..n).map(of).collect(),
+                    shape,
+                }
+            }
+        })
+    }
+
     fn sizes(&self, shape: &[Size]) -> Result<Vec<usize>, EvalError> {
         shape.iter().map(|n| self.env.size(self.s, n)).collect()
     }
@@ -82,6 +104,21 @@ impl Run<'_, '_> {
             Node::Mul(ts) => self.fold(t, ts, 1.0, |x, y| x * y)?,
             Node::Pow(a, b) => self.term(*a)?.zip(&self.term(*b)?, f64::powf),
             Node::Fun(f, a) => self.term(*a)?.map(|x| crate::function::apply(*f, x)),
+            Node::Draw(draw, args) => self.draw(*draw, args)?,
+            Node::Fixed(a) => match &self.env.fixed {
+                None => self.term(*a)?,
+                Some(base) => {
+                    let mut run = Run {
+                        s,
+                        env: base,
+                        row: self.row,
+                        ixs: self.ixs.clone(),
+                        memo: vec![ById::default()],
+                        depth: 0,
+                    };
+                    run.term(*a)?
+                }
+            },
             Node::XLogY(y, x) => self
                 .term(*y)?
                 .zip(&self.term(*x)?, |y, x| if y == 0.0 { 0.0 } else { y * x.ln() }),

@@ -1,7 +1,7 @@
 //! What is known of a term's values without evaluating it: signs, finiteness, symmetry. All answers are conservative:
 //! `false` means "not known". The facts speak of every element of an array.
 
-use crate::node::{Cmp, Fun, Node, Support, Sym, SymId, Term};
+use crate::node::{Cmp, Draw, Fun, Node, Support, Sym, SymId, Term};
 use crate::store::Store;
 
 impl Store {
@@ -75,6 +75,8 @@ impl Store {
         let all = |ts: &[Term]| ts.iter().all(|&x| self.is_nonneg(x));
         match self.node(t) {
             Node::Num(x) => x.get() >= 0.0,
+            Node::Draw(Draw::Poisson | Draw::Binomial, _) => true,
+            Node::Fixed(a) => self.is_nonneg(*a),
             Node::Ix(_)
             | Node::Resp(_)
             | Node::Cmp(..)
@@ -183,7 +185,8 @@ impl Store {
             Node::Num(x) => x.get().fract() == 0.0,
             Node::Size(_) | Node::Ix(_) | Node::Cmp(..) | Node::Fun(Fun::Floor | Fun::Sign | Fun::Not, _) => true,
             Node::Add(ts) | Node::Mul(ts) => ts.iter().all(|&x| self.is_integer(x)),
-            Node::Fill(a, _) | Node::Hold(a) | Node::Reshape(a, _) => self.is_integer(*a),
+            Node::Draw(Draw::Poisson | Draw::Binomial, _) => true,
+            Node::Fill(a, _) | Node::Hold(a) | Node::Fixed(a) | Node::Reshape(a, _) => self.is_integer(*a),
             _ => false,
         }
     }

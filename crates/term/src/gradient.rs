@@ -245,7 +245,8 @@ impl Reverse<'_> {
                 let zero = s.num(0.0);
                 vec![(a, s.select(c, g, zero)), (b, s.select(c, zero, g))]
             }
-            Node::Cmp(..) => vec![],
+            Node::Cmp(..) | Node::Fixed(_) => vec![],
+            Node::Draw(draw, args) => s.adjoint_of_draw(t, g, draw, &args),
             Node::At(base, at) => {
                 let shape = s.shape(base).clone();
                 vec![(base, s.scatter(&shape, &at, g)?)]

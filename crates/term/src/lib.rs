@@ -47,7 +47,7 @@ pub use array::Array;
 pub use collect::Part;
 pub use env::{Env, EvalError, NetFn, RespFn};
 pub use gradient::NoGradient;
-pub use node::{Cmp, Fun, IxId, NOWHERE, Node, Num, Support, Sym, SymId, SymKind, Term};
+pub use node::{Cmp, Draw, Fun, IxId, NOWHERE, Node, Num, Support, Sym, SymId, SymKind, Term};
 pub use shape::{DimId, Shape, Size, sum_sizes};
 pub use store::{Dim, Ix, Store};
 pub use walk::children;

@@ -157,6 +157,19 @@ pub enum Cmp {
     Eq,
 }
 
+/// Draws as functions of parameters and noise, element by element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Draw {
+    /// log F⁻¹(Φ(ε); a) of a shape a and a standard normal ε, F the distribution function of Gamma(a, 1): the log of a draw.
+    LogGamma,
+    /// The derivative in a of such a log l, of (a, l): −∂F/∂a / (z p(z)) at z = eˡ.
+    LogGammaSlope,
+    /// Of a rate and a uniform number. It steps: its derivative is 0.
+    Poisson,
+    /// Of trials, a probability, and a uniform number. It steps too.
+    Binomial,
+}
+
 /// In the map of a [`Node::Pick`]: no element, but 0.
 pub const NOWHERE: u32 = u32::MAX;
 
@@ -184,6 +197,10 @@ pub enum Node {
     Pow(Term, Term),
     /// Elementwise function.
     Fun(Fun, Term),
+    /// A draw, elementwise.
+    Draw(Draw, Box<[Term]>),
+    /// Equal to its argument, with derivative 0.
+    Fixed(Term),
     /// `y · log x` with `0 · (−∞) = 0`: what densities need at the boundary of a parameter.
     XLogY(Term, Term),
     /// Elementwise comparison, 1 or 0.

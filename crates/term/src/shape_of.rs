@@ -15,7 +15,9 @@ pub(crate) fn shape_of(s: &Store, node: &Node) -> Shape {
             shape[0] = len.clone();
             shape
         }
-        Node::Add(ts) | Node::Mul(ts) => ts.iter().map(|&t| sh(t)).max_by_key(Vec::len).unwrap_or_default(),
+        Node::Add(ts) | Node::Mul(ts) | Node::Draw(_, ts) => {
+            ts.iter().map(|&t| sh(t)).max_by_key(Vec::len).unwrap_or_default()
+        }
         Node::Pow(a, b) | Node::XLogY(a, b) | Node::Cmp(_, a, b) => {
             [sh(*a), sh(*b)].into_iter().max_by_key(Vec::len).unwrap_or_default()
         }
@@ -23,9 +25,13 @@ pub(crate) fn shape_of(s: &Store, node: &Node) -> Shape {
             .into_iter()
             .max_by_key(Vec::len)
             .unwrap_or_default(),
-        Node::Fun(_, a) | Node::Softmax(a) | Node::Inv(a) | Node::RowSum(a) | Node::IxSum(_, a) | Node::Hold(a) => {
-            sh(*a)
-        }
+        Node::Fun(_, a)
+        | Node::Softmax(a)
+        | Node::Inv(a)
+        | Node::RowSum(a)
+        | Node::IxSum(_, a)
+        | Node::Hold(a)
+        | Node::Fixed(a) => sh(*a),
         Node::MatVec(m, _) => vec![sh(*m)[0].clone()],
         Node::MatMul(a, b) => vec![sh(*a)[0].clone(), sh(*b)[1].clone()],
         Node::Outer(u, v) => vec![sh(*u)[0].clone(), sh(*v)[0].clone()],

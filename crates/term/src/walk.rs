@@ -11,6 +11,7 @@ pub fn children(node: &Node) -> Vec<Term> {
         Node::At(base, at) => std::iter::once(*base).chain(at.iter().copied()).collect(),
         Node::Add(ts) | Node::Mul(ts) => ts.to_vec(),
         Node::Stack { parts, .. } => parts.to_vec(),
+        Node::Draw(_, args) => args.to_vec(),
         Node::Net { args, .. } => args.to_vec(),
         Node::Resp(values) => values.iter().map(|&(_, t)| t).collect(),
         Node::Select(a, b, c) => vec![*a, *b, *c],
@@ -40,6 +41,7 @@ pub fn children(node: &Node) -> Vec<Term> {
         | Node::Softmax(a)
         | Node::RowSum(a)
         | Node::IxSum(_, a)
+        | Node::Fixed(a)
         | Node::Hold(a) => vec![*a],
     }
 }
@@ -97,6 +99,8 @@ impl Store {
                 self.resp(&values)
             }
             Node::Hold(_) => self.hold(parts[0]),
+            Node::Draw(draw, _) => self.draw(*draw, parts),
+            Node::Fixed(_) => self.fixed(parts[0]),
         }
     }
 }

@@ -7,7 +7,8 @@
 use super::array;
 use super::values::{Elementwise, Kind, Operand, Over, Value, ValueId};
 use crate::ir::{
-    Access, ArrayId, Binary, Count, Extent, Fate, Map, Matrix, Op, Program, Read, Reg, Role, Step, Unary, Write,
+    Access, ArrayId, Binary, Count, Extent, Fate, Map, Matrix, Op, Program, Read, Reg, Role, Step, Ternary, Unary,
+    Write,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -256,7 +257,12 @@ impl Schedule<'_> {
                 let dear = matches!(
                     op,
                     Elementwise::Unary(op) if !matches!(op, Unary::Neg | Unary::Abs | Unary::Sign)
-                ) || matches!(op, Elementwise::Binary(Binary::Pow | Binary::Div));
+                ) || matches!(
+                    op,
+                    Elementwise::Binary(
+                        Binary::Pow | Binary::Div | Binary::LogGamma | Binary::LogGammaSlope | Binary::Poisson
+                    ) | Elementwise::Ternary(Ternary::Binomial)
+                );
                 if dear {
                     return None;
                 }

@@ -5,7 +5,7 @@ use super::values::{Elementwise, Kind, Operand, Over, Value, ValueId, level};
 use super::{Leaf, LowerError, array};
 use crate::ir::{Algebra, Array, ArrayId, Binary, Extent, Role, Ternary, Unary};
 use lvmc_kernels::block;
-use lvmc_term::{Cmp, EvalError, Fun, IxId, Node, Num, Size, Store, SymId, Term};
+use lvmc_term::{Cmp, Draw, EvalError, Fun, IxId, Node, Num, Size, Store, SymId, Term};
 use std::collections::HashMap;
 
 /// A sum over an index is written out up to that many addends.
@@ -289,6 +289,17 @@ impl<'a> Translate<'a> {
                 let all = self.binary(Binary::Mul, y, log);
                 Ok(self.map(Elementwise::Ternary(Ternary::Select), &[y, all, zero]))
             }
+            Node::Draw(draw, args) => {
+                let args = args.iter().map(|&a| self.value(a)).collect::<Result<Vec<_>, _>>()?;
+                let op = match draw {
+                    Draw::LogGamma => Elementwise::Binary(Binary::LogGamma),
+                    Draw::LogGammaSlope => Elementwise::Binary(Binary::LogGammaSlope),
+                    Draw::Poisson => Elementwise::Binary(Binary::Poisson),
+                    Draw::Binomial => Elementwise::Ternary(Ternary::Binomial),
+                };
+                Ok(self.map(op, &args))
+            }
+            Node::Fixed(a) => self.value(a),
             Node::Cmp(c, a, b) => {
                 let (a, b) = (self.value(a)?, self.value(b)?);
                 let op = match c {

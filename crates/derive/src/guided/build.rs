@@ -1,8 +1,7 @@
 //! From a graph to its bound: q's factors in the order of their draws, then each statement's expectation under them.
 
-use super::expect::{self, Moments, Spread};
 use super::noising;
-use super::{BoundTerm, Guided, Latent, LeftOut, Objective, Random, Source, Taken, free, order};
+use super::{Guided, Latent, LeftOut, Objective, Random, Source, free, order};
 use crate::error::DeriveError;
 use crate::joint;
 use crate::missing::{self, Gaps, Missing};
@@ -66,13 +65,13 @@ pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Guided, Deri
     Ok(b.g)
 }
 
-struct Builder<'a> {
-    graph: &'a ModelGraph,
-    g: Guided,
+pub(super) struct Builder<'a> {
+    pub(super) graph: &'a ModelGraph,
+    pub(super) g: Guided,
 }
 
 impl<'a> Builder<'a> {
-    fn s(&mut self) -> &mut Store {
+    pub(super) fn s(&mut self) -> &mut Store {
         &mut self.g.store
     }
 
@@ -188,7 +187,7 @@ impl<'a> Builder<'a> {
             (signature, args) = (element, of);
         }
         let shape = self.s().shape(z).clone();
-        if let Some(size) = finite.clone().filter(|_| shape.is_empty()) {
+        if let Some(size) = finite.clone().filter(|size| shape.is_empty() && self.few(size)) {
             let ix = self.s().add_ix(index_name(&var.name), size.clone());
             let (log_q, k) = (self.density(factor), self.s().index(ix));
             let log_q = self.replaced(log_q, sym, k);
@@ -201,22 +200,24 @@ impl<'a> Builder<'a> {
                 mass: Some(mass),
                 auxiliary,
                 point: false,
+                score: None,
                 span: factor.span,
             });
             return Ok(());
         }
         let Some(noise) = family.noise(signature) else {
             return refuse(
-                &format!("a draw from {} is no smooth function of noise", family.name()),
-                "q of a continuous latent is Normal, Exponential or Delta; of a category, Categorical",
+                &format!("a draw from {} is not known as a function of noise", family.name()),
+                &format!("q is one of {}", drawn_families().join(", ")),
             );
         };
-        let sample_noise = match noise {
-            Noise::None => None,
-            _ => Some(self.noise_for(&var.name, &shape, noise)),
-        };
+        let sample_noise: Vec<Term> = ["epsilon", "eta"]
+            .into_iter()
+            .zip(noise)
+            .map(|(letter, &noise)| self.noise_for(&format!("{letter}_{}", var.name), &shape, noise))
+            .collect();
         let rooted: Vec<Term> = args.iter().map(|&a| self.rooted(a)).collect();
-        let Some(draw) = family.draw_from(self.s(), signature, &rooted, sample_noise) else {
+        let Some(draw) = family.draw_from(self.s(), signature, &rooted, &sample_noise) else {
             return refuse(
                 "a draw needs the root of its covariance",
                 "write the spread as diag(v), as s * I, as a covariance parameter, or as chol = L",
@@ -229,6 +230,8 @@ impl<'a> Builder<'a> {
             let m = self.s().refill(m, shape.clone());
             (m, variance.map(|v| self.g.store.refill(v, shape)))
         });
+        let support = family.support(self.s(), signature, &args);
+        let score = steps(&support).then(|| self.score(factor, draw));
         self.g.latents.push(Latent {
             sym,
             draw,
@@ -236,7 +239,8 @@ impl<'a> Builder<'a> {
             finite: None,
             mass: None,
             auxiliary,
-            point: matches!(noise, Noise::None),
+            point: noise.is_empty(),
+            score,
             span: factor.span,
         });
         Ok(())
@@ -276,7 +280,7 @@ impl<'a> Builder<'a> {
 
     fn noise_for(&mut self, name: &str, shape: &[Size], noise: Noise) -> Term {
         let sym = self.s().add_sym(Sym {
-            name: format!("epsilon_{name}"),
+            name: name.into(),
             kind: SymKind::Noise,
             shape: shape.to_vec(),
             family: 0,
@@ -303,15 +307,19 @@ impl<'a> Builder<'a> {
                 signature,
                 args,
                 ..
-            } if !matches!(family.noise(*signature), Some(Noise::None)) => {
-                Some((family.name(), family.support(self.s(), *signature, args)))
-            }
+            } if family.noise(*signature).is_none_or(|n| !n.is_empty()) => Some((
+                family.name(),
+                family.support(self.s(), *signature, args),
+                family.largest(*signature, args),
+            )),
             _ => None,
         };
-        let (Some((prior, wide)), Some((q, narrow))) = (support(prior), support(factor)) else {
+        let (Some((prior, wide, top)), Some((q, narrow, reach))) = (support(prior), support(factor)) else {
             return Ok(());
         };
-        if within(&narrow, &wide) {
+        // counts up to the same number, or a bit among them
+        let ends = top.is_none() || top == reach || narrow == Support::Binary;
+        if within(&narrow, &wide) && ends {
             return Ok(());
         }
         Err(DeriveError::NoPosterior {
@@ -413,7 +421,7 @@ impl<'a> Builder<'a> {
 
     // -- the bound
 
-    fn density(&mut self, factor: &Factor) -> Term {
+    pub(super) fn density(&mut self, factor: &Factor) -> Term {
         let s = &mut self.g.store;
         if let Dist::Family {
             family,
@@ -481,106 +489,7 @@ impl<'a> Builder<'a> {
         };
     }
 
-    fn part(&mut self, of: SymId, guide: bool, written: Term) {
-        let (expected, taken) = self.average(written);
-        let s = self.s();
-        let expected = if guide { s.neg(expected) } else { expected };
-        self.g.terms.push(BoundTerm {
-            of,
-            guide,
-            written,
-            expected,
-            taken,
-        });
-    }
-
-    /// E_q[t], from the last factor of q to the first.
-    fn average(&mut self, t: Term) -> (Term, Taken) {
-        let (mut t, mut taken) = (t, Taken::Plain);
-        for i in (0..self.g.latents.len()).rev() {
-            let latent = self.g.latents[i].clone();
-            if !self.g.store.depends_on_sym(t, latent.sym) {
-                continue;
-            }
-            let (next, how) = self.average_over(t, &latent);
-            (t, taken) = (next, taken.max(how));
-        }
-        (t, taken)
-    }
-
-    fn average_over(&mut self, t: Term, latent: &Latent) -> (Term, Taken) {
-        if let Some(sum) = self.g.enumerated(t, latent) {
-            return (sum, Taken::Enumerated);
-        }
-        if latent.point {
-            return (self.replaced(t, latent.sym, latent.draw), Taken::Point);
-        }
-        let q = self.moments(latent);
-        let (mut sum, mut how) = (vec![], Taken::Plain);
-        for part in self.g.store.addends(t) {
-            if !self.g.store.depends_on_sym(part, latent.sym) {
-                sum.push(part);
-                continue;
-            }
-            match q.as_ref().and_then(|q| self.closed(part, q)) {
-                Some(e) => {
-                    sum.push(e);
-                    how = how.max(Taken::Moments);
-                }
-                None => {
-                    sum.push(self.replaced(part, latent.sym, latent.draw));
-                    how = how.max(Taken::Drawn);
-                }
-            }
-        }
-        (self.s().sum(&sum), how)
-    }
-
-    /// The expectation by moments, of the term as it stands or with its nets written out.
-    fn closed(&mut self, t: Term, q: &Moments) -> Option<Term> {
-        if let Some(e) = expect::expect(self.s(), t, q) {
-            return Some(e);
-        }
-        let (open, masks) = self.graph.expand_nets(&mut self.g.store, t);
-        if open == t || !masks.is_empty() {
-            return None;
-        }
-        expect::expect(self.s(), open, q)
-    }
-
-    fn moments(&mut self, latent: &Latent) -> Option<Moments> {
-        let factors = self.graph.guide.as_ref()?.factors.iter();
-        let factor = factors.into_iter().find(|f| self.graph.var(f.var).sym == latent.sym)?;
-        let Dist::Family {
-            family,
-            signature,
-            args,
-            ..
-        } = &factor.dist
-        else {
-            return None;
-        };
-        let (mean, cov) = family.gaussian(self.s(), *signature, args)?;
-        let shape = self.s().shape(factor.value).clone();
-        let mean = self.s().refill(mean, shape);
-        let spread = if self.s().shape(cov).is_empty() {
-            Spread::Diagonal(cov)
-        } else {
-            match self.s().written_diagonal(cov) {
-                Some(v) => Spread::Diagonal(v),
-                // element by element
-                None if self.g.store.shape(cov).len() < 2 => Spread::Diagonal(cov),
-                None => Spread::Full(cov),
-            }
-        };
-        Some(Moments {
-            sym: latent.sym,
-            mean,
-            spread,
-        })
-    }
-
-    fn replaced(&mut self, t: Term, sym: SymId, by: Term) -> Term {
+    pub(super) fn replaced(&mut self, t: Term, sym: SymId, by: Term) -> Term {
         let z = self.s().var(sym);
         self.s().substitute(t, &HashMap::from([(z, by)]))
     }
@@ -618,6 +527,46 @@ impl<'a> Builder<'a> {
         let params = self.graph.vars.iter().filter(|v| v.role == Role::Param);
         params.map(|v| v.sym).filter(|s| used.contains(s)).collect()
     }
+}
+
+/// Values of all latents that are enumerated together, at most.
+const JOINTLY: usize = 256;
+
+impl Builder<'_> {
+    /// Whether a latent of that many values is enumerated, with those that are already.
+    fn few(&self, size: &Size) -> bool {
+        let values = |n: &Size| match n {
+            Size::Const(n) => *n,
+            // `--set` chooses it; what is not known is taken to be small
+            Size::Dim(d) => self
+                .graph
+                .dims
+                .iter()
+                .find(|i| i.id == *d)
+                .and_then(|i| i.default)
+                .unwrap_or(1),
+            Size::Sum(_) => 1,
+        };
+        let others = self.g.latents.iter().filter_map(|l| l.finite.as_ref());
+        let joint = others.map(|(n, _)| values(n)).fold(values(size), usize::saturating_mul);
+        joint <= JOINTLY
+    }
+}
+
+/// Families that can be drawn as functions of noise.
+fn drawn_families() -> Vec<&'static str> {
+    let all = lvmc_families::registry::FAMILIES.iter();
+    all.filter(|f| (0..f.signatures().len()).any(|i| f.noise(i).is_some()))
+        .map(|f| f.name())
+        .collect()
+}
+
+/// Draws step from one value to the next: gradients do not pass through them.
+fn steps(support: &Support) -> bool {
+    matches!(
+        support,
+        Support::Int | Support::Count | Support::Binary | Support::Category(_)
+    )
 }
 
 /// True where every value of `q` is one of `p`, and both have densities of one kind.

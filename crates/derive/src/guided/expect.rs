@@ -1,9 +1,11 @@
-//! Expectations under one Gaussian factor of q, where the algebra has them: terms that are linear or quadratic in it.
+//! Expectations under one factor of q, where the algebra has them: terms that are linear or quadratic in it, linear in
+//! functions of it whose expectations are known, or functions of single elements with few values.
 //!
 //! E[a] = L E[z] + c for an affine a = L z + c, and Cov[a] = L S Lᵀ; then E[a²] = E[a]² + Var[a] and
 //! E[aᵀ A⁻¹ a] = E[a]ᵀ A⁻¹ E[a] + tr(A⁻¹ Cov[a]). Nothing else is needed for the divergence of two Gaussians, and for
 //! Gaussian statements with affine means.
 
+use super::Taken;
 use lvmc_term::{Node, Store, SymId, Term, children};
 use std::collections::HashMap;
 
@@ -23,10 +25,16 @@ pub(super) enum Spread {
 pub(super) struct Moments {
     /// The latent.
     pub sym: SymId,
-    /// E[z].
-    pub mean: Term,
-    /// Cov[z].
-    pub spread: Spread,
+    /// E[z], if there is one.
+    pub mean: Option<Term>,
+    /// Cov[z], if it is known.
+    pub spread: Option<Spread>,
+    /// Functions of z and their expectations.
+    pub statistics: Vec<(Term, Term)>,
+    /// The few values of an element and their probabilities; elements are independent.
+    pub values: Vec<(Term, Term)>,
+    /// What an expectation by them is called.
+    pub how: Taken,
 }
 
 impl Spread {
@@ -78,19 +86,46 @@ impl Spread {
 struct Length(Option<lvmc_term::Size>);
 
 /// E[t] over the latent; `None` where the term is no polynomial of degree two in it, or not visibly one.
-pub(super) fn expect(s: &mut Store, t: Term, q: &Moments) -> Option<Term> {
-    Expect {
+pub(super) fn expect(s: &mut Store, t: Term, q: &Moments) -> Option<(Term, Taken)> {
+    let mut memo = HashMap::new();
+    let z = s.var(q.sym);
+    for &(statistic, mean) in &q.statistics {
+        // the mean is written more simply
+        if statistic != z || q.mean.is_none() {
+            memo.insert(statistic, Some(mean));
+        }
+    }
+    // those of single elements
+    if !q.statistics.is_empty() {
+        for x in s.subterms(t) {
+            let Node::At(base, at) = s.node(x).clone() else {
+                continue;
+            };
+            for &(statistic, mean) in q.statistics.iter().filter(|_| base == z) {
+                if statistic != z && s.shape(statistic) == s.shape(z) {
+                    let (statistic, mean) = (s.at(statistic, &at), s.at(mean, &at));
+                    memo.insert(statistic, Some(mean));
+                }
+            }
+        }
+    }
+    let mut run = Expect {
         s,
         q,
-        memo: HashMap::new(),
-    }
-    .of(t)
+        memo,
+        enumerated: false,
+    };
+    let found = run.of(t)?;
+    let how = if run.enumerated { Taken::Enumerated } else { q.how };
+    Some((found, how))
 }
 
 struct Expect<'a> {
     s: &'a mut Store,
     q: &'a Moments,
     memo: HashMap<Term, Option<Term>>,
+    /// Some part was summed over the values of its elements.
+    enumerated: bool,
 }
 
 impl Expect<'_> {
@@ -105,14 +140,27 @@ impl Expect<'_> {
         if let Some(&known) = self.memo.get(&t) {
             return known;
         }
-        let found = self.find(t);
+        let found = match self.find(t) {
+            None => self.by_element(t),
+            found => found,
+        };
         self.memo.insert(t, found);
         found
     }
 
     fn find(&mut self, t: Term) -> Option<Term> {
         match self.s.node(t).clone() {
-            Node::Sym(_) => Some(self.q.mean),
+            Node::Sym(_) => self.q.mean,
+            // y log x is linear in y, and in log x
+            Node::XLogY(y, x) if self.free(x) => {
+                let y = self.of(y)?;
+                Some(self.s.xlogy(y, x))
+            }
+            Node::XLogY(y, x) if self.free(y) => {
+                let log = self.s.log(x);
+                let log = self.of(log)?;
+                Some(self.s.mul(y, log))
+            }
             Node::Add(ts) => {
                 let parts: Vec<Term> = ts.iter().map(|&x| self.of(x)).collect::<Option<_>>()?;
                 Some(self.s.sum(&parts))
@@ -166,10 +214,44 @@ impl Expect<'_> {
         }
     }
 
+    /// Of a function of independent elements, each of its own one: Σₖ P(z = k) f(k).
+    fn by_element(&mut self, t: Term) -> Option<Term> {
+        let z = self.s.var(self.q.sym);
+        if self.q.values.is_empty() || self.s.shape(t) != self.s.shape(z) || !self.element_by_element(t, z) {
+            return None;
+        }
+        let mut parts = vec![];
+        for &(value, mass) in &self.q.values {
+            let at = self.s.substitute(t, &HashMap::from([(z, value)]));
+            parts.push(self.s.mul(mass, at));
+        }
+        self.enumerated = true;
+        let (sum, shape) = (self.s.sum(&parts), self.s.shape(t).clone());
+        Some(self.s.refill(sum, shape))
+    }
+
+    fn element_by_element(&self, t: Term, z: Term) -> bool {
+        if t == z || self.free(t) {
+            return true;
+        }
+        let node = self.s.node(t);
+        matches!(
+            node,
+            Node::Add(_)
+                | Node::Mul(_)
+                | Node::Pow(..)
+                | Node::Fun(..)
+                | Node::XLogY(..)
+                | Node::Cmp(..)
+                | Node::Select(..)
+                | Node::Hold(_)
+        ) && children(node).into_iter().all(|c| self.element_by_element(c, z))
+    }
+
     /// E and Cov of an affine term.
     fn affine(&mut self, t: Term) -> Option<(Term, Spread)> {
         match self.s.node(t).clone() {
-            Node::Sym(_) => Some((self.q.mean, self.q.spread.clone())),
+            Node::Sym(_) => Some((self.q.mean?, self.q.spread.clone()?)),
             Node::Add(ts) => {
                 let (fixed, open): (Vec<Term>, Vec<Term>) = ts.iter().partition(|&&x| self.free(x));
                 // several parts that depend on the latent are one map of it

@@ -2,10 +2,12 @@
 //!
 //! log p(x) ≥ E_q[log p(x, z) − log q(z | x)]. Each expectation is taken by the first rule that applies, from the last
 //! factor of the guide to its first: a sum over the values of a finite latent (`enumeration`), moments where the term is
-//! linear or quadratic in a Gaussian one (`gaussian-expectation`), its point (`point`), and else one draw written as a
-//! function of noise (`reparametrisation`), so that gradients pass through it. What is left has parameters, data and noise;
-//! its gradient is a term too.
+//! linear or quadratic in a Gaussian one (`gaussian-expectation`) or linear in the statistics of another one
+//! (`exponential-family`), its point (`point`), and else one draw written as a function of noise: smooth on a continuous
+//! support (`reparametrisation`), so that gradients pass through it, and with the score of q beside it on a discrete one
+//! (`score-function`). What is left has parameters, data and noise; its gradient is a term too.
 
+mod average;
 mod build;
 mod expect;
 mod free;
@@ -13,6 +15,8 @@ pub(crate) mod gaps;
 pub mod noising;
 mod objective;
 mod order;
+mod score;
+mod statistics;
 
 use crate::plan::Mask;
 use lvmc_base::Span;
@@ -45,8 +49,12 @@ pub enum Taken {
     Enumerated,
     /// Moments of a Gaussian.
     Moments,
+    /// Sufficient statistics, mean and variance of another distribution.
+    Statistics,
     /// One draw, a function of noise.
     Drawn,
+    /// One draw that steps, with the score of q for its gradient.
+    Scored,
 }
 
 impl Taken {
@@ -58,7 +66,9 @@ impl Taken {
             Self::Point => "point",
             Self::Enumerated => "enumeration",
             Self::Moments => "gaussian-expectation",
+            Self::Statistics => "exponential-family",
             Self::Drawn => "reparametrisation",
+            Self::Scored => "score-function",
         }
     }
 }
@@ -76,6 +86,21 @@ pub struct BoundTerm {
     pub expected: Term,
     /// How, the least exact of its parts.
     pub taken: Taken,
+    /// What is 0 but for its gradient, that of the draws' distribution; none where every draw is smooth.
+    pub surrogate: Option<Term>,
+    /// What of it depends on each latent with a score, drawn.
+    pub signals: Vec<(SymId, Term)>,
+}
+
+/// The score of a latent that gradients do not pass through: ∇ E_q[f] = E_q[∇f + (f − c) ∇ log q].
+#[derive(Debug, Clone, Copy)]
+pub struct Score {
+    /// log q of the latent, of the latents before it, and of it.
+    pub log_q: Term,
+    /// log q less itself fixed: 0 with the gradient of log q, everything drawn.
+    pub change: Term,
+    /// c, the mean of f over other draws.
+    pub baseline: SymId,
 }
 
 /// The distribution of noise.
@@ -132,6 +157,8 @@ pub struct Latent {
     pub auxiliary: bool,
     /// It is a point.
     pub point: bool,
+    /// It is discrete and drawn.
+    pub score: Option<Score>,
     /// Its statement.
     pub span: Span,
 }

@@ -13,6 +13,7 @@ impl Guided {
     pub fn written(&mut self, graph: &ModelGraph, aim: Aim, draws: usize) -> Result<Written, &'static str> {
         let mut noise = self.noise.clone();
         let mut beta = None;
+        let mut averaged = false;
         let row = match (aim, self.noising.clone()) {
             (Aim::Simple, None) => return Err("only a chain away from the data has a simple objective"),
             (Aim::Importance { .. } | Aim::Weighted, Some(_)) => {
@@ -29,31 +30,37 @@ impl Guided {
                 let Some(weight) = self.weight else {
                     return Err("importance weights need a guide of continuous latents with densities");
                 };
-                let copies = self.copies(weight, draws, &mut noise);
-                let all = self.store.stack(&copies);
-                let lse = self.store.log_sum_exp(all);
-                let n = self.store.num(-(draws as f64).ln());
-                self.store.add(lse, n)
+                self.weighted(weight, draws, &mut noise)
             }
             (aim, None) => {
                 let weight = (aim == Aim::Weighted).then(|| self.once("beta"));
                 beta = weight;
-                let mut parts = vec![];
+                let (mut parts, mut signals) = (vec![], vec![]);
                 for t in self.terms.clone() {
                     let divergence = self.latents.iter().any(|l| l.sym == t.of);
-                    parts.push(match weight.filter(|_| divergence) {
+                    let mut of = |t: Term| match weight.filter(|_| divergence) {
                         Some(b) => {
                             let b = self.store.var(b);
-                            self.store.mul(b, t.expected)
+                            self.store.mul(b, t)
                         }
-                        None => t.expected,
-                    });
+                        None => t,
+                    };
+                    parts.push(of(t.expected));
+                    parts.extend(t.surrogate.map(&mut of));
+                    signals.extend(t.signals.iter().map(|&(sym, t)| (sym, of(t))));
                 }
-                self.store.sum(&parts)
+                let row = self.store.sum(&parts);
+                if signals.is_empty() {
+                    row
+                } else {
+                    averaged = true;
+                    self.with_baselines(row, &signals, draws.max(2), &mut noise)
+                }
             }
         };
         let row = match aim {
             Aim::Importance { .. } => row,
+            _ if averaged => row,
             _ if draws > 1 => {
                 let copies = self.copies(row, draws, &mut noise);
                 let sum = self.store.sum(&copies);
@@ -151,8 +158,14 @@ impl Guided {
 
     /// A term with noise of its own, several times.
     fn copies(&mut self, t: Term, draws: usize, noise: &mut Vec<Source>) -> Vec<Term> {
+        let renamed = self.renamings(draws, noise);
+        renamed.iter().map(|with| self.store.substitute(t, with)).collect()
+    }
+
+    /// For each of several draws what gives a term noise of its own; the first keeps what it has.
+    pub(super) fn renamings(&mut self, draws: usize, noise: &mut Vec<Source>) -> Vec<HashMap<Term, Term>> {
         let own: Vec<Source> = noise.clone();
-        let mut out = vec![t];
+        let mut out = vec![HashMap::new()];
         for _ in 1..draws {
             let mut with = HashMap::new();
             for source in &own {
@@ -164,7 +177,7 @@ impl Guided {
                     random: source.random.clone(),
                 });
             }
-            out.push(self.store.substitute(t, &with));
+            out.push(with);
         }
         out
     }

@@ -3,9 +3,9 @@
 
 use crate::cases::{Case, case, cases, m2, n, v};
 use crate::quadrature::Domain;
-use lvmc_families::{Array, Event, Exponential, Family, registry};
+use lvmc_families::{Array, Event, Exponential, Family, Noise, registry};
 use lvmc_term::{Env, Shape, Size, Store, Support, Sym, SymId, SymKind, Term};
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 
 /// A case as terms: symbols for the value and the arguments, and an environment with the arguments' values.
 struct Setting {
@@ -143,7 +143,12 @@ fn densities_normalise_and_agree_with_their_exponential_form() {
         if let Some(e) = set.exponential() {
             exponential_form(&mut set, &c, &e, &means, &label);
         }
-        sampler(&mut set, &c, &statistics, &means, &label);
+        let mut rng = rand::rngs::StdRng::seed_from_u64(20_240_607);
+        let draws = (0..DRAWS).map(|_| set.family.sample(&mut rng, c.signature, &c.args));
+        sampler(&mut set, &draws.collect::<Vec<_>>(), &statistics, &means, &label);
+        if let Some(draws) = of_noise(&mut set, &c) {
+            sampler(&mut set, &draws, &statistics, &means, &format!("{label} of noise"));
+        }
         mean(&mut set, &c, &label);
         variance(&mut set, &c, &label);
         finite(&mut set, &c, &label);
@@ -192,13 +197,37 @@ fn exponential_form(set: &mut Setting, c: &Case, e: &Exponential, means: &[Array
     }
 }
 
-/// The average of T over draws is E[T], within six standard errors.
-fn sampler(set: &mut Setting, c: &Case, statistics: &[Term], means: &[Array], label: &str) {
-    const DRAWS: usize = 10_000;
-    let mut rng = rand::rngs::StdRng::seed_from_u64(20_240_607);
-    let draws: Vec<Array> = (0..DRAWS)
-        .map(|_| set.family.sample(&mut rng, c.signature, &c.args))
+const DRAWS: usize = 10_000;
+
+/// Draws as functions of noise, where the family has them.
+fn of_noise(set: &mut Setting, c: &Case) -> Option<Vec<Array>> {
+    let (kinds, terms) = (set.family.noise(c.signature)?, set.terms());
+    let noise: Vec<(SymId, Term)> = kinds
+        .iter()
+        .map(|_| symbol(&mut set.s, "noise", &c.probe, Support::Real))
         .collect();
+    let names: Vec<Term> = noise.iter().map(|n| n.1).collect();
+    let draw = set.family.draw_from(&mut set.s, c.signature, &terms, &names)?;
+    let mut rng = rand::rngs::StdRng::seed_from_u64(20_260_607);
+    let draws = (0..DRAWS).map(|_| {
+        for (&(sym, _), kind) in noise.iter().zip(kinds) {
+            let value = Array::from_fn(&c.probe.shape, |_| match kind {
+                Noise::Uniform => rng.random::<f64>().max(1e-300),
+                // Box and Muller
+                Noise::Normal => {
+                    let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+                    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+                }
+            });
+            set.env.set(sym, value);
+        }
+        set.s.eval(draw, &set.env).expect("a draw")
+    });
+    Some(draws.collect())
+}
+
+/// The average of T over draws is E[T], within six standard errors.
+fn sampler(set: &mut Setting, draws: &[Array], statistics: &[Term], means: &[Array], label: &str) {
     for (&t, mean) in statistics.iter().zip(means) {
         let values: Vec<Array> = draws.iter().map(|x| set.at(x, t)).collect();
         for (i, &wanted) in mean.data.iter().enumerate() {

@@ -119,7 +119,9 @@ fn binary(op: Binary, out: &mut [f32], a: Operand<'_>, b: Operand<'_>) {
         Binary::Lt => each!(|x, y| truth(x < y)),
         Binary::Le => each!(|x, y| truth(x <= y)),
         Binary::Eq => each!(|x, y| truth(x == y)),
-        Binary::Pow => each!(|x, y| f64::from(x).powf(f64::from(y)) as f32),
+        Binary::Pow | Binary::LogGamma | Binary::LogGammaSlope | Binary::Poisson => {
+            each!(|x, y| block::binary(op, f64::from(x), f64::from(y)) as f32)
+        }
     }
 }
 
@@ -165,6 +167,7 @@ fn ternary<const F: bool>(op: Ternary, out: &mut [f32], from: [Operand<'_>; 3]) 
     match op {
         Ternary::Fma => each!(|x, y, z| math::fma::<F>(x, y, z)),
         Ternary::Select => each!(|x, y, z| if x == 0.0 { z } else { y }),
+        Ternary::Binomial => each!(|x, y, z| block::ternary(op, x.into(), y.into(), z.into()) as f32),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::math;
 use super::simd::{LANES, Simd};
-use crate::special;
+use crate::{counts, gamma, special};
 
 /// Operations of one operand; as in the loop IR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +42,12 @@ pub enum Binary {
     Lt,
     Le,
     Eq,
+    /// log F⁻¹(Φ(y); x), F of Gamma(x, 1).
+    LogGamma,
+    /// The derivative of that in x, where y is its value.
+    LogGammaSlope,
+    /// A draw of Poisson(x) from a uniform y.
+    Poisson,
 }
 
 /// Operations of three operands.
@@ -51,6 +57,8 @@ pub enum Ternary {
     Fma,
     /// a ≠ 0 ? b : c
     Select,
+    /// A draw of Binomial(a, b) from a uniform c.
+    Binomial,
 }
 
 /// Numbering: `op as usize`.
@@ -76,7 +84,7 @@ const UNARY: [Unary; 18] = [
 ];
 
 /// Numbering: `op as usize`.
-const BINARY: [Binary; 10] = [
+const BINARY: [Binary; 13] = [
     Binary::Add,
     Binary::Sub,
     Binary::Mul,
@@ -87,6 +95,9 @@ const BINARY: [Binary; 10] = [
     Binary::Lt,
     Binary::Le,
     Binary::Eq,
+    Binary::LogGamma,
+    Binary::LogGammaSlope,
+    Binary::Poisson,
 ];
 
 /// `op` applied to two numbers, as the kernel does it (NaN from either operand stays in `Min` and `Max`).
@@ -104,6 +115,9 @@ pub fn binary(op: Binary, x: f64, y: f64) -> f64 {
         Binary::Lt => f64::from(x < y),
         Binary::Le => f64::from(x <= y),
         Binary::Eq => f64::from(x == y),
+        Binary::LogGamma => gamma::log_quantile(x, y),
+        Binary::LogGammaSlope => gamma::log_quantile_slope(x, y),
+        Binary::Poisson => counts::poisson(x, y),
     }
 }
 
@@ -119,6 +133,7 @@ pub fn ternary(op: Ternary, a: f64, b: f64, c: f64) -> f64 {
                 b
             }
         }
+        Ternary::Binomial => counts::binomial(a, b, c),
     }
 }
 
@@ -261,13 +276,13 @@ pub(crate) unsafe fn run2<S: Simd>(op: usize, n: usize, out: *mut f64, a: *const
         Binary::Lt => vector!(|x, y| S::if_lt(x, y, one, zero)),
         Binary::Le => vector!(|x, y| S::if_le(x, y, one, zero)),
         Binary::Eq => vector!(|x, y| S::if_eq(x, y, one, zero)),
-        Binary::Pow => {
+        Binary::Pow | Binary::LogGamma | Binary::LogGammaSlope | Binary::Poisson => {
             for i in 0..n {
                 // SAFETY: i < n, and one-number operands are read at 0
                 unsafe {
                     let x = *a.add(if scalar & 1 == 0 { i } else { 0 });
                     let y = *b.add(if scalar & 2 == 0 { i } else { 0 });
-                    *out.add(i) = x.powf(y);
+                    *out.add(i) = binary(op, x, y);
                 }
             }
         }
@@ -292,7 +307,13 @@ pub(crate) unsafe fn run3<S: Simd>(op: usize, n: usize, out: *mut f64, from: [*c
         match (op, scalar) {
             (0, 0) => map!(S, n, out, from, 0, |v| S::fma(v[0], v[1], v[2])),
             (0, _) => map!(S, n, out, from, scalar, |v| S::fma(v[0], v[1], v[2])),
-            _ => map!(S, n, out, from, scalar, |v| S::if_eq(v[0], zero, v[2], v[1])),
+            (1, _) => map!(S, n, out, from, scalar, |v| S::if_eq(v[0], zero, v[2], v[1])),
+            _ => {
+                for i in 0..n {
+                    let at = |k: usize| *from[k].add(if scalar >> k & 1 == 0 { i } else { 0 });
+                    *out.add(i) = ternary(Ternary::Binomial, at(0), at(1), at(2));
+                }
+            }
         }
     }
 }

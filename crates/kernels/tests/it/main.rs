@@ -3,6 +3,7 @@
 mod block;
 mod common;
 mod dense;
+mod draws;
 mod special;
 mod tape;
 mod threads;

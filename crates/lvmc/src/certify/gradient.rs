@@ -7,7 +7,7 @@ use crate::gradient::executor;
 use lvmc_base::Bug;
 use lvmc_dense::Executor;
 use lvmc_dense::ir::Precision;
-use lvmc_derive::guided::{Aim, Guided, Noising, Random, Source, Taken};
+use lvmc_derive::guided::{Aim, Guided, Latent, Noising, Random, Source, Taken};
 use lvmc_model::ModelGraph;
 use lvmc_runtime::gradient::problem::Problem;
 use lvmc_runtime::gradient::start;
@@ -52,11 +52,25 @@ pub fn certify(graph: &ModelGraph, guided: Guided, seed: u64) -> Result<Vec<Cert
     out.push(world.objective()?);
     out.push(world.gradients()?);
     out.extend(world.closed_forms(graph)?);
+    out.extend(world.scores(graph)?);
     if let Some(n) = chain {
         out.extend(world.noising(&n)?);
         out.push(world.divergences(graph, &n)?);
     }
     Ok(out)
+}
+
+/// Joint values of discrete latents that are written out, at most.
+const JOINT: usize = 1024;
+/// Values of a count that are written out: 0, 1, ….
+const COUNTS: usize = 32;
+
+/// What the bound is at given values of discrete latents.
+struct Enumeration {
+    f: Term,
+    log_q: Term,
+    symbols: Vec<SymId>,
+    values: Vec<Vec<Array>>,
 }
 
 struct World {
@@ -187,9 +201,12 @@ impl World {
         s.eval_scalar(t, env).map_err(|e| bug(format!("the evaluator: {e}")))
     }
 
-    /// The objective by the evaluator.
+    /// The objective by the evaluator; what is fixed stays as it is at the world's parameters.
     fn value(&self, params: &[Vec<f64>]) -> Result<f64, Failure> {
         let mut env = self.env(params);
+        if !self.problem.guided.latents.iter().all(|l| l.score.is_none()) {
+            env.set_fixed(self.env(&self.params));
+        }
         let mut sum = 0.0;
         for row in 0..ROWS {
             sum += self.row_value(self.problem.written.row, &mut env, row)?;
@@ -268,7 +285,10 @@ impl World {
     fn closed_forms(&mut self, graph: &ModelGraph) -> Result<Vec<Certificate>, Failure> {
         let mut out = vec![];
         for t in self.problem.guided.terms.clone() {
-            if t.taken != Taken::Moments {
+            let g = &self.problem.guided;
+            let stepping = |l: &&Latent| l.score.is_some() && g.store.depends_on_sym(t.written, l.sym);
+            let by_element = t.taken == Taken::Enumerated && g.latents.iter().any(|l| stepping(&l));
+            if !by_element && !matches!(t.taken, Taken::Moments | Taken::Statistics) {
                 continue;
             }
             let g = &mut self.problem.guided;
@@ -317,6 +337,167 @@ impl World {
             });
         }
         Ok(out)
+    }
+
+    /// The mean of the gradient's estimates over many draws, along one direction, against differences of the bound with every
+    /// value of the discrete latents written out.
+    fn scores(&mut self, graph: &ModelGraph) -> Result<Vec<Certificate>, Failure> {
+        let Some(exact) = self.enumeration(graph) else {
+            return Ok(vec![]);
+        };
+        let mut env = self.env(&self.params);
+        let rng = &mut self.rng;
+        let direction: Vec<Vec<f64>> = self
+            .params
+            .iter()
+            .map(|p| {
+                p.iter()
+                    .map(|_| if rng.random::<f64>() < 0.5 { -1.0 } else { 1.0 })
+                    .collect()
+            })
+            .collect();
+        let moved = |params: &[Vec<f64>], h: f64| -> Vec<Vec<f64>> {
+            let pairs = params.iter().zip(&direction);
+            pairs
+                .map(|(p, d)| p.iter().zip(d).map(|(x, d)| x + h * d).collect())
+                .collect()
+        };
+        // Σ over the values of q · f
+        let mut value = |world: &Self, h: f64| -> Result<f64, Failure> {
+            let params = moved(&world.params, h);
+            let mut sum = 0.0;
+            for (k, f) in world.problem.written.free.iter().enumerate() {
+                env.set(
+                    f.free,
+                    Array {
+                        shape: shape(&world.problem, f.free),
+                        data: params[k].clone(),
+                    },
+                );
+            }
+            for values in &exact.values {
+                for (&sym, value) in exact.symbols.iter().zip(values) {
+                    env.set(sym, value.clone());
+                }
+                for row in 0..ROWS {
+                    let mass = world.row_value(exact.log_q, &mut env, row)?.exp();
+                    if mass > 0.0 {
+                        sum += mass * world.row_value(exact.f, &mut env, row)?;
+                    }
+                }
+            }
+            let prior = world
+                .problem
+                .guided
+                .store
+                .eval_scalar(world.problem.written.prior, &env);
+            Ok(sum + SHARE * prior.map_err(|e| bug(format!("the evaluator: {e}")))?)
+        };
+        const H: f64 = 1e-4;
+        let slope = (value(&*self, H)? - value(&*self, -H)?) / (2.0 * H);
+        let (mut sum, mut square) = (0.0, 0.0);
+        for draw in 0..DRAWS {
+            self.native.run(ROWS, draw as u64 + 1);
+            let mut along = 0.0;
+            for (&(_, gradient), d) in self.problem.step.params.iter().zip(&direction) {
+                along += self.native.get(gradient).iter().zip(d).map(|(g, d)| g * d).sum::<f64>();
+            }
+            sum += along;
+            square += along * along;
+        }
+        let n = DRAWS as f64;
+        let mean = sum / n;
+        let se = ((square / n - mean * mean).max(0.0) / n)
+            .sqrt()
+            .max(1e-7 * (1.0 + mean.abs()));
+        let apart = (slope - mean).abs() / se;
+        Ok(vec![Certificate {
+            part: "gradient",
+            of: "score of q".into(),
+            what: format!("{DRAWS} estimates and enumeration, in standard errors"),
+            value: apart,
+            ok: apart < 5.5,
+        }])
+    }
+
+    /// The bound at values of the discrete latents, where they are few and nothing else is drawn.
+    fn enumeration(&mut self, graph: &ModelGraph) -> Option<Enumeration> {
+        let latents = self.problem.guided.latents.clone();
+        let signals = self.problem.guided.terms.iter().any(|t| !t.signals.is_empty());
+        let others = latents
+            .iter()
+            .any(|l| l.score.is_none() && l.finite.is_none() && !l.point);
+        // dropout is noise too
+        let own = self.problem.guided.noise.len();
+        if !signals || others || self.problem.written.noise.len() % own.max(1) != 0 {
+            return None;
+        }
+        let scored: Vec<Latent> = latents.iter().filter(|l| l.score.is_some()).cloned().collect();
+        let mut values: Vec<Vec<Array>> = vec![vec![]];
+        for l in &scored {
+            let n = self.values_of(l)?;
+            let shape = shape(&self.problem, l.sym);
+            let elements: usize = shape.iter().product();
+            let each = u32::try_from(elements).ok().and_then(|e| n.checked_pow(e))?;
+            if each.checked_mul(values.len())? > JOINT {
+                return None;
+            }
+            let mut next = vec![];
+            for before in &values {
+                for code in 0..each {
+                    let digit = |i: usize| (code / n.pow(i as u32) % n) as f64;
+                    let mut all = before.clone();
+                    all.push(Array {
+                        shape: shape.clone(),
+                        data: (0..elements).map(digit).collect(),
+                    });
+                    next.push(all);
+                }
+            }
+            values = next;
+        }
+        let g = &mut self.problem.guided;
+        let (mut f, mut log_q) = (vec![], vec![]);
+        for t in g.terms.clone() {
+            f.push(if t.guide { g.store.neg(t.written) } else { t.written });
+        }
+        log_q.extend(scored.iter().filter_map(|l| l.score).map(|score| score.log_q));
+        let mut f = g.store.sum(&f);
+        // what is enumerated by q may hang on the others, which keep their symbols
+        for l in latents.iter().rev().filter(|l| l.score.is_none()) {
+            let mut alone = Guided {
+                latents: vec![l.clone()],
+                ..g.clone()
+            };
+            f = alone.drawn(f);
+            g.store = alone.store;
+        }
+        let log_q = g.store.sum(&log_q);
+        let hangs = latents
+            .iter()
+            .any(|l| l.score.is_none() && g.store.depends_on_sym(log_q, l.sym));
+        if hangs {
+            return None;
+        }
+        let free = self.problem.written.free.clone();
+        let g = &mut self.problem.guided;
+        Some(Enumeration {
+            f: g.evaluated(graph, f, &free),
+            log_q: g.evaluated(graph, log_q, &free),
+            symbols: scored.iter().map(|l| l.sym).collect(),
+            values,
+        })
+    }
+
+    /// How many values one element of a discrete latent takes; of counts, those that hold all but nothing of the mass of the
+    /// small rates that certificates start from.
+    fn values_of(&self, l: &Latent) -> Option<usize> {
+        match &self.problem.guided.store.sym(l.sym).support {
+            Support::Binary => Some(2),
+            Support::Category(n) => self.problem.known.size(&self.problem.guided.store, n).ok(),
+            Support::Count => Some(COUNTS),
+            _ => None,
+        }
     }
 
     /// The tables of a noising chain against one joint Gaussian, and the target against the posterior's mean.

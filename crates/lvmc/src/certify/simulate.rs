@@ -102,7 +102,8 @@ fn value(slot: &ParamSlot, draws: &mut Draws) -> Vec<f64> {
         }
         Support::Positive | Support::NonNegative => (0..n).map(|_| 0.7 + 1.5 * draws.unit()).collect(),
         Support::Unit => (0..n).map(|_| 0.2 + 0.6 * draws.unit()).collect(),
-        _ if slot.family > 0 => (0..n).map(|_| 1.5 * draws.centred()).collect(),
+        // not matrices: a chain with a large one in its transitions grows until digits are lost
+        _ if slot.family > 0 && slot.shape.len() < slot.family + 2 => (0..n).map(|_| 1.5 * draws.centred()).collect(),
         _ => (0..n).map(|_| 0.5 * draws.centred()).collect(),
     }
 }

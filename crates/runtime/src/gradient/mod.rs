@@ -193,6 +193,13 @@ pub fn fit(
         settings.precision,
         settings.seed,
     )?;
+    if problem.guided.steps() && matches!(settings.optimiser, Optimiser::Lbfgs { .. }) {
+        return Err(GradientError::Objective {
+            what: "lbfgs walks along one function, and the gradient of a discrete latent of q is that of no function of fixed draws"
+                .into(),
+            help: "fit { optimizer = adam(lr = 1e-2) } averages over draws".into(),
+        });
+    }
     let fresh = from.is_none();
     let begin = start::start(graph, &problem, settings.seed);
     let sizes = |params: &[Vec<f64>]| -> Vec<usize> { params.iter().map(Vec::len).collect() };

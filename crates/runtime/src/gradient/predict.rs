@@ -86,7 +86,6 @@ pub fn predict(r: &mut Restored<'_>, table: &Table, binds: &[String]) -> Result<
 /// Probabilities of finite latents.
 fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<(), GradientError> {
     for l in r.guided.latents.clone() {
-        let Some((size, _)) = l.finite.clone() else { continue };
         let Some(guide) = r.graph.guide.as_ref() else { continue };
         let Some(factor) = guide.factors.iter().find(|f| r.graph.var(f.var).sym == l.sym) else {
             continue;
@@ -98,6 +97,12 @@ fn labels(r: &mut Restored<'_>, out: &mut Predictions, data: &Data) -> Result<()
             ..
         } = &factor.dist
         else {
+            continue;
+        };
+        let scalar = r.guided.store.sym(l.sym).shape.is_empty() && l.moments.is_none();
+        let drawn = l.score.filter(|_| scalar);
+        let drawn = drawn.and_then(|_| family.finite_support(&r.guided.store, *signature, args));
+        let Some(size) = l.finite.clone().map(|f| f.0).or(drawn) else {
             continue;
         };
         let n = values(r, &size)?;

@@ -2,7 +2,7 @@
 
 use super::product::Extra;
 use super::{Big, Math};
-use crate::node::{Fun, Node, Term};
+use crate::node::{Draw, Fun, Node, Term};
 use crate::store::Store;
 
 /// The indices of the element that is written, for each leading axis of an array; none for the array as a whole.
@@ -47,6 +47,28 @@ impl Builder<'_> {
             },
             Node::Fun(f, a) => self.function(*f, *a, e),
             Node::XLogY(y, x) => self.xlogy(*y, *x, e),
+            Node::Draw(draw, args) => {
+                let mut args: Vec<Math> = args.iter().map(|&a| self.part(a, e)).collect();
+                if *draw == Draw::LogGamma
+                    && let Some(noise) = args.pop()
+                {
+                    args.push(Math::Call("Φ".into(), vec![noise]));
+                }
+                // quantiles, the last two in an order of their own
+                let name = match draw {
+                    Draw::LogGamma => "Gamma⁻¹",
+                    Draw::LogGammaSlope => "∂log Gamma⁻¹",
+                    Draw::Poisson => "Poisson⁻¹",
+                    Draw::Binomial => "Binomial⁻¹",
+                };
+                let call = Math::Call(name.into(), args);
+                if *draw == Draw::LogGamma {
+                    Math::Apply("log", Box::new(call))
+                } else {
+                    call
+                }
+            }
+            Node::Fixed(a) => Math::Call("fixed".into(), vec![self.part(*a, e)]),
             Node::Cmp(..) => Math::Indicator(Box::new(self.condition(t, e))),
             Node::Select(c, a, b) => Math::If(Box::new(self.condition(*c, e)), self.boxed(*a, e), self.boxed(*b, e)),
             Node::Fill(c, _) => self.part(*c, &[]),

@@ -211,6 +211,12 @@ fn function(f: &str) -> String {
         "ψ″" => "\\psi''".into(),
         "Φ" => "\\Phi".into(),
         "tr" => "\\operatorname{tr}".into(),
+        _ if f.ends_with("⁻¹") => {
+            format!(
+                "\\operatorname{{{}}}^{{-1}}",
+                f.trim_end_matches("⁻¹").replace('∂', "\\partial ")
+            )
+        }
         _ => format!("\\operatorname{{{}}}", f.replace('_', "\\_")),
     }
 }

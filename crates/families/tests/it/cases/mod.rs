@@ -98,7 +98,7 @@ pub fn cases() -> Vec<Case> {
         case("Gamma", 0, vec![n(2.5), n(0.7)], Positive, n(1.1)),
         case("Gamma", 0, vec![n(0.2), n(3.0)], Positive, n(0.1)),
         case("Gamma", 1, vec![n(2.5), n(0.7)], Positive, n(1.1)),
-        case("InverseGamma", 0, vec![n(2.5), n(1.3)], Positive, n(0.8)),
+        case("InverseGamma", 0, vec![n(5.5), n(1.3)], Positive, n(0.3)),
         case("InverseGamma", 0, vec![n(7.0), n(0.2)], Positive, n(0.05)),
         case("Beta", 0, vec![n(2.5), n(1.3)], Unit, n(0.8)),
         case("Beta", 0, vec![n(0.6), n(0.8)], Unit, n(0.1)),
