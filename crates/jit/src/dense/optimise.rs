@@ -30,7 +30,7 @@ struct Param {
 }
 
 impl Param {
-    fn new<T: Float>(program: &Program, array: ArrayId, packed: &[Packed], moments: usize) -> Self {
+    fn new(program: &Program, array: ArrayId, packed: &[Packed], moments: usize) -> Self {
         let len = program.arrays[array].len;
         let mine: Vec<Packed> = packed.iter().copied().filter(|p| p.b.array == array).collect();
         let line = mine.first().map_or(1, |p| p.b.row.max(p.b.col));
@@ -126,7 +126,7 @@ impl<T: Float> Optimiser<T> {
         for id in arrays.filter(|&id| program.arrays[id].role == Role::Param) {
             this.places[id] = this.params.len();
             let at = this.moments.len();
-            this.params.push(Param::new::<T>(program, id, packed, at));
+            this.params.push(Param::new(program, id, packed, at));
             this.moments.resize(at + 2 * program.arrays[id].len, T::ZERO);
         }
         this

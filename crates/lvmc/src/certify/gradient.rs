@@ -429,7 +429,7 @@ impl World {
             .any(|l| l.score.is_none() && l.finite.is_none() && !l.point);
         // dropout is noise too
         let own = self.problem.guided.noise.len();
-        if !signals || others || self.problem.written.noise.len() % own.max(1) != 0 {
+        if !signals || others || !self.problem.written.noise.len().is_multiple_of(own.max(1)) {
             return None;
         }
         let scored: Vec<Latent> = latents.iter().filter(|l| l.score.is_some()).cloned().collect();

@@ -93,7 +93,9 @@ fn missing_cells_drop_out_as_they_do_of_the_filter() {
                  s[t] ~ Normal(s[t-1], q)\n  y[t] ~ Normal(s[t], r)\n}\n}\n";
     let exact = place.file("exact.lvm", exact);
     let switched = |q: &str, r: &str| nile_model(q, r).replace("chain t", "for each part {\nchain t") + "}\n";
-    let patterns: [(&str, &dyn Fn(usize) -> bool, bool); 5] = [
+    // a name, whether a cell is missing, and whether there are two sequences
+    type Pattern<'a> = (&'a str, &'a dyn Fn(usize) -> bool, bool);
+    let patterns: [Pattern<'_>; 5] = [
         ("some", &|i| i % 7 < 2, false),
         ("first rows", &|i| i < 9, false),
         ("last rows", &|i| i > 55, false),

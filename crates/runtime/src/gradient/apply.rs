@@ -165,12 +165,11 @@ impl<'a> Restored<'a> {
     }
 }
 
-/// Free coordinates, sizes and constants, and the fit's parameters in these coordinates.
-fn restored(
-    graph: &ModelGraph,
-    fit: &Fit,
-    guided: &mut Guided,
-) -> Result<(Vec<Free>, Known, Vec<Vec<f64>>), GradientError> {
+/// Free coordinates, sizes and constants, and a fit's parameters in these coordinates.
+type Coordinates = (Vec<Free>, Known, Vec<Vec<f64>>);
+
+/// A fit's coordinates.
+fn restored(graph: &ModelGraph, fit: &Fit, guided: &mut Guided) -> Result<Coordinates, GradientError> {
     let mut known = Known::new(graph, guided, &sizes(graph, fit))?;
     let written = guided
         .written(graph, guided::Aim::Bound, 1)

@@ -182,6 +182,9 @@ fn rows_with_gaps(r: &Restored<'_>, data: &Data) -> Vec<u32> {
     (0..data.rows).filter(|&row| gap(row)).map(|row| row as u32).collect()
 }
 
+/// By variable and term, row-major.
+type Averages = Vec<Vec<Vec<f64>>>;
+
 /// Importance-weighted means of every variable's terms over draws of q: by variable and term, row-major over `rows`; and how
 /// many rows have few draws that count.
 fn averages(
@@ -190,7 +193,7 @@ fn averages(
     wanted: &[Wanted],
     rows: &[u32],
     seed: u64,
-) -> Result<(Vec<Vec<Vec<f64>>>, usize), GradientError> {
+) -> Result<(Averages, usize), GradientError> {
     let weight = r.guided.weight.filter(|_| r.guided.objective == Objective::Elbo);
     let mut terms: Vec<(String, Term)> = weight.iter().map(|&w| ("importance".into(), w)).collect();
     for w in wanted {
