@@ -93,7 +93,7 @@ fn missing_cells_drop_out_as_they_do_of_the_filter() {
                  s[t] ~ Normal(s[t-1], q)\n  y[t] ~ Normal(s[t], r)\n}\n}\n";
     let exact = place.file("exact.lvm", exact);
     let switched = |q: &str, r: &str| nile_model(q, r).replace("chain t", "for each part {\nchain t") + "}\n";
-    // a name, whether a cell is missing, and whether there are two sequences
+    // a name, whether a cell is missing, and whether all of the second sequence is
     type Pattern<'a> = (&'a str, &'a dyn Fn(usize) -> bool, bool);
     let patterns: [Pattern<'_>; 5] = [
         ("some", &|i| i % 7 < 2, false),
