@@ -427,6 +427,33 @@ unsafe fn tile<T: Float, V: Wide<T>, const MR: usize, const NV: usize, const PAC
     }
 }
 
+/// A tile of as many vectors as its columns fill: the last panel's may be fewer than `NV`.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn fitting<T: Float, V: Wide<T>, const MR: usize, const NV: usize, const PACKED: bool>(
+    k: usize,
+    a: *const T,
+    a_row: usize,
+    b: *const T,
+    b_row: usize,
+    c: *mut T,
+    c_row: usize,
+    shape: (usize, usize),
+    add: bool,
+    buffer: *mut T,
+) {
+    // SAFETY: the caller vouches for the operands
+    unsafe {
+        match shape.1.div_ceil(V::W) {
+            1 if NV > 1 => tile::<T, V, MR, 1, PACKED>(k, a, a_row, b, b_row, c, c_row, shape, add, buffer),
+            2 if NV > 2 => tile::<T, V, MR, 2, PACKED>(k, a, a_row, b, b_row, c, c_row, shape, add, buffer),
+            _ => tile::<T, V, MR, NV, PACKED>(k, a, a_row, b, b_row, c, c_row, shape, add, buffer),
+        }
+    }
+}
+
 /// Rows of a side by side, `MR` at a time: element (i, l) of a tile at `l · MR + i`; rows that are not there are 0.
 ///
 /// # Safety
@@ -515,10 +542,10 @@ unsafe fn product<T: Float, V: Wide<T>, const MR: usize, const NV: usize>(p: &Pr
                         let shape = (MR.min(m - i), n);
                         if pack {
                             let a = rows.add(i * len);
-                            tile::<T, V, MR, NV, true>(len, a, 0, b, b_row, c, p.c_row, shape, add, buffer);
+                            fitting::<T, V, MR, NV, true>(len, a, 0, b, b_row, c, p.c_row, shape, add, buffer);
                         } else {
                             let a = a.add(i * p.a_row);
-                            tile::<T, V, MR, NV, false>(len, a, p.a_row, b, b_row, c, p.c_row, shape, add, buffer);
+                            fitting::<T, V, MR, NV, false>(len, a, p.a_row, b, b_row, c, p.c_row, shape, add, buffer);
                         }
                     }
                 }
