@@ -31,11 +31,9 @@ fn power(i: i32) -> f32 {
     f32::from_bits(((i + 127) << 23) as u32)
 }
 
-/// eˣ: 0 below −104, ∞ above 88.8, NaN stays.
+/// n and p of eˣ = 2ⁿ p, n in the low bits of the first (beside those of [`MAGIC`]), 1/√2 ≤ p ≤ √2.
 #[inline(always)]
-pub(super) fn exp<const F: bool>(x: f32) -> f32 {
-    let x = if x < -104.0 { -104.0 } else { x };
-    let x = if x > 89.0 { 89.0 } else { x };
+fn parts_of_exp<const F: bool>(x: f32) -> (i32, f32) {
     let shifted = fma::<F>(x, std::f32::consts::LOG2_E, MAGIC);
     let n = shifted - MAGIC;
     // log 2 in two parts, the first with trailing zeros
@@ -53,9 +51,42 @@ pub(super) fn exp<const F: bool>(x: f32) -> f32 {
         ],
     );
     let p = fma::<F>(p * r, r, r) + 1.0;
-    let i = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
+    ((shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32), p)
+}
+
+/// eˣ: 0 below −104, ∞ above 88.8, NaN stays.
+#[inline(always)]
+pub(super) fn exp<const F: bool>(x: f32) -> f32 {
+    let x = if x < -104.0 { -104.0 } else { x };
+    let x = if x > 89.0 { 89.0 } else { x };
+    let (i, p) = parts_of_exp::<F>(x);
     let half = i >> 1;
     p * power(half) * power(i - half)
+}
+
+/// e⁻ᵗ for t ≥ 0: in (0, 1], 0 from where it is no normal number on, NaN stays.
+#[inline(always)]
+fn decay<const F: bool>(t: f32) -> f32 {
+    const END: f32 = 87.336_54;
+    let (i, p) = parts_of_exp::<F>(-(if t > END { END } else { t }));
+    let e = p * power(i);
+    if t > END { 0.0 } else { e }
+}
+
+/// n/(d + δ) for 1 ≤ d ≤ 3 and what rounding took from d: a polynomial for 1/d, and Newton's steps, which take less than a
+/// division where they are fused.
+#[inline(always)]
+fn quotient<const F: bool>(n: f32, d: f32, lost: f32) -> f32 {
+    if !F {
+        let q = n / d;
+        return q - lost * q / d;
+    }
+    // 1 − d y is a multiple of the Chebyshev polynomial T₄ on [1, 3]: at most 0.0103
+    let y = horner::<F, 4>(d, [2.309_278_35, -1.896_907_22, 0.659_793_814, -0.082_474_226_8]);
+    let y = fma::<F>(y, fma::<F>(-d, y, 1.0), y);
+    let q = n * y;
+    let rest = fma::<F>(-lost, q, fma::<F>(-d, q, n));
+    fma::<F>(y, rest, q)
 }
 
 /// log x: −∞ at 0, NaN below, ∞ at ∞.
@@ -93,17 +124,22 @@ pub(super) fn log1p<const F: bool>(x: f32) -> f32 {
 /// 1 / (1 + e⁻ˣ), relatively accurate on both sides.
 #[inline(always)]
 pub(super) fn sigmoid<const F: bool>(x: f32) -> f32 {
-    let e = exp::<F>(-x.abs());
-    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+    let e = decay::<F>(x.abs());
+    let d = 1.0 + e;
+    quotient::<F>(if x < 0.0 { e } else { 1.0 }, d, e - (d - 1.0))
 }
 
-/// log(1 + eˣ)
+/// log(1 + eˣ): max(x, 0) and log(1 + e) for e = e^−|x|, which is 2 artanh s for s = e / (2 + e) ≤ 1/3.
 #[inline(always)]
 pub(super) fn softplus<const F: bool>(x: f32) -> f32 {
-    let e = exp::<F>(-x.abs());
-    let u = 1.0 + e;
-    let lost = (e - (u - 1.0)) / u;
-    (if x < 0.0 { 0.0 } else { x }) + (log::<F>(u) + lost)
+    let e = decay::<F>(x.abs());
+    let d = 2.0 + e;
+    let s = quotient::<F>(e, d, e - (d - 2.0));
+    let z = s * s;
+    // (2 artanh s − 2 s) / s³, at Chebyshev's points of 0 ≤ s² ≤ 1/9
+    let rest = horner::<F, 4>(z, [0.666_666_403, 0.400_075_606, 0.282_366_198, 0.268_514_98]);
+    let log = fma::<F>(s * z, rest, s + s);
+    (if x < 0.0 { 0.0 } else { x }) + log
 }
 
 /// tanh x, relatively accurate near 0.
