@@ -183,7 +183,8 @@ pub(super) fn cut<T: Float>(multiply: &Multiply, capacity: usize) -> (usize, usi
     // some 4 million multiplications: 50 µs
     let parts = ((m * n * k) as f64 / 4e6).ceil().clamp(1.0, 16.0) as usize;
     let share = |len: usize, unit: usize| len.div_ceil(parts).next_multiple_of(unit).max(unit);
-    if m >= n || multiply.packed.is_some() {
+    // rows of the result lie one after the other: so do the numbers of an update that follows
+    if 2 * m >= n || multiply.packed.is_some() {
         (share(m, products.height), n.max(1))
     } else {
         (m.max(1), share(n, products.width))

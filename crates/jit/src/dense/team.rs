@@ -1,19 +1,28 @@
 //! Threads that go through the phases of a run together.
 
 use lvmc_kernels::denormals::FlushDenormals;
-use lvmc_kernels::pool;
+use lvmc_kernels::pool::{self, MAX_THREADS};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Where the threads of a run are in one phase. On a cache line of its own.
-#[derive(Default)]
 #[repr(align(128))]
 struct Stand {
-    /// The next task.
-    next: AtomicUsize,
+    /// The next task of each thread's share.
+    next: [AtomicUsize; MAX_THREADS],
     /// Tasks done.
     done: AtomicUsize,
     /// The phase has ended.
     over: AtomicBool,
+}
+
+impl Default for Stand {
+    fn default() -> Self {
+        Self {
+            next: std::array::from_fn(|_| AtomicUsize::new(0)),
+            done: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+        }
+    }
 }
 
 /// The phases of a run.
@@ -73,25 +82,35 @@ impl Team {
         }
         self.broken = AtomicBool::new(false);
         let this = &*self;
-        pool::run(threads, &|thread| this.member(thread, task, finish));
+        pool::run(threads, &|thread| this.member(thread, threads, task, finish));
     }
 
     /// What one thread does.
-    fn member(&self, thread: usize, task: &(dyn Fn(usize, usize, usize) + Sync), finish: &(dyn Fn(usize) + Sync)) {
+    fn member(
+        &self,
+        thread: usize,
+        threads: usize,
+        task: &(dyn Fn(usize, usize, usize) + Sync),
+        finish: &(dyn Fn(usize) + Sync),
+    ) {
         let _guard = Guard(&self.broken);
         let _flushed = FlushDenormals::new();
         for (phase, (stand, &total)) in self.stands.iter().zip(&self.totals).enumerate() {
-            loop {
-                let i = stand.next.fetch_add(1, Ordering::Relaxed);
-                if i >= total.max(1) {
-                    break;
-                }
-                if i < total {
-                    task(phase, i, thread);
-                }
-                if stand.done.fetch_add(1, Ordering::AcqRel) + 1 == total.max(1) {
-                    finish(phase);
-                    stand.over.store(true, Ordering::Release);
+            // its own share first, the same in every run: what it wrote last is still near
+            for of in (0..threads).map(|k| (thread + k) % threads) {
+                let share = total.max(1) * of / threads..total.max(1) * (of + 1) / threads;
+                loop {
+                    let i = share.start + stand.next[of].fetch_add(1, Ordering::Relaxed);
+                    if i >= share.end {
+                        break;
+                    }
+                    if i < total {
+                        task(phase, i, thread);
+                    }
+                    if stand.done.fetch_add(1, Ordering::AcqRel) + 1 == total.max(1) {
+                        finish(phase);
+                        stand.over.store(true, Ordering::Release);
+                    }
                 }
             }
             let mut spins = 0;
