@@ -84,6 +84,15 @@ struct World {
     rng: StdRng,
 }
 
+/// The mean of [`DRAWS`] numbers of that sum and sum of squares, and its standard error, which is not taken to be less than
+/// `floor` of it.
+fn mean_of_draws(sum: f64, square: f64, floor: f64) -> (f64, f64) {
+    let n = DRAWS as f64;
+    let mean = sum / n;
+    let se = ((square / n - mean * mean).max(0.0) / n).sqrt();
+    (mean, se.max(floor * (1.0 + mean.abs())))
+}
+
 fn shape(p: &Problem, sym: SymId) -> Vec<usize> {
     let s = &p.guided.store;
     s.sym(sym)
@@ -317,11 +326,7 @@ impl World {
                 sum += x;
                 square += x * x;
             }
-            let n = DRAWS as f64;
-            let mean = sum / n;
-            let se = ((square / n - mean * mean).max(0.0) / n)
-                .sqrt()
-                .max(1e-9 * (1.0 + mean.abs()));
+            let (mean, se) = mean_of_draws(sum, square, 1e-9);
             let of = if t.guide {
                 format!("log q({name})")
             } else {
@@ -405,11 +410,7 @@ impl World {
             sum += along;
             square += along * along;
         }
-        let n = DRAWS as f64;
-        let mean = sum / n;
-        let se = ((square / n - mean * mean).max(0.0) / n)
-            .sqrt()
-            .max(1e-7 * (1.0 + mean.abs()));
+        let (mean, se) = mean_of_draws(sum, square, 1e-7);
         let apart = (slope - mean).abs() / se;
         Ok(vec![Certificate {
             part: "gradient",
