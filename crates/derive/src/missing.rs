@@ -12,7 +12,8 @@
 //!
 //! Along a Gaussian chain a vector whose elements depend on each other is *completed*: it is a latent of its row with the
 //! density as written, and its observed elements are an observation of it without noise, of which the smoother takes in
-//! what a row has. Q then reads its mean and moves as it reads those of the states.
+//! what a row has; beside finite latents it is of the Gaussian part of q. Q then reads its mean and moves as it reads those
+//! of the states.
 
 use crate::effects;
 use crate::error::DeriveError;
@@ -22,7 +23,7 @@ use crate::plan::{Mask, Posterior};
 use lvmc_families::{Event, Family};
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role};
 use lvmc_term::{Store, Support, Sym, SymId, SymKind, Term};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What may be missing of a row's variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,14 +134,7 @@ fn integral(graph: &ModelGraph, sym: SymId, gaps: Gaps) -> Option<String> {
     if !crate::gap::holds(&mut store, factor) {
         return Some("its elements depend on each other, so that a row has all of them or none".into());
     }
-    let before = graph.chain.iter().flat_map(|c| &c.lags).map(|l| graph.var(l.of));
-    let real = |v: &lvmc_model::graph::Var| store.sym(v.sym).support == Support::Real;
-    let mut states = before.filter(|v| v.role == Role::Latent);
-    states.any(real).then(|| {
-        "its elements depend on each other, beside a chain of Gaussian states: a row has all or none (with `diag(…)` as \
-         its covariance single ones may be missing)"
-            .into()
-    })
+    None
 }
 
 /// True where the density is a product over the elements.
@@ -156,41 +150,8 @@ pub fn elementwise(s: &mut Store, factor: &Factor, dist: &Dist) -> bool {
     }
 }
 
-/// A finite variable stands in a statement of a Gaussian chain's states, or is a state of the chain itself: q is a product
-/// then, or its statements have cases.
-fn beside_finite(graph: &ModelGraph) -> bool {
-    let s = &graph.store;
-    let lags = crate::chain::latent_lags(graph);
-    let real = |x: SymId| s.sym(x).support == Support::Real;
-    if lags.iter().any(|l| !real(l.1)) {
-        return true;
-    }
-    let states: Vec<SymId> = lags.iter().flat_map(|l| [l.0, l.1]).collect();
-    let mut finite: Vec<SymId> = vec![];
-    for v in graph.vars.iter().filter(|v| s.sym(v.sym).per_row) {
-        let mut own = graph.factors.iter().filter(|f| graph.var(f.var).sym == v.sym);
-        let category = matches!(s.sym(v.sym).support, Support::Category(_) | Support::Binary);
-        if category || own.any(|f| crate::joint::finite_size(s, &f.dist).is_some()) {
-            finite.push(v.sym);
-        }
-    }
-    graph.factors.iter().any(|f| {
-        let depends = |of: &[SymId]| {
-            let arguments = arguments(&f.dist);
-            arguments.iter().any(|&t| of.iter().any(|&x| s.depends_on_sym(t, x)))
-        };
-        (states.contains(&graph.var(f.var).sym) || depends(&states)) && depends(&finite)
-    })
-}
-
 /// True of a Normal vector of which some elements may be missing and that depends on the latents of a Gaussian chain.
 fn chained(s: &mut Store, graph: &ModelGraph, factor: &Factor) -> bool {
-    let lags = crate::chain::latent_lags(graph);
-    let real = |x: SymId| graph.store.sym(x).support == Support::Real;
-    let states: Vec<SymId> = lags.iter().filter(|l| real(l.1)).map(|l| l.1).collect();
-    if beside_finite(graph) {
-        return false;
-    }
     let Dist::Family {
         family,
         signature,
@@ -200,8 +161,33 @@ fn chained(s: &mut Store, graph: &ModelGraph, factor: &Factor) -> bool {
     else {
         return false;
     };
+    let states = beside_states(graph);
     let reads = args.iter().any(|&t| states.iter().any(|&x| s.depends_on_sym(t, x)));
     reads && s.shape(factor.value).len() == 1 && family.gaussian(s, *signature, args).is_some()
+}
+
+/// The real latents of rows that a Gaussian chain joins: its states, and those that stand with them in a statement.
+fn beside_states(graph: &ModelGraph) -> BTreeSet<SymId> {
+    let s = &graph.store;
+    let real = |x: SymId| s.sym(x).support == Support::Real;
+    let lags = crate::chain::latent_lags(graph);
+    let states = lags.iter().filter(|l| real(l.1)).flat_map(|l| [l.0, l.1]);
+    let mut found: BTreeSet<SymId> = states.collect();
+    let latents = graph.vars.iter().filter(|v| v.role == Role::Latent && real(v.sym));
+    let latents: Vec<SymId> = latents.map(|v| v.sym).filter(|&x| s.sym(x).per_row).collect();
+    loop {
+        let before = found.len();
+        for f in &graph.factors {
+            let arguments = arguments(&f.dist);
+            let stands = |&x: &SymId| graph.var(f.var).sym == x || arguments.iter().any(|&t| s.depends_on_sym(t, x));
+            if found.iter().any(|x| stands(x)) {
+                found.extend(latents.iter().copied().filter(|x| stands(x)));
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
 }
 
 /// A variable is completed where some of its cells are missing.

@@ -55,7 +55,13 @@ fn product(plan: &mut Plan, chain: &LinearGaussian) -> Vec<Step> {
     let own = chain.parts.iter().filter(|p| !p.lagged);
     let names: Vec<&str> = own.map(|p| plan.store.sym(p.sym).name.as_str()).collect();
     let names = names.join(", ");
-    let quadratic = format!("quadratic in {names}, up to a constant: Gaussian, by a square-root scan");
+    let mut quadratic = format!("quadratic in {names}, up to a constant: Gaussian, by a square-root scan");
+    for p in &chain.parts {
+        if plan.masks.iter().any(|m| m.completed && m.of == p.sym) {
+            let name = &plan.store.sym(p.sym).name;
+            quadratic += &format!("; the observed cells of {name} are numbers in it, q is of the others");
+        }
+    }
     let Some(q) = plan.factorisation() else {
         return vec![line(Section::EStep, "log q", right, quadratic)];
     };

@@ -4,7 +4,7 @@ use crate::abbreviate::{Letter, Short, densities, density_text, replace, shared_
 use crate::math::{Style, condition, dist_text, left, statement, term};
 use lvmc_derive::plan::{Condition, Left, Plan, RowFactor, Section, Step};
 use lvmc_model::graph::{Dist, ModelGraph, When};
-use lvmc_term::{Fun, Node, Store, Sym, SymKind, Term};
+use lvmc_term::{Fun, Node, Store, Sym, SymId, SymKind, Term};
 use std::collections::HashMap;
 
 /// A line: `left = right`.
@@ -217,10 +217,16 @@ impl Writer<'_> {
             .iter()
             .map(|f| self.store.ix(f.ix).name.clone())
             .collect();
-        let subterms = self.store.subterms(step.right);
-        let messages: Vec<Term> = subterms
+        // α and β; moments of Gaussian latents are symbols of a row too
+        let message = |x: &SymId| {
+            let sym = self.store.sym(*x);
+            sym.kind == SymKind::Aux && sym.per_row && self.plan.definitions.iter().all(|d| d.sym != *x)
+        };
+        let messages: Vec<Term> = self
+            .store
+            .subterms(step.right)
             .into_iter()
-            .filter(|&t| matches!(self.store.node(t), Node::At(base, _) if matches!(self.store.node(*base), Node::Sym(x) if self.store.sym(*x).kind == SymKind::Aux && self.store.sym(*x).per_row)))
+            .filter(|&t| matches!(self.store.node(t), Node::At(base, _) if matches!(self.store.node(*base), Node::Sym(x) if message(x))))
             .collect();
         let left = match step.left {
             Left::Term(t) => self.store.free_indices(t),

@@ -23,7 +23,8 @@
 //!
 //! A missing cell of an observation drops out of both: its mask o_j stands in the density as a factor, so that no potential
 //! of z knows of it, and the scan has no row for it. A row, or a sequence, without any cell is left to the statements of the
-//! states.
+//! states. A vector y whose elements depend on each other is a part of s where some of them are missing: q is
+//! q(z) q(s, y_missing), and what a row has of y stands in the squares as the number that it is.
 //!
 //! The bound is tight where no hidden finite latent stands in a statement of s: where all of z is given, and where the chains
 //! do not touch. Then L is the log-likelihood, and is called so.
@@ -41,7 +42,7 @@ use crate::joint::LogJoint;
 use crate::plan::{Case, Linear, Part, RowFactor};
 use crate::rules::Decline;
 use lvmc_model::graph::{Dist, ModelGraph};
-use lvmc_term::{Cmp, SymId, SymKind, Term};
+use lvmc_term::{Cmp, SymKind, Term};
 use std::collections::HashMap;
 
 /// Its printed name.
@@ -76,15 +77,6 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     let mut statements = vec![];
     for &f in &touching {
         let row = joint.factors[f].clone();
-        let linked =
-            |x: SymId| joint.gaps.iter().any(|g| g.of == x) || joint.masks.iter().any(|m| m.completed && m.of == x);
-        if linked(row.value) {
-            return Err(Decline::at(
-                "some elements of a vector are missing that depend on each other: a row has all of them or none, or \
-                 `diag(…)` is its covariance",
-                row.span,
-            ));
-        }
         for case in &row.cases {
             statements.push(statement(joint, graph, &row, case, &parts, &atoms)?);
         }

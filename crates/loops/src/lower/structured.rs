@@ -7,8 +7,8 @@ use super::rowexpr::RowScope;
 use crate::builder::{FuncBuilder, ProgramBuilder};
 use crate::ir::{BufId, BufKind, Index};
 use crate::lowered::ScoreSlot;
-use crate::scan::{LinearGaussian, MeanField, Offset, Weighted};
-use lvmc_derive::plan::Linear;
+use crate::scan::{LinearGaussian, MeanField, Offset, SeenPart, Weighted};
+use lvmc_derive::plan::{self, Linear};
 use lvmc_term::{IxId, SymId, Term};
 
 /// Buffers of the Gaussian part.
@@ -41,6 +41,7 @@ impl Lower<'_> {
                 },
                 statements: vec![],
                 weights: vec![],
+                seen: vec![],
             },
             rows: vec![],
             weights: vec![],
@@ -50,7 +51,22 @@ impl Lower<'_> {
             let statement = self.weighted_statement(pb, &mut code, i, st, weight);
             code.scan.statements.push(statement);
         }
+        self.seen_parts(pb, &mut code, &chain);
         self.mean_field = Some(code);
+    }
+
+    /// The parts that are data variables, of which rows have some elements.
+    fn seen_parts(&mut self, pb: &mut ProgramBuilder, code: &mut MeanFieldCode, chain: &plan::LinearGaussian) {
+        for (part, p) in chain.parts.iter().enumerate() {
+            let own = self.plan.masks.iter().find(|m| m.completed && m.of == p.sym);
+            let Some(mask) = own.and_then(|m| self.columns.get(&m.sym)).map(|c| c.buf) else {
+                continue;
+            };
+            let x = self.s.var(p.sym);
+            let values = pb.buffer(&format!("chain.seen.{part}"), BufKind::Out, self.len_of(x));
+            code.rows.push((vec![], x, values));
+            code.scan.seen.push(SeenPart { part, values, mask });
+        }
     }
 
     fn weight_of(&mut self, pb: &mut ProgramBuilder, code: &mut MeanFieldCode, st: &Linear) -> Option<usize> {

@@ -178,7 +178,8 @@ pub fn run(lg: &LinearGaussian, memory: &mut Memory, starts: &Starts, weights: &
     let shape = Shape::new(lg);
     let layout = memory.layout();
     if scan == Scan::Independent {
-        independent(lg, &shape, memory, starts);
+        let seen: Vec<Option<Vec<f64>>> = (0..lg.parts.len()).map(|p| patterns::filled(lg, memory, p)).collect();
+        independent(lg, &shape, &seen, memory, starts);
         return 0.0;
     }
     let regimes: Vec<Regime> = (0..=lg.regimes).map(|p| regime(lg, &shape, memory, p)).collect();
@@ -697,8 +698,14 @@ impl Out {
     }
 }
 
-/// Starting means, nearly known.
-pub(super) fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memory, starts: &Starts) {
+/// Starting means, nearly known; `seen` are a part's elements that are known besides, `[row][element]`.
+pub(super) fn independent(
+    lg: &LinearGaussian,
+    shape: &Shape,
+    seen: &[Option<Vec<f64>>],
+    memory: &mut Memory,
+    starts: &Starts,
+) {
     let n = shape.all;
     let layout = memory.layout();
     let mut root = vec![0.0; n * n];
@@ -708,7 +715,6 @@ pub(super) fn independent(lg: &LinearGaussian, shape: &Shape, memory: &mut Memor
         .iter()
         .map(|p| memory.rows(p.start?).map(<[f64]>::to_vec))
         .collect();
-    let seen: Vec<Option<Vec<f64>>> = (0..lg.parts.len()).map(|p| patterns::filled(lg, memory, p)).collect();
     let mut out = Out::new(lg, shape, memory);
     for s in sequences(starts) {
         let (mut mean, mut before) = (vec![0.0; n], vec![0.0; shape.lags]);

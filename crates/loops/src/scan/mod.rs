@@ -16,7 +16,7 @@ mod scaled;
 pub mod structured;
 
 pub use gaussian::{LinearGaussian, Offset, Part, Statement};
-pub use structured::{MeanField, Weighted};
+pub use structured::{MeanField, SeenPart, Weighted};
 
 use crate::ir::BufId;
 use crate::memory::Memory;

@@ -7,6 +7,7 @@
 
 use super::gaussian::{Affine, LinearGaussian, Offset, Regime, Shape, Step, one, triangular};
 use super::{Starts, sequences};
+use crate::ir::BufId;
 use crate::memory::Memory;
 use std::collections::HashMap;
 
@@ -164,10 +165,15 @@ pub fn filled(lg: &LinearGaussian, memory: &Memory, part: usize) -> Option<Vec<f
         let whole = s.slopes.iter().all(|b| b.0 == part) && s.slopes.len() == 1;
         s.of.is_none() && whole && memory.flat(s.covariance).iter().all(|&v| v == 0.0)
     })?;
-    let ((mask, cols), Offset::Rows(values)) = (st.mask?, st.offset) else {
-        return None;
-    };
-    let (mask, values, layout, n) = (memory.rows(mask)?, memory.rows(values)?, memory.layout(), own.size);
+    match (st.mask?, st.offset) {
+        (mask, Offset::Rows(values)) => at_means(memory, mask, values, own.size),
+        (_, Offset::Table(_)) => None,
+    }
+}
+
+/// The observed elements among `n` columns of values, the others at their column's mean, `[row][element]`.
+pub fn at_means(memory: &Memory, (mask, cols): (BufId, usize), values: BufId, n: usize) -> Option<Vec<f64>> {
+    let (mask, values, layout) = (memory.rows(mask)?, memory.rows(values)?, memory.layout());
     let mut out = vec![f64::NAN; layout.rows * n];
     for i in 0..n {
         let (mut sum, mut count) = (0.0, 0.0);

@@ -13,18 +13,20 @@
 //! of magnitude stay apart. Backward: x is given s_t, whose mean and root are known; the roots are made triangular in the
 //! order of e. H(q(s)) = Σ ½ log 2πe − log |pivot|.
 //!
-//! A missing element of an observation is no row: x has the rows of its observed elements, with their block of S.
+//! A missing element of an observation whose elements are independent is no row. Where they depend on each other the vector is
+//! a part of e, all of its rows stand, and an element that is observed is a number in them: its column goes to the right-hand
+//! side, it has no pivot, and no part in the entropy.
 //!
 //! Elements of earlier rows that do not exist have a row of their own, mean 0 and variance 1: no statement that holds knows
 //! them.
 
 use super::gaussian::{Out, Shape, independent, root, rotation, triangular};
+use super::patterns::at_means;
 use super::{LinearGaussian, Offset, Starts, sequences};
 use crate::aligned::RowLayout;
 use crate::ir::BufId;
 use crate::memory::Memory;
 use lvmc_model::graph::When;
-use std::collections::HashMap;
 use std::ops::Range;
 
 /// The scan.
@@ -36,6 +38,19 @@ pub struct MeanField {
     pub statements: Vec<Weighted>,
     /// `Out`s of posterior weights, and their columns: read by the scan, written by the function `weights`.
     pub weights: Vec<(BufId, usize)>,
+    /// Data variables among the parts.
+    pub seen: Vec<SeenPart>,
+}
+
+/// A part of which rows have some elements: it is a data variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenPart {
+    /// The part.
+    pub part: usize,
+    /// `Out`, one per element: its values, any number where a cell is missing.
+    pub values: BufId,
+    /// `Column`, one per element: 1 where a cell is observed, 0 where it is missing.
+    pub mask: BufId,
 }
 
 /// x ~ Normal(Σ B_k z + c_k, S_k) with weight r_k, for configurations k of some finite variables.
@@ -72,7 +87,14 @@ impl MeanField {
             Offset::Table(_) => None,
         });
         let weights = self.weights.iter().map(|w| w.0);
-        self.frame.outs().into_iter().chain(rows).chain(weights).collect()
+        let seen = self.seen.iter().map(|s| s.values);
+        self.frame
+            .outs()
+            .into_iter()
+            .chain(rows)
+            .chain(weights)
+            .chain(seen)
+            .collect()
     }
 
     /// Numbers touched in a row, roughly.
@@ -85,7 +107,12 @@ impl MeanField {
 
     /// Starting means, nearly known, where there are any.
     pub fn independent(&self, memory: &mut Memory, starts: &Starts) {
-        independent(&self.frame, &Shape::new(&self.frame), memory, starts);
+        let mut seen = vec![None; self.frame.parts.len()];
+        for s in &self.seen {
+            let n = self.frame.parts[s.part].size;
+            seen[s.part] = at_means(memory, (s.mask, n), s.values, n);
+        }
+        independent(&self.frame, &Shape::new(&self.frame), &seen, memory, starts);
     }
 }
 
@@ -94,31 +121,25 @@ type Write<'a> = dyn FnMut(usize, &[f64], &[f64]) + 'a;
 
 /// A statement's rows for one configuration: L⁻¹ times what stands before e, and L⁻¹.
 struct Block {
-    /// The elements of x that it is of.
-    cells: Vec<usize>,
-    /// `[cells][A]`.
+    /// `[size][A]`.
     slope: Vec<f64>,
-    /// `[cells][cells]`, lower-triangular.
+    /// `[size][size]`, lower-triangular.
     white: Vec<f64>,
 }
 
-/// Which elements of a statement's x a row has.
-enum Seen<'a> {
-    /// All of them.
-    All,
-    /// Those that this mask with so many columns says; they are independent, so that each has its row or none.
-    Each(&'a [f64], usize),
-    /// By row, which of the statement's patterns it has: each has blocks of its own.
-    Pattern(Vec<usize>),
-}
+/// Which rows of a statement a row of the data has: all, or those of a mask with so many columns.
+type Mask<'a> = Option<(&'a [f64], usize)>;
 
 /// What the scan reads.
 struct Rows<'a> {
     mf: &'a MeanField,
     shape: Shape,
     layout: RowLayout,
-    /// By statement: what rows have of it, and for each pattern the configurations' blocks.
-    blocks: Vec<(Seen<'a>, Vec<Block>)>,
+    /// By statement: what rows have of it, and the configurations' blocks.
+    blocks: Vec<(Mask<'a>, Vec<Block>)>,
+    /// By element of e, where it is a data variable's: its columns of values and of the mask, how many those have, and which
+    /// it is among them.
+    seen: Vec<Option<(&'a [f64], &'a [f64], usize, usize)>>,
     offsets: Vec<&'a [f64]>,
     weights: Vec<&'a [f64]>,
     /// Elements of e in the order of elimination: those that leave, then s_t.
@@ -155,14 +176,8 @@ impl<'a> Rows<'a> {
         let leaves = (0..shape.all).filter(|i| !shape.state.contains(i));
         let order = leaves.chain(shape.state.iter().copied()).collect();
         let blocks = mf.statements.iter().map(|st| {
-            let (seen, patterns) = seen(st, memory);
-            let each = patterns
-                .iter()
-                .flat_map(|cells| (0..st.configs).map(move |k| (cells, k)));
-            (
-                seen,
-                each.map(|(cells, k)| block(st, &shape, memory, cells, k)).collect(),
-            )
+            let each = (0..st.configs).map(|k| block(st, &shape, memory, k));
+            (mask(st, memory), each.collect())
         });
         let blocks = blocks.collect();
         let offsets = mf.statements.iter().map(|st| match st.offset {
@@ -174,11 +189,19 @@ impl<'a> Rows<'a> {
             offsets: offsets.collect(),
             weights: weights.collect(),
             layout: memory.layout(),
+            seen: seen(mf, &shape, memory),
             mf,
             shape,
             blocks,
             order,
         }
+    }
+
+    /// The value of an element of e, where a row's data have it.
+    fn known(&self, row: usize, element: usize) -> Option<f64> {
+        let (values, mask, cols, i) = self.seen[element]?;
+        let at = self.layout.at(cols, row, i);
+        (mask[at] != 0.0).then(|| values[at])
     }
 
     /// Elements that leave at every row.
@@ -211,7 +234,7 @@ impl<'a> Rows<'a> {
             // elements that do not exist are counted once, as they leave
             entropy[row] = if row == first { -half * count(l) } else { 0.0 };
             let gone = if row + 1 == end { n } else { leave };
-            for i in 0..gone {
+            for i in (0..gone).filter(|&i| self.known(row, self.order[i]).is_none()) {
                 entropy[row] += half - t[i * wide + i].abs().ln();
             }
             triangles.extend_from_slice(&t[..leave * wide]);
@@ -232,11 +255,7 @@ impl<'a> Rows<'a> {
     fn statements(&self, row: usize, position: usize, t: &mut [f64], v: &mut [f64]) {
         let n = self.shape.all;
         let held = self.mf.statements.iter().zip(&self.blocks).zip(&self.offsets);
-        for ((st, (seen, blocks)), offset) in held.filter(|x| x.0.0.when.holds(position)) {
-            let blocks = match seen {
-                Seen::Pattern(of_row) => &blocks[of_row[row] * st.configs..],
-                _ => &blocks[..],
-            };
+        for ((st, (mask, blocks)), offset) in held.filter(|x| x.0.0.when.holds(position)) {
             for &k in &st.holds {
                 let weight = st
                     .weight
@@ -249,22 +268,22 @@ impl<'a> Rows<'a> {
                     Offset::Table(_) => offset[k * st.size + i],
                     Offset::Rows(_) => offset[self.layout.at(st.configs * st.size, row, k * st.size + i)],
                 };
-                let block = &blocks[k];
-                let m = block.cells.len();
+                let (block, m) = (&blocks[k], st.size);
                 for r in 0..m {
-                    if let Seen::Each(mask, cols) = *seen
+                    if let Some((mask, cols)) = *mask
                         && mask[self.layout.at(cols, row, r.min(cols - 1))] == 0.0
                     {
                         continue;
                     }
-                    for (to, &from) in v.iter_mut().zip(&self.order) {
-                        *to = scale * block.slope[r * n + from];
+                    let white = block.white[r * m..=r * m + r].iter().enumerate();
+                    let rest = white.map(|(i, w)| if *w == 0.0 { 0.0 } else { w * at(i) });
+                    v[n] = scale * rest.sum::<f64>();
+                    for (to, &from) in self.order.iter().enumerate() {
+                        let slope = scale * block.slope[r * n + from];
+                        let known = if slope == 0.0 { None } else { self.known(row, from) };
+                        v[to] = if known.is_some() { 0.0 } else { slope };
+                        v[n] -= known.map_or(0.0, |x| slope * x);
                     }
-                    let white = block.white[r * m..=r * m + r].iter().zip(&block.cells);
-                    v[n] = scale
-                        * white
-                            .map(|(w, &i)| if *w == 0.0 { 0.0 } else { w * at(i) })
-                            .sum::<f64>();
                     insert(t, v, n);
                 }
             }
@@ -296,6 +315,10 @@ impl<'a> Rows<'a> {
                 moves[(leave + i) * n..(leave + i) * n + l].copy_from_slice(&spread[i * l..(i + 1) * l]);
             }
             for i in (0..leave).rev() {
+                if let Some(x) = self.known(row, self.order[i]) {
+                    mean[i] = x;
+                    continue;
+                }
                 let t = &t[i * wide..(i + 1) * wide];
                 let known: f64 = (i + 1..n).map(|j| t[j] * mean[j]).sum();
                 mean[i] = (t[n] - known) / t[i];
@@ -321,79 +344,60 @@ fn count(n: usize) -> f64 {
     n as f64
 }
 
-/// What rows have of a statement's x, and the patterns that have blocks: all elements the first, where they are
-/// independent the only one.
-fn seen<'a>(st: &Weighted, memory: &'a Memory) -> (Seen<'a>, Vec<Vec<usize>>) {
-    let whole: Vec<usize> = (0..st.size).collect();
-    let mask = st.mask.and_then(|(buf, cols)| Some((memory.rows(buf)?, cols)));
-    let Some((mask, cols)) = mask else {
-        return (Seen::All, vec![whole]);
-    };
-    if cols == 1 || memory.flat(st.covariance).len() == st.configs * st.size {
-        return (Seen::Each(mask, cols), vec![whole]);
-    }
-    let layout = memory.layout();
-    let mut patterns = vec![whole];
-    let mut numbers: HashMap<Vec<usize>, usize> = HashMap::from([(patterns[0].clone(), 0)]);
-    let of_row = (0..layout.rows).map(|row| {
-        let cells: Vec<usize> = (0..st.size).filter(|&i| mask[layout.at(cols, row, i)] != 0.0).collect();
-        *numbers.entry(cells).or_insert_with_key(|cells| {
-            patterns.push(cells.clone());
-            patterns.len() - 1
-        })
-    });
-    let of_row = of_row.collect();
-    (Seen::Pattern(of_row), patterns)
+/// What rows have of a statement's x.
+fn mask<'a>(st: &Weighted, memory: &'a Memory) -> Mask<'a> {
+    let (buf, cols) = st.mask?;
+    Some((memory.rows(buf)?, cols))
 }
 
-/// L⁻¹ (x − B e) as rows before e, or L⁻¹ B e of an observation, for some elements of x: L Lᵀ is their block of S.
-fn block(st: &Weighted, shape: &Shape, memory: &Memory, cells: &[usize], k: usize) -> Block {
-    let (size, m, n) = (st.size, cells.len(), shape.all);
+/// Which elements of e are a data variable's.
+fn seen<'a>(mf: &MeanField, shape: &Shape, memory: &'a Memory) -> Vec<Option<(&'a [f64], &'a [f64], usize, usize)>> {
+    let mut out = vec![None; shape.all];
+    for s in &mf.seen {
+        let place = shape.places[s.part].clone();
+        let Some((values, mask)) = memory.rows(s.values).zip(memory.rows(s.mask)) else {
+            continue;
+        };
+        for (i, element) in place.clone().enumerate() {
+            out[element] = Some((values, mask, place.len(), i));
+        }
+    }
+    out
+}
+
+/// L⁻¹ (x − B e) as rows before e, or L⁻¹ B e of an observation: L Lᵀ = S.
+fn block(st: &Weighted, shape: &Shape, memory: &Memory, k: usize) -> Block {
+    let (size, n) = (st.size, shape.all);
     let covariance = memory.flat(st.covariance);
     let len = covariance.len() / st.configs;
-    let own = &covariance[k * len..(k + 1) * len];
-    let l = if len == size {
-        root(own, size)
-    } else {
-        let part = cells
-            .iter()
-            .flat_map(|&i| cells.iter().map(move |&j| own[i * size + j]));
-        root(&part.collect::<Vec<f64>>(), m)
-    };
-    let mut plain = vec![0.0; m * n];
+    let l = root(&covariance[k * len..(k + 1) * len], size);
+    let mut plain = vec![0.0; size * n];
     let sign = if st.of.is_some() { -1.0 } else { 1.0 };
     for &(part, buf) in &st.slopes {
         let place = shape.places[part].clone();
         let b = &memory.flat(buf)[k * size * place.len()..(k + 1) * size * place.len()];
-        for (r, &cell) in cells.iter().enumerate() {
+        for r in 0..size {
             for (c, to) in place.clone().enumerate() {
-                plain[r * n + to] += sign * b[cell * place.len() + c];
+                plain[r * n + to] += sign * b[r * place.len() + c];
             }
         }
     }
     if let Some(part) = st.of {
         let first = shape.places[part].start;
-        cells
-            .iter()
-            .enumerate()
-            .for_each(|(r, &cell)| plain[r * n + first + cell] += 1.0);
+        (0..size).for_each(|r| plain[r * n + first + r] += 1.0);
     }
-    let mut white = vec![0.0; m * m];
-    let mut slope = vec![0.0; m * n];
-    for r in 0..m {
+    let mut white = vec![0.0; size * size];
+    let mut slope = vec![0.0; size * n];
+    for r in 0..size {
         for c in 0..=r {
-            let known: f64 = (c..r).map(|j| l[r * m + j] * white[j * m + c]).sum();
-            white[r * m + c] = (f64::from(u8::from(r == c)) - known) / l[r * m + r];
+            let known: f64 = (c..r).map(|j| l[r * size + j] * white[j * size + c]).sum();
+            white[r * size + c] = (f64::from(u8::from(r == c)) - known) / l[r * size + r];
         }
         for c in 0..n {
-            slope[r * n + c] = (0..=r).map(|j| white[r * m + j] * plain[j * n + c]).sum();
+            slope[r * n + c] = (0..=r).map(|j| white[r * size + j] * plain[j * n + c]).sum();
         }
     }
-    Block {
-        cells: cells.to_vec(),
-        slope,
-        white,
-    }
+    Block { slope, white }
 }
 
 /// Takes a row into a triangle by rotations; what is left of it is the misfit.

@@ -35,10 +35,10 @@ impl Smoother {
         Some(Self { chain, lags })
     }
 
-    /// How many latents of a row are the chain's.
+    /// A latent is one of the chain's own.
     #[must_use]
-    pub fn own(&self) -> usize {
-        self.chain.parts.iter().filter(|p| !p.lagged).count()
+    pub fn has(&self, sym: SymId) -> bool {
+        self.chain.parts.iter().any(|p| !p.lagged && p.sym == sym)
     }
 
     /// Sets what the plan's definitions say that a smoother gives, from points that stand for the posterior.

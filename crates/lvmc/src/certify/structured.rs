@@ -3,12 +3,12 @@
 //!
 //! Nothing of the rule is used but its statement: that q = q(z) q(s), and that each part is best given the other.
 
-use super::nodes::Latent;
+use super::nodes::{Integral, Latent, integrate};
 use super::oracle::{Known, Oracle, bug};
 use super::smoother::Smoother;
 use crate::failure::Failure;
 use lvmc_runtime::engine::Values;
-use lvmc_term::{Array, Env, Term};
+use lvmc_term::{Array, Env, SymId, Term};
 
 /// Paths of a sequence beyond which nothing is enumerated.
 const PATHS: usize = 20_000;
@@ -44,8 +44,9 @@ struct Quadratic {
 struct Sequence {
     /// `[row][combination]`: of the statements that know s.
     touching: Vec<Vec<Quadratic>>,
-    /// `[row][combination]`: log density of the others; −∞ where the data contradict it.
-    others: Vec<Vec<f64>>,
+    /// `[row][combination]`: the density of the others, integrated over the row's latents that s knows nothing of; −∞ where
+    /// the data contradict it.
+    others: Vec<Vec<Integral>>,
     /// Of every row, the places of the elements of e that exist.
     places: Vec<Vec<usize>>,
     /// Elements of s.
@@ -123,7 +124,8 @@ impl Sequence {
                 }
                 sum
             };
-            touching.iter().zip(others).map(|(f, o)| expected(f) + o).collect()
+            let both = touching.iter().zip(others);
+            both.map(|(f, o)| expected(f) + o.log).collect()
         })
         .collect()
     }
@@ -133,14 +135,8 @@ impl Oracle<'_> {
     /// q by turns at these parameters: every row's parts and posterior, and what the bound is.
     ///
     /// # Errors
-    /// A density that the evaluator cannot compute, or a model with other latents besides.
+    /// A density that the evaluator cannot compute.
     pub fn product(&self, smoother: &Smoother, values: &Values) -> Result<(Vec<Known>, Found), Failure> {
-        if self.continuous.len() != smoother.own() {
-            return Err(Failure::usage(
-                "the certificate of a q that is a product knows the chain's continuous latents alone",
-                "certify the model without the others",
-            ));
-        }
         let mut env = self.environment(values);
         let count: usize = self.finite.iter().map(|f| f.1).product();
         let (mut out, mut found) = (vec![], Found::default());
@@ -163,7 +159,7 @@ impl Oracle<'_> {
                     let expected = weights.iter().flatten().zip(potentials.iter().flatten());
                     let expected: f64 = expected.filter(|(w, _)| **w > 0.0).map(|(w, f)| w * f).sum();
                     found.bound += expected + of_paths.entropy + q.entropy;
-                    self.known(smoother, &q, &weights, now, &mut out);
+                    self.known((smoother, &sequence), &q, (s[0], &weights), now, &mut out);
                     break;
                 }
             }
@@ -172,22 +168,25 @@ impl Oracle<'_> {
         Ok((out, found))
     }
 
-    /// Elements of a row's latents.
-    fn widths(&self) -> Vec<usize> {
+    /// Elements that a row's latents have in s: none of those that are not the chain's.
+    fn widths(&self, smoother: &Smoother) -> Vec<usize> {
         let of = |l: &Latent| l.shape.iter().product::<usize>();
-        self.continuous.iter().map(|c| of(&c.1)).collect()
+        let own = |c: &(SymId, Latent)| if smoother.has(c.0) { of(&c.1) } else { 0 };
+        self.continuous.iter().map(own).collect()
     }
 
     /// Quadratics of the rows from `first` to `end`.
     fn sequence(&self, smoother: &Smoother, env: &mut Env<'_>, first: usize, end: usize) -> Result<Sequence, Failure> {
-        let widths = self.widths();
+        let widths = self.widths(smoother);
         let row_elements: usize = widths.iter().sum();
         let knows = |t: &&Term| {
-            let own = self.continuous.iter().map(|c| c.0);
+            let own = self.continuous.iter().map(|c| c.0).filter(|&x| smoother.has(x));
             let lags = smoother.lags.iter().map(|l| l.0);
             own.chain(lags).any(|x| self.store.depends_on_sym(**t, x))
         };
         let (touching, others): (Vec<&Term>, Vec<&Term>) = self.written.iter().partition(knows);
+        let local: Vec<&(SymId, Latent)> = self.continuous.iter().filter(|c| !smoother.has(c.0)).collect();
+        let latents: Vec<Latent> = local.iter().map(|c| c.1.clone()).collect();
         let count: usize = self.finite.iter().map(|f| f.1).product();
         let mut out = Sequence {
             touching: vec![],
@@ -215,19 +214,28 @@ impl Oracle<'_> {
                             data: e[at - widths[of]..at].to_vec(),
                         }
                     };
-                    for (of, c) in self.continuous.iter().enumerate() {
-                        env.set(c.0, take(of));
+                    let mut stand_in = 0.0;
+                    for (of, c) in self.continuous.iter().enumerate().filter(|c| widths[c.0] > 0) {
+                        let mut z = take(of);
+                        stand_in += self.complete(c.0, row, &mut z);
+                        env.set(c.0, z);
                     }
                     for &(lag, of, by) in &smoother.lags {
                         let zero = Array::filled(&self.continuous[of].1.shape, 0.0);
                         env.set(lag, if by <= t { take(of) } else { zero });
                     }
-                    self.sum(&touching, env)
+                    Ok(stand_in + self.sum(&touching, env)?)
                 })?);
+                let nothing = Integral::new(f64::NEG_INFINITY, vec![(1.0, zeros(&latents))]);
                 logs.push(if possible {
-                    self.sum(&others, env)?
+                    integrate(&latents, &mut |z| {
+                        for (c, z) in local.iter().zip(z) {
+                            env.set(c.0, z.clone());
+                        }
+                        self.sum(&others, env)
+                    })?
                 } else {
-                    f64::NEG_INFINITY
+                    nothing
                 });
             }
             out.touching.push(quadratics);
@@ -270,8 +278,15 @@ impl Oracle<'_> {
     }
 
     /// Posteriors of a sequence's rows, with points that stand for q(s); the first row has the whole bound.
-    fn known(&self, smoother: &Smoother, q: &Gaussian, weights: &[Vec<f64>], bound: f64, out: &mut Vec<Known>) {
-        let widths = self.widths();
+    fn known(
+        &self,
+        (smoother, sequence): (&Smoother, &Sequence),
+        q: &Gaussian,
+        (first, weights): (usize, &[Vec<f64>]),
+        bound: f64,
+        out: &mut Vec<Known>,
+    ) {
+        let widths = self.widths(smoother);
         let row_elements: usize = widths.iter().sum();
         let n = q.mean.len();
         let scale = (n as f64).sqrt();
@@ -297,20 +312,38 @@ impl Oracle<'_> {
                     data: z[first..first + widths[of]].to_vec(),
                 }
             };
-            let of_row = |z: &Vec<f64>| {
-                let own = (0..widths.len()).map(|of| value(z, of, Some(t)));
+            let of_row = |z: &Vec<f64>, here: &[Array]| {
+                let mut here = here.iter();
+                let own = (0..widths.len()).map(|of| {
+                    if widths[of] == 0 {
+                        return here.next().cloned().unwrap_or_else(|| Array::scalar(0.0));
+                    }
+                    let mut z = value(z, of, Some(t));
+                    self.complete(self.continuous[of].0, first + t, &mut z);
+                    z
+                });
+                let own: Vec<Array> = own.collect();
                 let lags = smoother.lags.iter().map(|&(_, of, by)| value(z, of, t.checked_sub(by)));
-                (0.5 / n as f64, own.chain(lags).collect::<Vec<Array>>())
+                own.into_iter().chain(lags).collect::<Vec<Array>>()
             };
-            let nodes: Vec<(f64, Vec<Array>)> = points.iter().map(of_row).collect();
+            // given the combination the two parts are independent
+            let pairs = |local: &Integral| -> Vec<(f64, Vec<Array>)> {
+                let each = points.iter().flat_map(|z| local.nodes.iter().map(move |l| (z, l)));
+                each.map(|(z, (w, here))| (0.5 / n as f64 * w, of_row(z, here)))
+                    .collect()
+            };
             out.push(Known {
                 log: if t == 0 { bound } else { 0.0 },
                 weights: weights.clone(),
-                nodes: vec![nodes; weights.len()],
-                tails: vec![[0.0; 2]; weights.len()],
+                nodes: sequence.others[t].iter().map(pairs).collect(),
+                tails: sequence.others[t].iter().map(|o| o.tail).collect(),
             });
         }
     }
+}
+
+fn zeros(latents: &[Latent]) -> Vec<Array> {
+    latents.iter().map(|l| Array::filled(&l.shape, 0.0)).collect()
 }
 
 /// How far from 0 a quadratic is asked: where its curvature outweighs its value, so that differences lose little.
@@ -371,7 +404,7 @@ fn marginals(paths: &[Vec<usize>], potentials: &[Vec<f64>], count: usize) -> OfP
 /// log p(x): a Gaussian for every path.
 fn exact(sequence: &Sequence, paths: &[Vec<usize>]) -> f64 {
     let log = |path: &Vec<usize>| {
-        let others: f64 = path.iter().zip(&sequence.others).map(|(&k, row)| row[k]).sum();
+        let others: f64 = path.iter().zip(&sequence.others).map(|(&k, row)| row[k].log).sum();
         if others == f64::NEG_INFINITY {
             return others;
         }
