@@ -180,7 +180,7 @@ fn beside_states(graph: &ModelGraph) -> BTreeSet<SymId> {
         for f in &graph.factors {
             let arguments = arguments(&f.dist);
             let stands = |&x: &SymId| graph.var(f.var).sym == x || arguments.iter().any(|&t| s.depends_on_sym(t, x));
-            if found.iter().any(|x| stands(x)) {
+            if found.iter().any(stands) {
                 found.extend(latents.iter().copied().filter(|x| stands(x)));
             }
         }

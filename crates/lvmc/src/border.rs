@@ -13,7 +13,7 @@ use lvmc_model::ModelGraph;
 use lvmc_model::graph::{Dist, Factor};
 use lvmc_report::math::{self, Style};
 use lvmc_runtime::engine::Values;
-use lvmc_runtime::fit::FitError;
+use lvmc_runtime::fit::{FitError, Outcome};
 use lvmc_term::{Array, DimId, Env, Support, SymId, Term};
 use miette::Diagnostic;
 use std::collections::BTreeMap;
@@ -62,20 +62,33 @@ pub fn explained(error: FitError, known: Known<'_>) -> Failure {
     }
 }
 
-/// Refuses a fit whose parameters stand where a prior has infinite density: closed forms get there in one step, and all that
-/// follows is finite but for the prior.
+/// Refuses a fit whose parameters stand where a prior has infinite density, or whose next step goes there: closed forms get
+/// there in one step, and all that follows is finite but for the prior, or nothing is.
 ///
 /// # Errors
 /// [`Unbounded`].
-pub fn refused(values: &Values, known: Known<'_>) -> Result<(), Failure> {
-    match known.unbounded(values) {
+pub fn refused(out: &Outcome, known: Known<'_>) -> Result<(), Failure> {
+    let mut ends = [&out.values].into_iter().chain(&out.beyond);
+    match ends.find_map(|values| known.unbounded(values)) {
         Some(found) => Err(Failure::in_source(Exit::Numerical, found, &known.graph.source)),
         None => Ok(()),
     }
 }
 
+/// The nearest point of a support: a closed form leaves it over the border that the objective grows without bound towards.
+fn clamped(support: &Support, values: &[f64]) -> Vec<f64> {
+    let (low, high) = match support {
+        Support::Positive => (0.0, f64::INFINITY),
+        Support::Unit => (0.0, 1.0),
+        _ => (f64::NEG_INFINITY, f64::INFINITY),
+    };
+    values.iter().map(|x| x.clamp(low, high)).collect()
+}
+
 impl Known<'_> {
     fn unbounded(&self, values: &Values) -> Option<Unbounded> {
+        let slots = self.lowered.params.iter().zip(values);
+        let values: &Values = &slots.map(|(slot, v)| clamped(&slot.support, v)).collect();
         let mut env = self.environment(values);
         for prior in &self.plan.priors {
             let infinite = |env: &mut Env<'_>| {

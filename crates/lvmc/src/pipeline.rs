@@ -145,7 +145,7 @@ pub fn one(
         consts: &consts,
     };
     let fitted = fitting::fit(compiled, &data, &settings, hooks).map_err(|error| border::explained(error, known))?;
-    border::refused(&fitted.outcome.values, known)?;
+    border::refused(&fitted.outcome, known)?;
     let fit_in = start.elapsed().as_secs_f64();
     let holdout = match held {
         None => None,

@@ -130,6 +130,17 @@ struct Block {
 /// Which rows of a statement a row of the data has: all, or those of a mask with so many columns.
 type Mask<'a> = Option<(&'a [f64], usize)>;
 
+/// An element of a data variable.
+#[derive(Clone, Copy)]
+struct SeenElement<'a> {
+    values: &'a [f64],
+    mask: &'a [f64],
+    /// Elements of the variable: columns of both.
+    cols: usize,
+    /// Which of them it is.
+    i: usize,
+}
+
 /// What the scan reads.
 struct Rows<'a> {
     mf: &'a MeanField,
@@ -137,9 +148,8 @@ struct Rows<'a> {
     layout: RowLayout,
     /// By statement: what rows have of it, and the configurations' blocks.
     blocks: Vec<(Mask<'a>, Vec<Block>)>,
-    /// By element of e, where it is a data variable's: its columns of values and of the mask, how many those have, and which
-    /// it is among them.
-    seen: Vec<Option<(&'a [f64], &'a [f64], usize, usize)>>,
+    /// By element of e, where it is a data variable's.
+    seen: Vec<Option<SeenElement<'a>>>,
     offsets: Vec<&'a [f64]>,
     weights: Vec<&'a [f64]>,
     /// Elements of e in the order of elimination: those that leave, then s_t.
@@ -199,9 +209,9 @@ impl<'a> Rows<'a> {
 
     /// The value of an element of e, where a row's data have it.
     fn known(&self, row: usize, element: usize) -> Option<f64> {
-        let (values, mask, cols, i) = self.seen[element]?;
-        let at = self.layout.at(cols, row, i);
-        (mask[at] != 0.0).then(|| values[at])
+        let own = self.seen[element]?;
+        let at = self.layout.at(own.cols, row, own.i);
+        (own.mask[at] != 0.0).then(|| own.values[at])
     }
 
     /// Elements that leave at every row.
@@ -351,7 +361,7 @@ fn mask<'a>(st: &Weighted, memory: &'a Memory) -> Mask<'a> {
 }
 
 /// Which elements of e are a data variable's.
-fn seen<'a>(mf: &MeanField, shape: &Shape, memory: &'a Memory) -> Vec<Option<(&'a [f64], &'a [f64], usize, usize)>> {
+fn seen<'a>(mf: &MeanField, shape: &Shape, memory: &'a Memory) -> Vec<Option<SeenElement<'a>>> {
     let mut out = vec![None; shape.all];
     for s in &mf.seen {
         let place = shape.places[s.part].clone();
@@ -359,7 +369,12 @@ fn seen<'a>(mf: &MeanField, shape: &Shape, memory: &'a Memory) -> Vec<Option<(&'
             continue;
         };
         for (i, element) in place.clone().enumerate() {
-            out[element] = Some((values, mask, place.len(), i));
+            out[element] = Some(SeenElement {
+                values,
+                mask,
+                cols: place.len(),
+                i,
+            });
         }
     }
     out

@@ -147,6 +147,8 @@ fn a_prior_without_a_maximum_is_named() {
     let f = Folder::new();
     let die = f.file("die.csv", "x\n1\n2\n1\n2\n2\n1\n");
     let grouped = f.file("grouped.csv", "g,x\n1,1\n1,2\n1,3\n2,1\n2,3\n2,3\n");
+    let zeros = f.file("zeros.csv", "x\n0\n0\n0\n0\n");
+    let counts = f.file("counts.csv", "x\n0\n0\n0\n0\n9\n10\n");
     let cases: Vec<(String, &str, Vec<&str>)> = vec![
         (
             "data x : category[3]; param p : simplex[3]; p ~ Dirichlet(0.5); x ~ Categorical(p)".into(),
@@ -165,6 +167,18 @@ fn a_prior_without_a_maximum_is_named() {
                 .into(),
             &grouped,
             vec!["prior of `p`", "p[2, 2] is 0", "`p ~ Dirichlet(1)`"],
+        ),
+        (
+            "data x : count; param lambda : positive; lambda ~ Gamma(0.5, 1); x ~ Poisson(lambda)".into(),
+            &zeros,
+            vec!["prior of `lambda`", "lambda is 0", "`lambda ~ Gamma(1, 1)`"],
+        ),
+        (
+            "data x : count; param w : simplex[2]; param l[k in 1..2] : positive; l[k] ~ Gamma(0.5, 1); z ~ Categorical(w)\n\
+             x ~ Poisson(l[z])"
+                .into(),
+            &counts,
+            vec!["prior of `l`", "is 0"],
         ),
     ];
     for (text, data, says) in cases {

@@ -41,6 +41,8 @@ pub struct Outcome {
     pub fell: bool,
     /// The next step has no finite objective; it was undone.
     pub undefined: bool,
+    /// Where that step went.
+    pub beyond: Option<Values>,
     /// The run was stopped from outside.
     pub stopped: bool,
     /// The objective after every iteration, the start's first.
@@ -80,6 +82,7 @@ pub fn climb(
         failures: engine.failures() > 0.0,
         fell: false,
         undefined: false,
+        beyond: None,
         stopped: false,
         trace: vec![now],
     };
@@ -116,6 +119,7 @@ pub fn climb(
                 return Err(bug(engine, &out, now, next).into());
             }
             out.undefined = next.is_nan();
+            out.beyond = out.undefined.then(|| engine.params());
             out.fell = !out.undefined;
             break;
         }
