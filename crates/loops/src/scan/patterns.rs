@@ -48,17 +48,26 @@ impl Gaps {
             .iter()
             .map(|s| s.mask.and_then(|(buf, cols)| Some((memory.rows(buf)?, cols))))
             .collect();
+        if masks.iter().all(Option::is_none) {
+            return None;
+        }
         let mut numbers: HashMap<Vec<bool>, u32> = HashMap::new();
         let mut gaps = Self {
             of_row: Vec::with_capacity(layout.rows),
             patterns: vec![],
         };
-        let mut key = vec![];
+        let (mut key, mut before) = (vec![], vec![]);
         for row in 0..layout.rows {
             key.clear();
             for &(mask, cols) in masks.iter().flatten() {
                 key.extend((0..cols).map(|c| mask[layout.at(cols, row, c)] != 0.0));
             }
+            // most rows are as the one before
+            if row > 0 && key.iter().eq(&before) {
+                gaps.of_row.push(gaps.of_row[row - 1]);
+                continue;
+            }
+            before.clone_from(&key);
             let number = match numbers.get(&key) {
                 Some(&n) => n,
                 None => {
@@ -129,8 +138,17 @@ pub fn steps(shape: &Shape, regimes: &[Regime], gaps: &Gaps, starts: &Starts) ->
     let mut known: HashMap<(u32, usize), u32> = HashMap::new();
     for s in sequences(starts) {
         let (mut before, mut last) = (0, None);
+        // (root before, regime, pattern) of the last row, which most rows share
+        let mut recent: Option<(u32, usize, u32)> = None;
         for (position, row) in s.enumerate() {
             let regime = position.min(regimes.len() - 1);
+            let now = (before, regime, gaps.of_row[row]);
+            if let (true, Some(step)) = (recent == Some(now), last) {
+                out.of_row.push(step);
+                before = after[step as usize];
+                continue;
+            }
+            recent = Some(now);
             let list = *lists.entry((regime, gaps.of_row[row])).or_insert_with(|| {
                 let pattern = &gaps.patterns[gaps.of_row[row] as usize];
                 let own = regimes[regime].seen.iter().filter_map(|a| match &pattern[a.statement] {
