@@ -1,10 +1,11 @@
 //! Log joint to update plan: the rules are tried in order, parameter by parameter and block by block.
 
 use crate::error::DeriveError;
-use crate::joint::{LogJoint, log_joint};
+use crate::joint::{LogJoint, log_joint, log_joint_under};
 use crate::missing::Missing;
 use crate::occur::{Occurrence, Part, Unknown, occurrences, occurrences_in, parts_of, parts_with, whole_occurrences};
 use crate::plan::{Declined, ObjectiveKind, Plan, Solution, Update};
+use crate::posterior::prescribed::Prescribed;
 use crate::rules::{self, Decline, RULES, gradient, newton, predictor, quadratic};
 use lvmc_base::Span;
 use lvmc_model::graph::{ModelGraph, Role};
@@ -58,6 +59,34 @@ pub fn derive_as(
     engine.gradients(&used);
     engine.refuse_rest(&used)?;
     Ok(engine.plan(unused))
+}
+
+/// The plan of a model whose parameters all have closed forms, the distributions of some latents given.
+///
+/// # Errors
+/// The parameters that no closed form covers: all, where a statement has no rule.
+pub(crate) fn closed(graph: &ModelGraph, given: &[Prescribed]) -> Result<Plan, Vec<SymId>> {
+    let params = graph.vars.iter().filter(|v| v.role == Role::Param).map(|v| v.sym);
+    let params: Vec<SymId> = params.collect();
+    let Ok(mut joint) = log_joint_under(graph, &Missing::default(), given) else {
+        return Err(params);
+    };
+    let parts = parts_of(&mut joint);
+    let mut engine = Engine {
+        joint,
+        parts,
+        updates: vec![],
+        declined: vec![],
+    };
+    engine.blocks(&params);
+    engine.singles(&params);
+    engine.join_coupled();
+    let open: Vec<SymId> = params.iter().copied().filter(|&p| !engine.done(p)).collect();
+    if open.is_empty() {
+        Ok(engine.plan(vec![]))
+    } else {
+        Err(open)
+    }
 }
 
 struct Engine {

@@ -11,6 +11,7 @@ use crate::missing::{self, Missing};
 use crate::plan::{
     Case, Chain, Definition, Finite, Gap, GroupPosterior, LinearGaussian, Mask, Posterior, Prior, RowFactor, Shared,
 };
+use crate::posterior::prescribed::{self, Prescribed};
 use crate::posterior::{self, Continuous, group};
 use lvmc_families::Family;
 use lvmc_model::graph::{Dist, Factor, ModelGraph, Plate, Role, VarId};
@@ -60,9 +61,22 @@ pub struct LogJoint {
 
 /// Builds the log joint, or says which statement has no rule yet.
 pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, DeriveError> {
+    log_joint_under(graph, missing, &[])
+}
+
+/// The log joint, or its expectation where the distributions of some latents are given.
+///
+/// # Errors
+/// A statement that has no rule.
+pub(crate) fn log_joint_under(
+    graph: &ModelGraph,
+    missing: &Missing,
+    given: &[Prescribed],
+) -> Result<LogJoint, DeriveError> {
     refuse_missing(graph)?;
     let mut store = graph.store.clone();
     let (finite, mut continuous) = finite_variables(graph, &mut store, missing);
+    continuous.retain(|c| given.iter().all(|p| p.sym != c.sym));
     let masks = masks(&mut store, graph, &finite, missing);
     let mut joint = LogJoint {
         store,
@@ -136,6 +150,14 @@ pub fn log_joint(graph: &ModelGraph, missing: &Missing) -> Result<LogJoint, Deri
     joint.expected.clone_from(&joint.factors);
     missing::impute(&mut joint, graph)?;
     group::eliminate(&mut joint, graph)?;
+    prescribed::eliminate(&mut joint, given).map_err(|why| DeriveError::NoPosterior {
+        name: given
+            .first()
+            .map_or_else(String::new, |p| joint.store.sym(p.sym).name.clone()),
+        reason: why.reason,
+        span: why.span.unwrap_or_default(),
+        help: "its moments are not enough".into(),
+    })?;
     posterior::eliminate(&mut joint, graph, &continuous)?;
     mark(&mut joint, graph);
     chain::settle(&mut joint.store, graph, &mut joint.chains, &mut joint.factors);

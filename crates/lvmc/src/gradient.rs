@@ -15,6 +15,7 @@ use lvmc_runtime::fit::Hooks;
 use lvmc_runtime::gaps;
 use lvmc_runtime::gradient::apply::Restored;
 use lvmc_runtime::gradient::data::Data;
+use lvmc_runtime::gradient::exact::Native;
 use lvmc_runtime::gradient::outcome::summarise;
 use lvmc_runtime::gradient::problem::Problem;
 use lvmc_runtime::gradient::settings::{Overrides, SettingError, Settings};
@@ -45,16 +46,22 @@ pub fn applies(graph: &ModelGraph) -> bool {
 /// # Errors
 /// The model has no derivation.
 pub fn derive(graph: &ModelGraph) -> Result<Guided, Failure> {
-    derive_with(graph, &Missing::default())
+    derive_with(graph, &Missing::default(), asks_for_exact(graph))
 }
 
-/// Graph → bound of data with missing cells.
+/// The model's `fit` block goes with exact updates.
+#[must_use]
+pub fn asks_for_exact(graph: &ModelGraph) -> bool {
+    Settings::read(&graph.fit, &Overrides::default()).map_or(true, |s| s.takes_exact())
+}
+
+/// Graph → bound of data with missing cells; without `exact` every parameter takes gradients.
 ///
 /// # Errors
 /// The model has no derivation.
-pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Guided, Failure> {
+pub fn derive_with(graph: &ModelGraph, missing: &Missing, exact: bool) -> Result<Guided, Failure> {
     stage::enter("derive");
-    guided::derive_with(graph, missing).map_err(|e| Failure::derive(e, &graph.source))
+    guided::derive_with(graph, missing, exact).map_err(|e| Failure::derive(e, &graph.source))
 }
 
 /// The settings of the model's block and the command line.
@@ -121,8 +128,8 @@ pub fn fit(
     asked: Asked<'_>,
     start: Instant,
 ) -> Result<(Fit, State), Failure> {
-    let mut derived = derive(graph)?;
     let settings = settings(graph, request)?;
+    let mut derived = derive_with(graph, &Missing::default(), settings.takes_exact())?;
     let compiled_in = start.elapsed().as_secs_f64();
     stage::enter("data");
     let start = Instant::now();
@@ -132,13 +139,27 @@ pub fn fit(
     let data = Data::new(graph, &binding, &table, settings.precision)?;
     let missing = data.missing(graph);
     if !missing.is_empty() {
-        derived = derive_with(graph, &missing)?;
+        derived = derive_with(graph, &missing, settings.takes_exact())?;
     }
     // of the rows that are fitted: what is held out says nothing of them
     let centres = data.centres(graph, &gradient::split(data.rows, &settings).0);
     let data = data.complete(graph, &derived, &centres).named_by(&derived);
     drop(table);
     let read_in = start.elapsed().as_secs_f64();
+    let exact = derived.exact.as_ref();
+    let lowered = exact.map(|e| pipeline::lower(&e.graph, &e.plan, &binding.sizes));
+    let lowered = lowered.transpose()?;
+    let compiled = lowered
+        .as_ref()
+        .map(|l| pipeline::compile(l, request.how))
+        .transpose()?;
+    let native = lowered.as_ref().zip(compiled.as_ref());
+    let native = native.map(|(lowered, (program, machine))| Native {
+        lowered,
+        program,
+        machine: machine.as_ref(),
+        floor: request.fit.floor,
+    });
     stage::enter("fit");
     let start = Instant::now();
     let make = |program: Program, capacity: usize, precision: Precision, seed: u64| {
@@ -163,6 +184,7 @@ pub fn fit(
         &settings,
         asked.from,
         &make,
+        native,
         watch,
     )
     .map_err(|e| failure(e, &graph.source))?;

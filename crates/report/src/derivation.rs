@@ -58,6 +58,15 @@ pub fn derivation(graph: &ModelGraph, plan: &Plan, style: Style) -> Derivation {
             (text, graph.source.line(f.span.start))
         })
         .collect();
+    Derivation {
+        model: graph.name.clone(),
+        statements,
+        parts: sections(graph, plan, style, &|_| true),
+    }
+}
+
+/// Sections of a plan's derivation.
+pub(crate) fn sections(graph: &ModelGraph, plan: &Plan, style: Style, wanted: &dyn Fn(Section) -> bool) -> Vec<Part> {
     let mut writer = Writer {
         graph,
         plan,
@@ -69,7 +78,7 @@ pub fn derivation(graph: &ModelGraph, plan: &Plan, style: Style) -> Derivation {
     writer.shorts = densities(&mut writer.store, graph, plan, style);
     writer.letters = shared_sums(&mut writer.store, &update_terms(plan));
     let mut parts: Vec<Part> = vec![];
-    for step in &plan.steps {
+    for step in plan.steps.iter().filter(|s| wanted(s.section)) {
         let title = title(plan, step.section);
         if parts.last().is_none_or(|p| p.title != title) {
             let with = if step.section == Section::MStep {
@@ -90,11 +99,7 @@ pub fn derivation(graph: &ModelGraph, plan: &Plan, style: Style) -> Derivation {
             part.lines.push(line);
         }
     }
-    Derivation {
-        model: graph.name.clone(),
-        statements,
-        parts,
-    }
+    parts
 }
 
 /// The right sides and conditions of the updates.

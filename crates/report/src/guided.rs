@@ -1,9 +1,10 @@
 //! The derivation of a model that is fitted by gradients: the bound, and how each of its expectations is taken.
 
-use crate::derivation::{Derivation, Line, Part};
+use crate::derivation::{Derivation, Line, Part, sections};
 use crate::math::{Style, statement, term};
+use lvmc_derive::guided::exact;
 use lvmc_derive::guided::{BoundTerm, Guided, Noising, Objective, Taken};
-use lvmc_derive::plan::Mask;
+use lvmc_derive::plan::{Mask, Section};
 use lvmc_model::graph::ModelGraph;
 use lvmc_term::{Node, Store, Support, SymId, Term, children};
 use std::collections::HashMap;
@@ -50,6 +51,7 @@ pub fn derivation(graph: &ModelGraph, guided: &Guided, style: Style) -> Derivati
         }
     }
     parts.push(w.gradient());
+    parts.extend(w.exact());
     Derivation {
         model: graph.name.clone(),
         statements,
@@ -288,7 +290,7 @@ impl Writer<'_> {
             .guided
             .params
             .iter()
-            .filter(|p| !self.s.sym(**p).name.contains('.'))
+            .filter(|p| !self.s.sym(**p).name.contains('.') && !self.guided.is_exact(**p))
             .map(|p| self.s.sym(*p).name.clone())
             .collect();
         let of = if names.is_empty() {
@@ -316,6 +318,55 @@ impl Writer<'_> {
             with: vec![],
             lines,
         }
+    }
+
+    /// E- and M-steps of the parameters without gradients, and what stands in them.
+    fn exact(&mut self) -> Option<Part> {
+        let exact = self.guided.exact.as_ref()?;
+        let wanted = |s: Section| matches!(s, Section::EStep | Section::MStep);
+        let inner = sections(&exact.graph, &exact.plan, self.style, &wanted);
+        let mut lines = vec![];
+        for row in &exact.rows {
+            let (left, right) = (self.s.var(row.sym), row.written);
+            if self.s.as_symbol(right).is_some() {
+                continue; // a draw, by its own name
+            }
+            lines.push(Line {
+                left: self.text(left),
+                right: self.text(right),
+                rule: exact::NAME.into(),
+                ..Line::default()
+            });
+        }
+        for f in exact.fixed.iter().filter(|f| f.rooted) {
+            let l = self.s.var(f.sym);
+            let lt = self.s.transpose(l);
+            let square = self.s.matmul(lt, l);
+            lines.push(Line {
+                left: self.text(square),
+                right: self.text(f.term),
+                rule: exact::NAME.into(),
+                ..Line::default()
+            });
+        }
+        let mut with = vec![];
+        for part in inner {
+            lines.extend(part.lines);
+            with.extend(part.with);
+        }
+        let names: Vec<String> = exact.params.iter().map(|&p| self.name(p)).collect();
+        let draws = exact.rows.iter().any(|r| {
+            self.guided
+                .latents
+                .iter()
+                .any(|l| self.s.depends_on_sym(r.written, l.sym))
+        });
+        let at = if draws { ", at a draw of q" } else { "" };
+        Some(Part {
+            title: format!("Exact updates, once an epoch{at}: {}", names.join(", ")),
+            with,
+            lines,
+        })
     }
 
     /// The gradient of what is drawn of a discrete latent.

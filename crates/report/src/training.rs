@@ -1,7 +1,7 @@
 //! Fits by gradients, and the inference plans of their models, in words.
 
 use crate::numbers::{count, counted, fixed};
-use crate::words::Inference;
+use crate::words::{Inference, how, targets};
 use lvmc_derive::guided::{BoundTerm, Guided, Objective, Taken};
 use lvmc_model::graph::ModelGraph;
 use lvmc_runtime::gradient::outcome::Training;
@@ -76,16 +76,25 @@ pub fn inference(graph: &ModelGraph, g: &Guided) -> Vec<Inference> {
     let own: Vec<String> = g
         .params
         .iter()
-        .filter(|&&p| graph.var_of(p).is_none_or(|v| graph.net_of_weight(v).is_none()))
+        .filter(|&&p| graph.var_of(p).is_none_or(|v| graph.net_of_weight(v).is_none()) && !g.is_exact(p))
         .map(|&p| name(p))
         .collect();
     let mut names: Vec<String> = graph.nets.iter().map(|n| n.syntax.name.name.clone()).collect();
     names.extend(own);
-    out.push(Inference {
-        names,
-        how: "gradient steps on the objective".into(),
-        rule: "reverse-mode".into(),
-    });
+    if !names.is_empty() {
+        out.push(Inference {
+            names,
+            how: "gradient steps on the objective".into(),
+            rule: "reverse-mode".into(),
+        });
+    }
+    for (plan, update) in g.exact.iter().flat_map(|e| e.plan.updates.iter().map(|u| (&e.plan, u))) {
+        out.push(Inference {
+            names: targets(&plan.store, update).into_iter().map(name).collect(),
+            how: format!("once an epoch: {}", how(&plan.store, update)),
+            rule: update.rule.into(),
+        });
+    }
     out.push(Inference {
         names: vec!["objective".into()],
         how: objective(g).into(),

@@ -144,7 +144,7 @@ impl Builder<'_> {
 
     /// What is known of a latent's distribution: of a Gaussian mean and covariance; of another one mean, variance, and the
     /// expectations of its sufficient statistics.
-    fn moments(&mut self, latent: &Latent) -> Option<Moments> {
+    pub(super) fn moments(&mut self, latent: &Latent) -> Option<Moments> {
         let factor = self.guide_factor(latent.sym)?.clone();
         let Dist::Family {
             family,

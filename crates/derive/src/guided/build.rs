@@ -16,14 +16,14 @@ use std::collections::HashMap;
 /// # Errors
 /// Where a latent has no factor of q, or q's factor cannot be drawn as a function of noise.
 pub fn derive(graph: &ModelGraph) -> Result<Guided, DeriveError> {
-    derive_with(graph, &Missing::default())
+    derive_with(graph, &Missing::default(), true)
 }
 
-/// Derives the bound of data with missing cells.
+/// Derives the bound of data with missing cells; without `exact` every parameter takes gradients.
 ///
 /// # Errors
 /// As [`derive`].
-pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Guided, DeriveError> {
+pub fn derive_with(graph: &ModelGraph, missing: &Missing, exact: bool) -> Result<Guided, DeriveError> {
     let mut b = Builder {
         graph,
         g: Guided {
@@ -39,6 +39,7 @@ pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Guided, Deri
             masks: vec![],
             roots: vec![],
             noising: None,
+            exact: None,
         },
     };
     if noising::is_noising(graph) {
@@ -61,6 +62,7 @@ pub fn derive_with(graph: &ModelGraph, missing: &Missing) -> Result<Guided, Deri
     b.weigh();
     let objective: Vec<Term> = b.g.terms.iter().map(|t| t.expected).collect();
     b.g.params = b.params(&objective);
+    b.g.exact = if exact { b.exact() } else { None };
     b.coordinates()?;
     Ok(b.g)
 }
@@ -95,7 +97,7 @@ impl<'a> Builder<'a> {
     }
 
     fn coordinates(&self) -> Result<(), DeriveError> {
-        for &p in &self.g.params {
+        for &p in self.g.params.iter().filter(|p| !self.g.is_exact(**p)) {
             let sym = self.g.store.sym(p);
             if !free::has_coordinates(&sym.support, sym.shape.len()) {
                 let var = self.graph.var_of(p).map(|v| self.graph.var(v));
@@ -114,7 +116,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn is_global(&self, f: &Factor) -> bool {
+    pub(super) fn is_global(&self, f: &Factor) -> bool {
         matches!(self.graph.plates[f.plate.index()], Plate::Global)
     }
 

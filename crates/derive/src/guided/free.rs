@@ -16,6 +16,14 @@ pub struct Free {
     pub root: Option<(SymId, Term)>,
 }
 
+impl Free {
+    /// The coordinates are the parameter's values.
+    #[must_use]
+    pub fn is_itself(&self) -> bool {
+        self.free == self.param
+    }
+}
+
 /// A constant vector 0, 1, …, n − 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Positions {
@@ -26,15 +34,16 @@ pub struct Positions {
 }
 
 /// Coordinates of every parameter. Positive numbers are exponentials, numbers in (0, 1) sigmoids, simplices softmaxes, and a
-/// covariance is L Lᵀ, L lower triangular with exponentials on its diagonal.
+/// covariance is L Lᵀ, L lower triangular with exponentials on its diagonal. Parameters without gradients are their own.
 pub(super) fn free(
     s: &mut Store,
-    params: &[SymId],
+    (params, exact): (&[SymId], &[SymId]),
     roots: &[(SymId, SymId)],
     positions: &mut Vec<Positions>,
 ) -> Vec<Free> {
     let root = |p: SymId| roots.iter().find(|r| r.0 == p).map(|r| r.1);
-    params.iter().map(|&p| one(s, p, root(p), positions)).collect()
+    let of = |&p: &SymId| one(s, p, root(p), exact.contains(&p), positions);
+    params.iter().map(of).collect()
 }
 
 /// L of a square matrix of coordinates: its entries below the diagonal, and exponentials of those on it.
@@ -67,9 +76,9 @@ fn lower(s: &mut Store, u: Term, positions: &mut Vec<Positions>) -> Term {
     s.add(below, d)
 }
 
-fn one(s: &mut Store, param: SymId, root: Option<SymId>, positions: &mut Vec<Positions>) -> Free {
+fn one(s: &mut Store, param: SymId, root: Option<SymId>, exact: bool, positions: &mut Vec<Positions>) -> Free {
     let sym = s.sym(param).clone();
-    if sym.support == Support::Real {
+    if exact || sym.support == Support::Real {
         let value = s.var(param);
         return Free {
             param,

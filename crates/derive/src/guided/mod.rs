@@ -9,6 +9,7 @@
 
 mod average;
 mod build;
+pub mod exact;
 mod expect;
 mod free;
 pub(crate) mod gaps;
@@ -18,7 +19,7 @@ mod order;
 mod score;
 mod statistics;
 
-use crate::plan::Mask;
+use crate::plan::{Mask, Plan};
 use lvmc_base::Span;
 use lvmc_model::graph::ModelGraph;
 use lvmc_term::{IxId, Size, Store, SymId, Term};
@@ -176,6 +177,43 @@ pub struct LeftOut {
     pub span: Span,
 }
 
+/// A column of the model of the exact updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Its symbol there.
+    pub sym: SymId,
+    /// What it holds: a term of a row, latents at their draws.
+    pub term: Term,
+    /// The same of the latents.
+    pub written: Term,
+}
+
+/// A constant of the model of the exact updates: a term of parameters that take gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fixed {
+    /// Its symbol there.
+    pub sym: SymId,
+    /// What it is.
+    pub term: Term,
+    /// It is Lᵀ of the term L Lᵀ.
+    pub rooted: bool,
+}
+
+/// Parameters that are maximised in closed form between the gradient steps of the others.
+#[derive(Debug, Clone)]
+pub struct Exact {
+    /// The model of the bound's terms that they stand in.
+    pub graph: ModelGraph,
+    /// Its plan.
+    pub plan: Plan,
+    /// The parameters.
+    pub params: Vec<SymId>,
+    /// Columns that its rows have besides the data's.
+    pub rows: Vec<Row>,
+    /// Constants.
+    pub fixed: Vec<Fixed>,
+}
+
 /// The derivation of a model that is fitted by gradients.
 #[derive(Debug, Clone)]
 pub struct Guided {
@@ -203,6 +241,8 @@ pub struct Guided {
     pub roots: Vec<(SymId, SymId)>,
     /// The guide is a fixed chain away from the data.
     pub noising: Option<Noising>,
+    /// Parameters that take no gradients.
+    pub exact: Option<Exact>,
 }
 
 /// A row's objective, written out for lowering.

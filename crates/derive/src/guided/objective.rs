@@ -6,6 +6,12 @@ use lvmc_term::{Support, Sym, SymId, SymKind, Term};
 use std::collections::HashMap;
 
 impl Guided {
+    /// The parameter takes no gradients.
+    #[must_use]
+    pub fn is_exact(&self, param: SymId) -> bool {
+        self.exact.as_ref().is_some_and(|e| e.params.contains(&param))
+    }
+
     /// The objective with nets written out and parameters in free coordinates; `draws` of q are averaged.
     ///
     /// # Errors
@@ -75,7 +81,8 @@ impl Guided {
             random: Random::Uniform,
         }));
         let mut positions = vec![];
-        let free = free::free(&mut self.store, &self.params, &self.roots, &mut positions);
+        let exact = self.exact.as_ref().map_or(&[][..], |e| &e.params);
+        let free = free::free(&mut self.store, (&self.params, exact), &self.roots, &mut positions);
         Ok(Written {
             row: free::replace(&mut self.store, row, &free),
             prior: free::replace(&mut self.store, prior, &free),

@@ -11,6 +11,7 @@ mod evaluate;
 mod gaussian;
 pub mod group;
 pub mod kalman;
+pub mod prescribed;
 pub mod rowwise;
 mod scatter;
 mod simplex;

@@ -9,6 +9,7 @@ use lvmc_dense::Executor;
 use lvmc_dense::ir::Precision;
 use lvmc_derive::guided::{Aim, Guided, Latent, Noising, Random, Source, Taken};
 use lvmc_model::ModelGraph;
+use lvmc_runtime::gradient::outcome::{constrained, free};
 use lvmc_runtime::gradient::problem::Problem;
 use lvmc_runtime::gradient::start;
 use lvmc_runtime::random::normal;
@@ -26,9 +27,9 @@ const DRAWS: usize = 2000;
 /// Steps of a noising chain that are joined into one Gaussian.
 const STEPS: usize = 24;
 /// How much the prior counts.
-const SHARE: f64 = 0.25;
+pub(super) const SHARE: f64 = 0.25;
 
-fn bug(message: String) -> Failure {
+pub(super) fn bug(message: String) -> Failure {
     Bug {
         stage: "certify",
         message,
@@ -53,6 +54,7 @@ pub fn certify(graph: &ModelGraph, guided: Guided, seed: u64) -> Result<Vec<Cert
     out.push(world.gradients()?);
     out.extend(world.closed_forms(graph)?);
     out.extend(world.scores(graph)?);
+    out.extend(world.exact_updates(graph)?);
     if let Some(n) = chain {
         out.extend(world.noising(&n)?);
         out.push(world.divergences(graph, &n)?);
@@ -73,15 +75,15 @@ struct Enumeration {
     values: Vec<Vec<Array>>,
 }
 
-struct World {
-    problem: Problem,
+pub(super) struct World {
+    pub(super) problem: Problem,
     run: Box<dyn Executor>,
     native: Box<dyn Executor>,
     /// Values of the rows' data and noise.
-    rows: HashMap<SymId, Vec<Array>>,
+    pub(super) rows: HashMap<SymId, Vec<Array>>,
     /// Free coordinates.
-    params: Vec<Vec<f64>>,
-    rng: StdRng,
+    pub(super) params: Vec<Vec<f64>>,
+    pub(super) rng: StdRng,
 }
 
 /// The mean of [`DRAWS`] numbers of that sum and sum of squares, and its standard error, which is not taken to be less than
@@ -93,7 +95,7 @@ fn mean_of_draws(sum: f64, square: f64, floor: f64) -> (f64, f64) {
     (mean, se.max(floor * (1.0 + mean.abs())))
 }
 
-fn shape(p: &Problem, sym: SymId) -> Vec<usize> {
+pub(super) fn shape(p: &Problem, sym: SymId) -> Vec<usize> {
     let s = &p.guided.store;
     s.sym(sym)
         .shape
@@ -110,8 +112,17 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut params = start::start(graph, &problem, seed);
         // off the starting values, where biases are 0
-        for x in params.iter_mut().flatten() {
-            *x += 0.1 * normal(&mut rng);
+        for (f, values) in problem.written.free.iter().zip(&mut params) {
+            let mut moved = |values: &mut Vec<f64>| values.iter_mut().for_each(|x| *x += 0.1 * normal(&mut rng));
+            if f.is_itself() {
+                let support = problem.guided.store.sym(f.param).support.clone();
+                let shape = shape(&problem, f.param);
+                let mut u = free(&support, &shape, values);
+                moved(&mut u);
+                *values = constrained(&support, &shape, &u);
+            } else {
+                moved(values);
+            }
         }
         let mut w = Self {
             problem,
@@ -186,7 +197,7 @@ impl World {
     }
 
     /// The evaluator's world at some free coordinates.
-    fn env(&self, params: &[Vec<f64>]) -> Env<'static> {
+    pub(super) fn env(&self, params: &[Vec<f64>]) -> Env<'static> {
         let mut env = self.problem.known.environment();
         env.set_row_count(ROWS);
         for (&sym, values) in &self.rows {
@@ -204,7 +215,7 @@ impl World {
         env
     }
 
-    fn row_value(&self, t: Term, env: &mut Env<'_>, row: usize) -> Result<f64, Failure> {
+    pub(super) fn row_value(&self, t: Term, env: &mut Env<'_>, row: usize) -> Result<f64, Failure> {
         env.set_row(row);
         let s = &self.problem.guided.store;
         s.eval_scalar(t, env).map_err(|e| bug(format!("the evaluator: {e}")))
@@ -254,6 +265,7 @@ impl World {
         let mut worst = 0.0_f64;
         let mut params = self.params.clone();
         for (i, &(_, gradient)) in self.problem.step.params.iter().enumerate() {
+            let Some(gradient) = gradient else { continue };
             let found = self.run.get(gradient);
             let scale = found.iter().fold(0.0_f64, |m, x| m.max(x.abs())).max(1e-3);
             let n = found.len();
@@ -355,9 +367,12 @@ impl World {
         let direction: Vec<Vec<f64>> = self
             .params
             .iter()
-            .map(|p| {
+            .zip(&self.problem.step.params)
+            .map(|(p, array)| {
+                // what takes no gradients stays
+                let far = f64::from(u8::from(array.1.is_some()));
                 p.iter()
-                    .map(|_| if rng.random::<f64>() < 0.5 { -1.0 } else { 1.0 })
+                    .map(|_| if rng.random::<f64>() < 0.5 { -far } else { far })
                     .collect()
             })
             .collect();
@@ -405,6 +420,7 @@ impl World {
             self.native.run(ROWS, draw as u64 + 1);
             let mut along = 0.0;
             for (&(_, gradient), d) in self.problem.step.params.iter().zip(&direction) {
+                let Some(gradient) = gradient else { continue };
                 along += self.native.get(gradient).iter().zip(d).map(|(g, d)| g * d).sum::<f64>();
             }
             sum += along;
@@ -641,7 +657,7 @@ impl World {
 }
 
 /// The larger error; one that is not a number stays.
-fn worse(a: f64, b: f64) -> f64 {
+pub(super) fn worse(a: f64, b: f64) -> f64 {
     if b.is_nan() {
         b
     } else if a.is_nan() {
@@ -651,7 +667,7 @@ fn worse(a: f64, b: f64) -> f64 {
     }
 }
 
-fn certificate(part: &'static str, of: &str, what: &str, value: f64, limit: f64) -> Certificate {
+pub(super) fn certificate(part: &'static str, of: &str, what: &str, value: f64, limit: f64) -> Certificate {
     Certificate {
         part,
         of: of.into(),

@@ -79,7 +79,11 @@ pub fn run(args: &Check) -> Result<Exit, Failure> {
 
 /// Of a model with nets or a guide.
 fn guided(args: &Check, known: Known<'_>, graph: &ModelGraph, binding: Option<&Binding>) -> Result<Exit, Failure> {
-    let derived = gradient::derive_with(graph, &super::derive::missing(graph, &args.missing)?)?;
+    let derived = gradient::derive_with(
+        graph,
+        &super::derive::missing(graph, &args.missing)?,
+        gradient::asks_for_exact(graph),
+    )?;
     gradient::settings(graph, &pipeline::Request::default())?;
     stage::enter("report");
     let inference = training::inference(graph, &derived);

@@ -45,7 +45,11 @@ pub fn run(args: &Derive) -> Result<Exit, Failure> {
     let ast = pipeline::parse(&loaded.source)?;
     let graph = pipeline::graph(&ast, &loaded.source, &loaded.settings)?;
     if gradient::applies(&graph) {
-        let guided = gradient::derive_with(&graph, &missing(&graph, &args.missing)?)?;
+        let guided = gradient::derive_with(
+            &graph,
+            &missing(&graph, &args.missing)?,
+            gradient::asks_for_exact(&graph),
+        )?;
         stage::enter("report");
         return page_of(args, |style| guided_page(&graph, &guided, style));
     }

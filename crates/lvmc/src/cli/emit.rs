@@ -59,7 +59,11 @@ pub fn run(args: &Emit) -> Result<Exit, Failure> {
 
 /// Stages of a model with nets or a guide.
 fn guided(args: &Emit, graph: &ModelGraph, sizes: Option<BTreeMap<DimId, usize>>) -> Result<Exit, Failure> {
-    let derived = gradient::derive_with(graph, &super::derive::missing(graph, &args.missing)?)?;
+    let derived = gradient::derive_with(
+        graph,
+        &super::derive::missing(graph, &args.missing)?,
+        gradient::asks_for_exact(graph),
+    )?;
     let text = match args.stage {
         Stage::Loops | Stage::Clif | Stage::Asm => {
             let sizes = match sizes {

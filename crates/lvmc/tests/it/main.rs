@@ -8,6 +8,7 @@ mod common;
 mod continuous;
 mod derivations;
 mod docs;
+mod exact_updates;
 mod factorial;
 mod finite_chains;
 mod fits;

@@ -1,7 +1,7 @@
 //! A fit by gradients put to use: what `predict`, `score` and `sample` share.
 
 use super::data::Data;
-use super::outcome::free;
+use super::exact::coordinates;
 use super::problem::Known;
 use super::settings::Settings;
 use super::{GradientError, Make};
@@ -74,7 +74,7 @@ impl<'a> Restored<'a> {
 
     /// As for data with missing cells.
     fn leave_out(&mut self, missing: &Missing) -> Result<(), GradientError> {
-        let mut guided = guided::derive_with(self.graph, missing).map_err(|e| Bug {
+        let mut guided = guided::derive_with(self.graph, missing, true).map_err(|e| Bug {
             stage: "derive",
             message: format!("a derivation with missing cells, of a model that has one without: {e}"),
             ir: String::new(),
@@ -186,7 +186,7 @@ fn restored(graph: &ModelGraph, fit: &Fit, guided: &mut Guided) -> Result<Coordi
             }
             .into());
         };
-        params.push(free(&sym.support, &p.shape, &p.values));
+        params.push(coordinates(f, &sym.support, &p.shape, &p.values));
     }
     Ok((written.free, known, params))
 }

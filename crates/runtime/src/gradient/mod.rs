@@ -4,6 +4,7 @@ pub mod apply;
 pub mod chain;
 pub mod checkpoint;
 pub mod data;
+pub mod exact;
 pub mod impute;
 mod lbfgs;
 pub mod outcome;
@@ -17,6 +18,7 @@ pub mod train;
 use crate::data::DataError;
 use crate::random::{Purpose, keyed, shuffle};
 use data::Data;
+use exact::{Native, Refiner};
 use lvmc_base::{Bug, Exit};
 use lvmc_dense::Executor;
 use lvmc_dense::ir::{Precision, Program};
@@ -170,6 +172,7 @@ pub fn fit(
     settings: &Settings,
     from: Option<State>,
     make: Make<'_>,
+    native: Option<Native<'_>>,
     watch: Watch<'_>,
 ) -> Result<Fitted, GradientError> {
     let aim = match settings.aim {
@@ -200,6 +203,10 @@ pub fn fit(
             help: "fit { optimizer = adam(lr = 1e-2) } averages over draws".into(),
         });
     }
+    let mut refiner = match native {
+        Some(native) => Refiner::new(graph, &problem, settings, make, native, rows.len())?,
+        None => None,
+    };
     let fresh = from.is_none();
     let begin = start::start(graph, &problem, settings.seed);
     let sizes = |params: &[Vec<f64>]| -> Vec<usize> { params.iter().map(Vec::len).collect() };
@@ -216,7 +223,13 @@ pub fn fit(
         |params: &[Vec<f64>]| (!held.is_empty()).then(|| bound.score(&problem, params, data, &held, 1).mean());
     let ended = match settings.optimiser {
         Optimiser::Lbfgs { memory } => lbfgs::run(&mut trainer, &mut state, memory, watch),
-        _ => trainer.run(&mut state, watch, &mut score_held),
+        _ => {
+            let mut refine = |params: &mut Vec<Vec<f64>>, epoch: u64| match &mut refiner {
+                Some(refiner) => refiner.update(params, data, &rows, epoch),
+                None => Ok(()),
+            };
+            trainer.run(&mut state, watch, &mut score_held, &mut refine)?
+        }
     };
     if ended == Ended::Diverged && fresh && state.step == 0 {
         if state.start.is_some() {

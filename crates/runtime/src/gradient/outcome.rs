@@ -1,5 +1,6 @@
 //! A fit by gradients in its final form.
 
+use super::exact::natural;
 use super::settings::{Aim, Optimiser, Settings};
 use super::train::Ended;
 use super::{Fitted, data::Data};
@@ -155,7 +156,7 @@ pub fn summarise(
                 .iter()
                 .map(|&n| (1..=n).map(|i| i.to_string()).collect())
                 .collect(),
-            values: constrained(&sym.support, &shape, values),
+            values: natural(f, &sym.support, &shape, values),
             shape,
             family: sym.family,
             errors: None,

@@ -31,8 +31,8 @@ pub struct Step {
     pub lowered: Lowered,
     /// The objective, one number.
     pub objective: ArrayId,
-    /// Each parameter's array of free coordinates, and that of its gradient.
-    pub params: Vec<(ArrayId, ArrayId)>,
+    /// Each parameter's array of free coordinates, and that of its gradient; none where it takes no gradients.
+    pub params: Vec<(ArrayId, Option<ArrayId>)>,
     /// Whether a parameter's values are exponentials of its coordinates.
     pub exponentials: Vec<bool>,
     /// The rows of the batch over those of the data.
@@ -257,7 +257,9 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
     let rows = s.row_sum(row);
     let prior = s.mul(share_term, written.prior);
     let objective = s.add(rows, prior);
-    let free: Vec<Term> = written.free.iter().map(|f: &Free| s.var(f.free)).collect();
+    let exact = guided.exact.as_ref().map_or(&[][..], |e| &e.params);
+    let moving: Vec<&Free> = written.free.iter().filter(|f| !exact.contains(&f.param)).collect();
+    let free: Vec<Term> = moving.iter().map(|f| s.var(f.free)).collect();
     let gradients = s
         .try_gradient(objective, &free)
         .map_err(|e| bug(format!("the objective has no gradient: {e}")))?;
@@ -265,7 +267,7 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
         name: "objective".into(),
         term: objective,
     }];
-    for (f, g) in written.free.iter().zip(gradients) {
+    for (f, g) in moving.iter().zip(gradients) {
         roots.push(Root {
             name: format!("gradient of {}", s.sym(f.free).name),
             term: g,
@@ -281,11 +283,14 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
         }
     }
     let lowered = known.lower(s, &roots, &written.noise, &[])?;
+    let gradient = |f: &Free| {
+        let at = moving.iter().position(|m| m.param == f.param)?;
+        lowered.roots.get(1 + at).copied()
+    };
     let params = written
         .free
         .iter()
-        .zip(&lowered.roots[1..])
-        .filter_map(|(f, &g)| Some((*lowered.symbols.get(&f.free)?, g)))
+        .filter_map(|f| Some((*lowered.symbols.get(&f.free)?, gradient(f))))
         .collect();
     let exponentials = written
         .free
@@ -293,7 +298,7 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
         .filter(|f| lowered.symbols.contains_key(&f.free))
         .map(|f| {
             let support = &guided.store.sym(f.param).support;
-            matches!(support, Support::Positive | Support::NonNegative | Support::Cov)
+            !f.is_itself() && matches!(support, Support::Positive | Support::NonNegative | Support::Cov)
         })
         .collect();
     let find = |sym: Option<SymId>| sym.and_then(|s| lowered.symbols.get(&s).copied());

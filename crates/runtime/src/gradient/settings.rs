@@ -180,6 +180,13 @@ const SCHEDULES: [&str; 5] = ["constant", "cosine", "linear", "step", "exponenti
 const AIMS: [&str; 4] = ["elbo", "importance", "beta", "simple"];
 
 impl Settings {
+    /// Exact updates go with steps on the bound itself. L-BFGS walks along one function of all parameters, and a bound whose
+    /// divergence is weighted, or of several weighted draws, is another function of those that have closed forms.
+    #[must_use]
+    pub fn takes_exact(&self) -> bool {
+        self.aim == Aim::Elbo && !matches!(self.optimiser, Optimiser::Lbfgs { .. })
+    }
+
     /// From the model's block and the command line.
     ///
     /// # Errors

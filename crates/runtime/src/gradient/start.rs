@@ -29,6 +29,9 @@ pub fn start(graph: &ModelGraph, problem: &Problem, seed: u64) -> Vec<Vec<f64>> 
             .find(|w| graph.var(w.var).sym == f.param);
         out.push(match weight {
             Some(w) => from_layer(w, s, problem, len, &mut spread),
+            None if f.is_itself() && sym.support != Support::Real => natural(&sym.support, &shape),
+            // members of a family must differ to be told apart
+            None if f.is_itself() && sym.family > 0 => spread(1.0),
             None => match &sym.support {
                 // what several columns share must differ to be told apart
                 Support::Real if shape.len() >= 2 => spread(1.0 / (shape[shape.len() - 1].max(1) as f64).sqrt()),
@@ -41,6 +44,18 @@ pub fn start(graph: &ModelGraph, problem: &Problem, seed: u64) -> Vec<Vec<f64>> 
         });
     }
     out
+}
+
+/// The middle of a support: even shares, the identity, one half, 1.
+fn natural(support: &Support, shape: &[usize]) -> Vec<f64> {
+    let len: usize = shape.iter().product();
+    let n = shape.last().copied().unwrap_or(1).max(1);
+    match support {
+        Support::Unit => vec![0.5; len],
+        Support::Simplex => vec![1.0 / n as f64; len],
+        Support::Cov => (0..len).map(|i| f64::from(u8::from(i / n % n == i % n))).collect(),
+        _ => vec![1.0; len],
+    }
 }
 
 fn from_layer(

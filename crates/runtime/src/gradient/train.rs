@@ -3,6 +3,7 @@
 //! The order of the rows depends on (seed, epoch) and noise on (seed, step), so that a run that is stopped and continued is
 //! the run that was never stopped, bit for bit.
 
+use super::GradientError;
 use super::data::Data;
 use super::problem::Step;
 use super::settings::{Aim, Optimiser, Settings};
@@ -79,6 +80,9 @@ pub struct Watch<'a> {
     pub stop: Option<&'a AtomicBool>,
 }
 
+/// Moves the parameters without gradients, at the end of an epoch.
+pub type Refine<'a> = dyn FnMut(&mut Vec<Vec<f64>>, u64) -> Result<(), GradientError> + 'a;
+
 /// A training step and its rows.
 pub struct Trainer<'a> {
     /// The step's arrays.
@@ -142,7 +146,10 @@ impl<'a> Trainer<'a> {
         let trained = step
             .params
             .iter()
-            .map(|&(param, gradient)| Trained { param, gradient, decay })
+            .filter_map(|&(param, gradient)| {
+                let gradient = gradient?;
+                Some(Trained { param, gradient, decay })
+            })
             .collect();
         step.lowered.set_constants(executor);
         Self {
@@ -226,7 +233,7 @@ impl<'a> Trainer<'a> {
             self.executor.run(chunk.len(), k as u64);
             loss -= self.executor.get(self.step.objective)[0] / all as f64;
             let mut at = 0;
-            for &(_, g) in &self.step.params {
+            for g in self.step.params.iter().filter_map(|p| p.1) {
                 let part = self.executor.get(g);
                 for (sum, x) in gradient[at..].iter_mut().zip(&part) {
                     *sum -= x / all as f64;
@@ -314,7 +321,8 @@ impl<'a> Trainer<'a> {
         state: &mut State,
         watch: Watch<'_>,
         held: &mut dyn FnMut(&[Vec<f64>]) -> Option<f64>,
-    ) -> Ended {
+        refine: &mut Refine<'_>,
+    ) -> Result<Ended, GradientError> {
         self.enter(state);
         let per_epoch = self.per_epoch();
         let total = per_epoch * self.settings.epochs as u64;
@@ -336,12 +344,15 @@ impl<'a> Trainer<'a> {
             if fine && (state.step + 1).is_multiple_of(per_epoch) {
                 self.leave(state);
                 fine = self.sound(&state.params);
+                if fine {
+                    self.refine(state, refine)?;
+                }
             }
             if !fine {
                 if state.rescues >= RESCUES {
                     *state = good;
                     self.enter(state);
-                    return Ended::Diverged;
+                    return Ok(Ended::Diverged);
                 }
                 let rescues = state.rescues + 1;
                 *state = good.clone();
@@ -372,7 +383,7 @@ impl<'a> Trainer<'a> {
                     } else if let (Some(p), Some((_, at))) = (self.settings.patience, state.best)
                         && epoch >= at + p
                     {
-                        return Ended::Stopped;
+                        return Ok(Ended::Stopped);
                     }
                     good = state.clone();
                 }
@@ -384,7 +395,21 @@ impl<'a> Trainer<'a> {
             *state = good;
             self.enter(state);
         }
-        ended
+        Ok(ended)
+    }
+
+    /// Exact updates at the end of an epoch.
+    fn refine(&mut self, state: &mut State, refine: &mut Refine<'_>) -> Result<(), GradientError> {
+        let epoch = state.step / self.per_epoch();
+        refine(&mut state.params, epoch)?;
+        for (&(id, gradient), values) in self.step.params.iter().zip(&mut state.params) {
+            if gradient.is_none() {
+                self.executor.set(id, values);
+                // as the executor's precision has it, so that a run that goes on from here is the same
+                *values = self.executor.get(id);
+            }
+        }
+        Ok(())
     }
 
     /// Coordinates are numbers, and so are the parameters' values.
