@@ -1,7 +1,9 @@
 //! Reverse-mode differentiation on array terms.
 //!
 //! Adjoints are terms, so they are shared by hash-consing. A scope (the body of a sum over rows or over an index) is
-//! differentiated on its own and summed. Derivatives of comparisons, `Floor` and `Sign` are 0.
+//! differentiated on its own and summed. Parts of an index's scope that do not know the index can be leaves of it, whose
+//! adjoints are summed before they go on: a net in a sum over components is walked back through once, and not once for
+//! each. Derivatives of comparisons, `Floor` and `Sign` are 0.
 
 use crate::node::{Cmp, IxId, Node, Term};
 use crate::store::Store;
@@ -42,9 +44,22 @@ impl Store {
     /// # Errors
     /// Where an operator on the way has no derivative as a term.
     pub fn try_gradient(&mut self, t: Term, wrt: &[Term]) -> Result<Vec<Term>, NoGradient> {
+        self.gradient_of(t, wrt, false)
+    }
+
+    /// As [`Store::try_gradient`], for terms that are computed and not read: what a sum over an index shares with its
+    /// surroundings is differentiated once.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_gradient_once(&mut self, t: Term, wrt: &[Term]) -> Result<Vec<Term>, NoGradient> {
+        self.gradient_of(t, wrt, true)
+    }
+
+    fn gradient_of(&mut self, t: Term, wrt: &[Term], once: bool) -> Result<Vec<Term>, NoGradient> {
         debug_assert!(self.shape(t).is_empty(), "gradient of an array");
         let one = self.num(1.0);
-        let found = Reverse { s: self, wrt }.scope(t, one)?;
+        let found = Reverse { s: self, wrt, once }.scope(t, one)?;
         let shapes: Vec<_> = wrt.iter().map(|&w| self.shape(w).clone()).collect();
         let zero = self.num(0.0);
         Ok(found
@@ -64,6 +79,8 @@ impl Store {
 struct Reverse<'a> {
     s: &'a mut Store,
     wrt: &'a [Term],
+    /// Adjoints of what a sum over an index shares are summed before they go on.
+    once: bool,
 }
 
 impl Reverse<'_> {
@@ -79,7 +96,15 @@ impl Reverse<'_> {
             }
             match *self.s.node(t) {
                 Node::RowSum(body) => self.row_sum(body, g, &mut grads)?,
-                Node::IxSum(i, body) => self.ix_sum(i, body, g, &mut grads)?,
+                Node::IxSum(i, body) => {
+                    for (shared, part) in self.ix_sum(i, body, g, &live, &mut grads)? {
+                        let sum = match adjoints.get(&shared) {
+                            Some(&before) => self.s.add(before, part),
+                            None => part,
+                        };
+                        adjoints.insert(shared, sum);
+                    }
+                }
                 _ => {
                     for (child, part) in self.parts(t, g, &live)? {
                         let shape = self.s.shape(child).clone();
@@ -181,7 +206,15 @@ impl Reverse<'_> {
         Ok(())
     }
 
-    fn ix_sum(&mut self, i: IxId, body: Term, g: Term, grads: &mut [Option<Term>]) -> Result<(), NoGradient> {
+    /// Adds what the leaves get; returns the adjoints of what is shared.
+    fn ix_sum(
+        &mut self,
+        i: IxId,
+        body: Term,
+        g: Term,
+        live: &HashSet<Term>,
+        grads: &mut [Option<Term>],
+    ) -> Result<Vec<(Term, Term)>, NoGradient> {
         // the bound index must not be one that a leaf or the adjoint speaks of
         let outside = self
             .wrt
@@ -192,13 +225,45 @@ impl Reverse<'_> {
         let (i, body) = if outside { self.renamed(i, body) } else { (i, body) };
         let scalar = self.s.shape(body).is_empty();
         let seed = if scalar { self.s.num(1.0) } else { g };
-        let mut inner = self.scope(body, seed)?;
+        let shared = if self.once { self.shared(i, body, live) } else { vec![] };
+        let leaves = [self.wrt, &shared].concat();
+        let mut inner = Reverse {
+            s: self.s,
+            wrt: &leaves,
+            once: self.once,
+        }
+        .scope(body, seed)?;
         for x in inner.iter_mut().flatten() {
             *x = self.s.ix_sum_collapsed(i, *x);
             *x = if scalar { self.s.mul(g, *x) } else { *x };
         }
+        let parts = inner.split_off(self.wrt.len());
         self.merge(grads, inner);
-        Ok(())
+        let parts = shared.into_iter().zip(parts);
+        Ok(parts.filter_map(|(t, part)| Some((t, part?))).collect())
+    }
+
+    /// The largest parts of a sum's body that depend on a leaf and not on the index. Symbols and their elements are leaves
+    /// themselves.
+    fn shared(&self, i: IxId, body: Term, live: &HashSet<Term>) -> Vec<Term> {
+        let mut found = vec![];
+        let (mut todo, mut seen) = (vec![body], HashSet::from([body]));
+        while let Some(t) = todo.pop() {
+            if !live.contains(&t) || self.wrt.contains(&t) {
+                continue;
+            }
+            let own = matches!(self.s.node(t), Node::Sym(_) | Node::At(..));
+            if !own && !self.s.free_indices(t).contains(&i) {
+                found.push(t);
+                continue;
+            }
+            // the addends of a sum over rows are not this scope's
+            if !matches!(self.s.node(t), Node::RowSum(_)) {
+                todo.extend(children(self.s.node(t)).into_iter().filter(|&c| seen.insert(c)));
+            }
+        }
+        found.sort_unstable();
+        found
     }
 
     fn renamed(&mut self, i: IxId, body: Term) -> (IxId, Term) {

@@ -9,7 +9,7 @@ use lvmc_derive::guided::Exact;
 use lvmc_model::ModelGraph;
 use lvmc_runtime::dataset::Dataset;
 use lvmc_runtime::fit::Until;
-use lvmc_runtime::gradient::exact::{Maximiser, Native};
+use lvmc_runtime::gradient::exact::{Maximiser, Native, Search};
 use lvmc_runtime::gradient::outcome::{constrained, free};
 use lvmc_term::{SymId, Term};
 use rand::RngExt;
@@ -77,7 +77,7 @@ impl World {
             1e-8,
         ));
         let hidden = exact.plan.finite.iter().any(|f| !f.observed);
-        if let (Some(found), false) = (maximiser.maximise(&from, &dataset, UNTIL, false)?, hidden) {
+        if let (Some(found), false) = (maximiser.maximise(&from, &dataset, UNTIL, Search::Never)?, hidden) {
             let mut best = from;
             places.iter().zip(found).for_each(|(&i, v)| best[i] = v);
             out.push(self.stationary(&bound, &best, &places)?);

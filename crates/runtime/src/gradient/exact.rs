@@ -29,6 +29,8 @@ const UNTIL: Until = Until {
 /// Gradient steps before which the distribution of codes stays as it starts. At first codes say nothing of the data; the
 /// distribution that is best for them then has them say nothing ever after.
 const HELD: u64 = 100;
+/// Epochs between searches where a component stays collapsed.
+const AGAIN: u64 = 8;
 /// Starts of EM, and iterations of the best, where its maxima are searched for.
 const STARTS: usize = 5;
 /// See [`STARTS`].
@@ -59,6 +61,17 @@ pub struct Maximiser<'a> {
     of_components: BTreeSet<SymId>,
     threads: usize,
     seed: u64,
+}
+
+/// Whether several starts are made where a finite latent is hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// In place of going on from the present parameters.
+    First,
+    /// Where a component collapses.
+    AfterCollapse,
+    /// Not at all.
+    Never,
 }
 
 /// What a variable's rows hold: numbers of a row, and all of them, row-major.
@@ -218,7 +231,12 @@ impl<'a> Refiner<'a> {
         let dataset = m.dataset(&cells, weights, rows.len())?;
         // the first time with codes that mean something: a search. A run that goes on from there has searched before
         let first = epoch * self.per_epoch < HELD + self.per_epoch;
-        if let Some(found) = m.maximise(params, &dataset, UNTIL, first && !early)? {
+        let how = match (early, first) {
+            (false, true) => Search::First,
+            (false, false) if epoch.is_multiple_of(AGAIN) => Search::AfterCollapse,
+            _ => Search::Never,
+        };
+        if let Some(found) = m.maximise(params, &dataset, UNTIL, how)? {
             for k in moving {
                 params[m.places[k]].clone_from(&found[k]);
             }
@@ -320,8 +338,7 @@ impl<'a> Maximiser<'a> {
     }
 
     /// Better values of the model's parameters, in its order; none where EM finds nothing better. Where what is better is the
-    /// collapse of a component, those that components share stay. With `search` several starts are made where a finite
-    /// latent is hidden.
+    /// collapse of a component, those that components share stay, or are searched for.
     ///
     /// # Errors
     /// Bugs.
@@ -330,7 +347,7 @@ impl<'a> Maximiser<'a> {
         params: &[Vec<f64>],
         dataset: &Dataset,
         until: Until,
-        search: bool,
+        how: Search,
     ) -> Result<Option<Values>, Bug> {
         // a covariance that is none: the steps have failed, which is found elsewhere
         let Some(consts) = self.constants(params)? else {
@@ -347,13 +364,16 @@ impl<'a> Maximiser<'a> {
                 .any(Suspicion::is_degenerate)
         };
         let hidden = has_hidden(&compiled, dataset);
-        let climbed = if search && hidden {
+        let climbed = if how == Search::First && hidden {
             None
         } else {
             Some(climb(&mut engine, dataset.weight_sum, until, None).map_err(a_bug)?).filter(better)
         };
         // what is summed over has many maxima: at first, and where a component collapses, they are searched for
-        if hidden && climbed.as_ref().is_none_or(collapsed) {
+        let again = climbed
+            .as_ref()
+            .is_some_and(|out| how == Search::AfterCollapse && collapsed(out));
+        if hidden && (how == Search::First || again) {
             let settings = fit::Settings {
                 seed: self.seed,
                 floor: self.native.floor,

@@ -261,7 +261,7 @@ fn step(guided: &mut Guided, known: &Known, written: &Written, weighted: bool) -
     let moving: Vec<&Free> = written.free.iter().filter(|f| !exact.contains(&f.param)).collect();
     let free: Vec<Term> = moving.iter().map(|f| s.var(f.free)).collect();
     let gradients = s
-        .try_gradient(objective, &free)
+        .try_gradient_once(objective, &free)
         .map_err(|e| bug(format!("the objective has no gradient: {e}")))?;
     let mut roots = vec![Root {
         name: "objective".into(),

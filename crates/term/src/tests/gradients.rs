@@ -11,10 +11,13 @@ proptest! {
         let t = w.scalar(&mut Choices::new(data), 3);
         let syms: Vec<SymId> = w.s.symbols(t).into_iter().filter(|&s| differentiable(&w, s)).collect();
         let wrt: Vec<Term> = syms.iter().map(|&s| w.s.var(s)).collect();
-        let Ok(grads) = w.s.try_gradient(t, &wrt) else { return Ok(()) };
-        for (s, g) in syms.into_iter().zip(grads) {
+        let (Ok(grads), Ok(once)) = (w.s.try_gradient(t, &wrt), w.s.try_gradient_once(t, &wrt)) else {
+            return Ok(());
+        };
+        for (s, g) in syms.into_iter().zip(grads.into_iter().zip(once)) {
             let at = w.value(w.s.var_of(s));
-            compare(&mut w, t, s, &at, g);
+            compare(&mut w, t, s, &at, g.0);
+            compare(&mut w, t, s, &at, g.1);
         }
     }
 
