@@ -19,7 +19,7 @@ use super::{Exact, Fixed, Row, Taken};
 use crate::engine;
 use crate::joint::arguments;
 use crate::posterior::prescribed::Prescribed;
-use lvmc_model::graph::{Dist, Factor, ModelGraph, Role, Var, VarId};
+use lvmc_model::graph::{Dist, Factor, ModelGraph, PlateId, Role, Var, VarId};
 use lvmc_term::{Node, Support, Sym, SymId, SymKind, Term, children};
 use std::collections::{BTreeSet, HashMap};
 
@@ -402,15 +402,16 @@ impl Builder<'_> {
     }
 
     fn add(&self, part: &mut Part, sym: SymId, role: Role) {
-        let like = self.graph.vars.first();
-        let plate = like.map_or_else(|| lvmc_model::graph::PlateId::from_index(0), |v| v.plate);
+        // the first plate is all rows together, the second the rows
+        let plate = PlateId::from_index(usize::from(role != Role::Const));
+        let span = self.graph.factors.first().map(|f| f.span).unwrap_or_default();
         part.added.push(Var {
             sym,
             name: self.g.store.sym(sym).name.clone(),
             role,
             family_first: vec![1; self.g.store.sym(sym).family],
             plate,
-            span: like.map(|v| v.span).unwrap_or_default(),
+            span,
             because: String::new(),
             observed_as: None,
             observed_at: None,
