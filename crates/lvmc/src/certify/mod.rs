@@ -29,6 +29,7 @@ use lvmc_runtime::fit::free;
 use lvmc_runtime::fit::labels::permute;
 use lvmc_runtime::random::{Purpose, keyed, uniform};
 use lvmc_runtime::terms;
+use lvmc_term::{Array, Support};
 use oracle::Oracle;
 use serde_json::{Value, json};
 
@@ -422,6 +423,27 @@ fn m_step(
     Ok(out)
 }
 
+/// Conditional variances of a covariance below this share of their variances say that a component closes in on few rows:
+/// without a floor its likelihood has no maximum, and its density is rounding.
+const CLOSED_IN: f64 = 1e-6;
+
+/// Some covariance is nearly singular.
+fn closes_in(engine: &Engine<'_>) -> bool {
+    let covariances = engine.lowered().params.iter().zip(engine.params());
+    let mut members = covariances
+        .filter(|(slot, _)| slot.support == Support::Cov)
+        .flat_map(|(slot, values)| {
+            let n = slot.shape.last().copied().unwrap_or(1).max(1);
+            let all: Vec<Array> = values.chunks(n * n).map(|m| Array::matrix(n, n, m.to_vec())).collect();
+            all
+        });
+    members.any(|m| {
+        let n = m.cols();
+        let pivots = |l: Array| (0..n).any(|i| l.at2(i, i).powi(2) < CLOSED_IN * m.at2(i, i));
+        m.cholesky().is_none_or(pivots)
+    })
+}
+
 fn bound(engine: &mut Engine<'_>, start: &Values) -> Certificate {
     engine.set_params(start);
     engine.forget();
@@ -430,6 +452,9 @@ fn bound(engine: &mut Engine<'_>, start: &Values) -> Certificate {
     let steps = !engine.lowered().ascent.is_empty();
     for _ in 0..ITERATIONS {
         engine.update();
+        if closes_in(engine) {
+            break;
+        }
         let mut now = engine.evaluate();
         let mut alpha = 1.0;
         while steps && now < last && alpha > 1e-8 {
@@ -535,8 +560,11 @@ fn agreement(fast: &mut Engine<'_>, slow: &mut Engine<'_>, start: &Values) -> Ce
         slow.update();
         x.extend(settled(fast));
         y.extend(settled(slow));
-        // each step from the same place: a component that closes in on few rows makes much of little rounding
+        // each step from the same place, and none from where rounding is made much of
         slow.set_params(&fast.params());
+        if closes_in(fast) {
+            break;
+        }
     }
     // an iterative solver finds a maximum's place only to the root of the rounding of its value
     let value = apart(&a, &b).max(apart(&x, &y) * (AGREE / PLACE));
