@@ -375,6 +375,21 @@ fn rewrite(
     Ok(())
 }
 
+/// Puts the expectation of a factor, case by case, in the place of it in the E-step and in Q.
+pub(super) fn take_expectation(joint: &mut LogJoint, f: usize, block: &[Eliminated]) -> Result<(), Decline> {
+    let mut row = joint.factors[f].clone();
+    for case in &mut row.cases {
+        let mut sum = vec![];
+        for t in flatten(&mut joint.store, case.term) {
+            sum.push(expected(&mut joint.store, t, block).map_err(|why| Decline::at(why, row.span))?);
+        }
+        case.term = joint.store.sum(&sum);
+    }
+    joint.expected[f] = row.clone();
+    joint.factors[f] = row;
+    Ok(())
+}
+
 /// E[t] for an addend that is affine in the latents or a square of what is.
 pub(super) fn expected(s: &mut Store, t: Term, block: &[Eliminated]) -> Result<Term, String> {
     let at_mean: HashMap<Term, Term> = block.iter().map(|e| (e.atom, e.mean)).collect();

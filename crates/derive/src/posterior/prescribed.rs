@@ -10,9 +10,8 @@
 //!
 //! Proof: the entropy of q does not depend on the parameters.
 
-use super::gaussian::{Eliminated, expected};
+use super::gaussian::{Eliminated, take_expectation};
 use super::{Defined, define};
-use crate::flatten::flatten;
 use crate::joint::LogJoint;
 use crate::plan::Value;
 use crate::rules::Decline;
@@ -60,20 +59,10 @@ pub fn eliminate(joint: &mut LogJoint, list: &[Prescribed]) -> Result<(), Declin
         });
     }
     for f in 0..joint.factors.len() {
-        let mut row = joint.factors[f].clone();
         let mentions = |t: Term| block.iter().any(|z| joint.store.contains(t, z.atom));
-        if !row.cases.iter().any(|c| mentions(c.term)) {
-            continue;
+        if joint.factors[f].cases.iter().any(|c| mentions(c.term)) {
+            take_expectation(joint, f, &block)?;
         }
-        for case in &mut row.cases {
-            let mut sum = vec![];
-            for t in flatten(&mut joint.store, case.term) {
-                sum.push(expected(&mut joint.store, t, &block).map_err(|why| Decline::at(why, row.span))?);
-            }
-            case.term = joint.store.sum(&sum);
-        }
-        joint.expected[f] = row.clone();
-        joint.factors[f] = row;
     }
     Ok(())
 }

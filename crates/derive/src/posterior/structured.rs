@@ -34,10 +34,9 @@
 //! Proof: for fixed q(z), L = −KL(q(s) ‖ exp E_q(z) log p / Z) + log Z + H(q(z)), largest where the divergence is 0; and
 //! the same with the parts exchanged. An M-step raises E_q log p and leaves the entropies.
 
-use super::gaussian::expected;
+use super::gaussian::{expected, take_expectation};
 use super::kalman::{affine, chain_of, check, definitions, gaussian, mask_of, not_normal, ordered, reported, touching};
 use super::{Continuous, impute};
-use crate::flatten::flatten;
 use crate::joint::LogJoint;
 use crate::plan::{Case, Linear, Part, RowFactor};
 use crate::rules::Decline;
@@ -85,16 +84,7 @@ pub fn eliminate(joint: &mut LogJoint, graph: &ModelGraph, latents: &[Continuous
     chain.mean_field = true;
     let block = definitions(joint, &mut chain.parts, &atoms);
     for &f in &touching {
-        let mut row = joint.factors[f].clone();
-        for case in &mut row.cases {
-            let mut sum = vec![];
-            for t in flatten(&mut joint.store, case.term) {
-                sum.push(expected(&mut joint.store, t, &block).map_err(|why| Decline::at(why, row.span))?);
-            }
-            case.term = joint.store.sum(&sum);
-        }
-        joint.expected[f] = row.clone();
-        joint.factors[f] = row;
+        take_expectation(joint, f, &block)?;
     }
     impute(joint, &mut |s, t| expected(s, t, &block).ok());
     reported(joint, latents, &block, NAME)?;
